@@ -1,0 +1,189 @@
+// Package engine is the workflow engine as pure functions: State is the fold of
+// the log's records, and Decide says which events a leader proposes next.
+//
+// Nothing in this package does I/O, reads a clock or starts a goroutine; the
+// packages below it are its edges: engine/orchestrator drives a log with it,
+// engine/gateway talks to agents, engine/api to clients.
+package engine
+
+import "quorate/eventlog"
+
+// State is what the records of the log amount to. Only Fold changes it. Readers
+// hold the lock of whoever owns it.
+type State struct {
+	// Index and Time (unix nanoseconds) are of the last record folded.
+	Index uint64
+	Time  int64
+	// Head is the log's chain hash there.
+	Head eventlog.Hash
+
+	ClusterID string
+	// Epoch is the index of the newest LeaderEstablished, Leader its replica.
+	Epoch  uint64
+	Leader uint64
+
+	Tokens   map[string]*Token   // by hash
+	Agents   map[uint64]*Agent   // by id
+	Plans    map[string]*Graph   // by plan id
+	Runs     []*Run              // Runs[i].ID is i+1
+	Attempts map[uint64]*Attempt // by id
+
+	names    map[string]uint64 // agents that count, by name
+	requests map[string]uint64 // client request id -> index of the event that it led to
+}
+
+// A Token is a join token on record.
+type Token struct {
+	eventlog.TokenCreated
+	Index uint64
+	// SpentBy is the agent that used it, or 0.
+	SpentBy uint64
+}
+
+// An Agent is an enrolled agent.
+type Agent struct {
+	ID         uint64
+	Name       string
+	Labels     []string
+	KeyDigest  string
+	JournalID  string
+	JournalSeq uint64 // the newest report committed
+	EnrolledAt int64
+	Hostname   string
+
+	Pending     bool // enrolled, not yet approved
+	Revoked     bool
+	Quarantined string // the reason; empty where it is not
+
+	Connected bool
+	Session   string
+	Gateway   uint64
+	Version   string
+	BootID    string
+	Address   string
+	SeenAt    int64 // of the newest connect or disconnect, unix nanoseconds
+
+	// Open are the agent's attempts that are not settled, ascending.
+	Open []uint64
+	// Last is the newest attempt that it was ever given.
+	Last uint64
+}
+
+// Floor is the attempt up to which everything of the agent is settled.
+func (a *Agent) Floor() uint64 {
+	if len(a.Open) > 0 {
+		return a.Open[0] - 1
+	}
+	return a.Last
+}
+
+// NoHost stands for the host of a step that has none: an engine task's only
+// step, or a local task's, which runs on the controller agent.
+const NoHost = ^uint32(0)
+
+// A Graph is a plan on record, with what scheduling derives from it.
+type Graph struct {
+	eventlog.PlanRecorded
+	Index uint64
+	// Dependents are the positions of the tasks that require each task, ascending.
+	Dependents [][]uint32
+}
+
+// TaskStatus is where a task or a step is. A task's status is derived from its
+// steps: see the table in docs/states.md.
+type TaskStatus uint8
+
+// The statuses of tasks and steps.
+const (
+	Pending TaskStatus = iota // waits for what it requires
+	Ready                     // may be scheduled
+	Running                   // an attempt is under way
+	Waiting                   // the outcome is unknown, an operator decides
+	Done                      // succeeded
+	TaskFailed
+	TaskSkipped
+	TaskCancelled
+)
+
+// Settled reports whether the status is final unless an operator says otherwise.
+func (s TaskStatus) Settled() bool { return s >= Done }
+
+// A Run is one execution of a plan.
+type Run struct {
+	eventlog.RunCreated
+	ID    uint64
+	Graph *Graph
+
+	CreatedAt, EndedAt int64 // unix nanoseconds
+	// Cancelled is set from the cancel on.
+	Cancelled *eventlog.RunCancelled
+	// Outcome is 0 while the run is under way.
+	Outcome eventlog.Outcome
+
+	Tasks []Task
+	// Counts over steps, kept by the fold.
+	Counts Counts
+}
+
+// Counts of a run's steps and jobs. An engine task counts as one step.
+type Counts struct {
+	Steps, Pending, Ready, Running, Waiting   int
+	Succeeded, Failed, Skipped, Cancelled     int
+	JobsSucceeded, JobsFailed, JobsUnchanged  int
+	TasksSettled, TasksSucceeded, TasksFailed int
+	TasksSkipped, TasksCancelled              int
+}
+
+// A Task of a run.
+type Task struct {
+	Status TaskStatus
+	// Steps are parallel to the task's host set; one without host for an engine task.
+	Steps []Step
+	// Cause and Reason say why a task was skipped.
+	Cause  uint32
+	Reason string
+	// Messages are what an engine task recorded.
+	Messages             []string
+	StartedAt, SettledAt int64
+}
+
+// A Step is a task on one host.
+type Step struct {
+	Host   uint32 // position in the plan's hosts, or NoHost
+	Status TaskStatus
+	// Attempt is the newest attempt, or 0.
+	Attempt  uint64
+	Attempts uint32 // how many there were
+	Reason   string
+}
+
+// An Attempt is one try of a step.
+type Attempt struct {
+	ID         uint64
+	Run        uint64
+	Task, Host uint32
+	Agent      uint64
+	FromJob    uint32
+	Supersedes uint64
+	Successor  uint64
+	Epoch      uint64
+	// Outcome is 0 until the attempt is settled.
+	Outcome eventlog.Outcome
+	Reason  string
+	By      string
+	// Cancel is true where the agent is to be told to cancel it.
+	Cancel bool
+	// Jobs are the results so far, in the order of their records.
+	Jobs                 []JobResult
+	ScheduledAt, EndedAt int64
+}
+
+// A JobResult points to the record that holds the whole of it.
+type JobResult struct {
+	Job      uint32
+	Outcome  eventlog.Outcome
+	Changed  bool
+	Exit     int32
+	Index    uint64
+	Duration int64 // nanoseconds
+}

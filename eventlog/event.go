@@ -1,0 +1,337 @@
+// Package eventlog is the log: the catalogue of events, their canonical
+// encoding, the bbolt store with its hash chain, the embedded log of a single
+// process, and blobs named by their SHA-256.
+//
+// It knows what an event looks like and never what one means: folding is the
+// engine's business.
+package eventlog
+
+// Kind numbers the kinds of events. Numbers are appended and never reused; a
+// kind's fields are only ever added to at its end.
+type Kind uint16
+
+// The catalogue. Every event is a fact in the past tense. An event whose
+// precondition does not hold at its index is folded as void by the reducer, on
+// every replica alike.
+const (
+	KindLeaderEstablished Kind = 1
+	KindTokenCreated      Kind = 2
+	KindAgentEnrolled     Kind = 3
+	KindAgentApproved     Kind = 4
+	KindAgentRevoked      Kind = 5
+	KindAgentConnected    Kind = 6
+	KindAgentDisconnected Kind = 7
+	KindAgentQuarantined  Kind = 8
+	KindPlanRecorded      Kind = 9
+	KindRunCreated        Kind = 10
+	KindRunCancelled      Kind = 11
+	KindStepScheduled     Kind = 12
+	KindJobEnded          Kind = 13
+	KindAttemptEnded      Kind = 14
+	KindTaskRecorded      Kind = 15
+	KindTaskSkipped       Kind = 16
+	KindStepResolved      Kind = 17
+	KindRunEnded          Kind = 18
+	KindClusterCreated    Kind = 19
+)
+
+// An Event is one entry of the catalogue. The set is closed: encoding and
+// decoding know every kind.
+type Event interface {
+	Kind() Kind
+}
+
+// ClusterCreated is the first event of every log.
+type ClusterCreated struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	ClusterID string // 16 random bytes, lower-case hex
+}
+
+// LeaderEstablished is what a new leader commits before it decides anything. Its
+// index is the epoch that fences everything sent by earlier leaders.
+type LeaderEstablished struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Replica uint64
+	Version string // of the program
+}
+
+// TokenCreated records a join token: its hash, never the token.
+type TokenCreated struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	TokenHash string // SHA-256 of the secret part, lower-case hex
+	Name      string // the agent's name; empty lets the agent propose one
+	Role      string // agent, orchestrator or operator
+	Labels    []string
+	// AutoApprove lets the agent work at once although Name is empty.
+	AutoApprove bool
+	ExpiresAt   int64 // unix nanoseconds
+	By          string
+}
+
+// AgentEnrolled spends a token. The index of the event is the agent's id.
+type AgentEnrolled struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	TokenHash string
+	// Name is the token's, or what the agent proposed where the token has none.
+	Name      string
+	KeyDigest string // SHA-256 of the public key in PKIX form, lower-case hex
+	JournalID string
+	Hostname  string // for display only; claimed by the agent
+}
+
+// AgentApproved lets an agent work that enrolled without a name of the cluster's choosing.
+type AgentApproved struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Agent     uint64
+	By        string
+	RequestID string
+}
+
+// AgentRevoked ends an agent's right to connect, for ever.
+type AgentRevoked struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Agent     uint64
+	By        string
+	Reason    string
+	RequestID string
+}
+
+// AgentConnected says that a gateway has an agent's connection.
+type AgentConnected struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Agent      uint64
+	Gateway    uint64 // replica
+	Session    string // nonce of the connection
+	Version    string
+	BootID     string
+	JournalID  string
+	JournalSeq uint64
+	Address    string
+}
+
+// AgentDisconnected says that the connection of this session is gone.
+type AgentDisconnected struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Agent   uint64
+	Session string
+	Reason  string
+}
+
+// AgentQuarantined says that an agent's journal was lost, cloned or rolled back.
+// Its attempts under way become unknown.
+type AgentQuarantined struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Agent      uint64
+	Reason     string
+	JournalID  string // what the agent showed
+	JournalSeq uint64
+}
+
+// PlanRecorded puts a plan's graph on record. The plan itself and its inputs are
+// blobs; the graph is here so that the log can be folded and read without them.
+type PlanRecorded struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	PlanID         string // SHA-256 of the plan's bytes, lower-case hex
+	PlannerVersion string
+	Hosts          []string
+	HostSets       [][]uint32
+	Tasks          []PlanTask
+	Inputs         []PlanInput
+	By             string
+}
+
+// PlanTask is the part of a task that scheduling needs.
+type PlanTask struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	ID         string
+	Driver     string
+	HostSet    uint32 // the hosts that have a step: of the task and of its jobs
+	Requires   []PlanDep
+	Jobs       uint32 // number of jobs over all hosts' lists
+	Idempotent bool
+	KeepGoing  bool
+}
+
+// PlanDep is an edge of the graph. Scope is planner.Scope.
+type PlanDep struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Task  uint32
+	Scope uint8
+}
+
+// PlanInput names a file that the plan was compiled from.
+type PlanInput struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Role, Name, Digest string
+}
+
+// RunCreated starts an execution of a plan. Runs are numbered from 1 in the
+// order of these events.
+type RunCreated struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	PlanID    string
+	RequestID string
+	By        string
+	// StepsMax bounds the steps under way in the run, StepsPerHostMax those on
+	// one host. 0 is the engine's default.
+	StepsMax, StepsPerHostMax uint32
+	FailFast                  bool
+	IgnoreCache               bool
+	// ControllerAgent names the agent that local tasks run on; empty picks one by label.
+	ControllerAgent string
+}
+
+// RunCancelled asks for a run's end: nothing new starts, and what is under way is cancelled.
+type RunCancelled struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run       uint64
+	By        string
+	Reason    string
+	RequestID string
+}
+
+// StepScheduled starts an attempt of a step. Its index is the attempt's id.
+type StepScheduled struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run   uint64
+	Task  uint32
+	Host  uint32 // position in the plan's hosts
+	Agent uint64
+	// Supersedes is the attempt before, or 0.
+	Supersedes uint64
+	Epoch      uint64
+	// FromJob is the index of the first job to run: 0 for a first attempt, behind
+	// what is known to be done for a successor.
+	FromJob uint32
+}
+
+// Outcome of a job, an attempt or a run.
+type Outcome uint8
+
+// The outcomes. Numbers are part of the log's format.
+const (
+	Succeeded  Outcome = 1
+	Failed     Outcome = 2
+	Skipped    Outcome = 3
+	Cancelled  Outcome = 4
+	NotStarted Outcome = 5
+	Unknown    Outcome = 6
+)
+
+// JobEnded is the result of one job of an attempt.
+type JobEnded struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Attempt uint64
+	Job     uint32
+	Outcome Outcome
+	// Changed is false where the job found nothing to do, or its cached success held.
+	Changed bool
+	Exit    int32 // of a command; -1 where there is none
+	// StartedAt and Duration are by the agent's clock, in nanoseconds.
+	StartedAt, Duration int64
+	Info                string
+	Stdout, Stderr      Output
+}
+
+// Output is what a job printed, capped: the head and the tail are kept.
+type Output struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Head, Tail []byte
+	// Size is of the whole output in bytes; Size > len(Head)+len(Tail) means that
+	// the middle was dropped.
+	Size int64
+}
+
+// AttemptEnded settles an attempt. Evidence for an attempt that is already
+// settled is kept, and changes nothing where it has a successor.
+type AttemptEnded struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Attempt uint64
+	Outcome Outcome
+	Reason  string
+	// By is empty for the agent's own word, otherwise who gave up on it.
+	By string
+	// OutputDigest is the SHA-256 over the outputs of the attempt's jobs.
+	OutputDigest string
+}
+
+// TaskRecorded settles a task that the engine does itself (print, service, noop).
+type TaskRecorded struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run      uint64
+	Task     uint32
+	Messages []string
+}
+
+// TaskSkipped settles the steps of a task that will not run. Hosts is empty for all of them.
+type TaskSkipped struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run   uint64
+	Task  uint32
+	Hosts []uint32
+	// Cause is the task whose failure is the reason, or the task itself where
+	// the run was cancelled or fails fast.
+	Cause  uint32
+	Reason string
+}
+
+// StepResolved is an operator's word on an attempt whose outcome is unknown.
+type StepResolved struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Attempt   uint64
+	As        string // succeeded, failed or retry
+	Reason    string
+	By        string
+	RequestID string
+}
+
+// RunEnded closes a run.
+type RunEnded struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run     uint64
+	Outcome Outcome // Succeeded, Failed or Cancelled
+}
+
+// Kind implements Event.
+func (*ClusterCreated) Kind() Kind    { return KindClusterCreated }
+func (*LeaderEstablished) Kind() Kind { return KindLeaderEstablished }
+func (*TokenCreated) Kind() Kind      { return KindTokenCreated }
+func (*AgentEnrolled) Kind() Kind     { return KindAgentEnrolled }
+func (*AgentApproved) Kind() Kind     { return KindAgentApproved }
+func (*AgentRevoked) Kind() Kind      { return KindAgentRevoked }
+func (*AgentConnected) Kind() Kind    { return KindAgentConnected }
+func (*AgentDisconnected) Kind() Kind { return KindAgentDisconnected }
+func (*AgentQuarantined) Kind() Kind  { return KindAgentQuarantined }
+func (*PlanRecorded) Kind() Kind      { return KindPlanRecorded }
+func (*RunCreated) Kind() Kind        { return KindRunCreated }
+func (*RunCancelled) Kind() Kind      { return KindRunCancelled }
+func (*StepScheduled) Kind() Kind     { return KindStepScheduled }
+func (*JobEnded) Kind() Kind          { return KindJobEnded }
+func (*AttemptEnded) Kind() Kind      { return KindAttemptEnded }
+func (*TaskRecorded) Kind() Kind      { return KindTaskRecorded }
+func (*TaskSkipped) Kind() Kind       { return KindTaskSkipped }
+func (*StepResolved) Kind() Kind      { return KindStepResolved }
+func (*RunEnded) Kind() Kind          { return KindRunEnded }

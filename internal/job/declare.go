@@ -1,0 +1,87 @@
+package job
+
+// Kind is the type of an option's value.
+type Kind uint8
+
+// The kinds of option values.
+const (
+	Flag   Kind = iota // present or not
+	String             // one word
+	Int                // a decimal integer, may be negative
+	List               // one or more words, up to the next option
+)
+
+// Positional says what a verb does with the words that are not options.
+type Positional uint8
+
+// The kinds of positional text.
+const (
+	FreeText Positional = iota // all of them, in order, are the text (RUN, WAIT, ECHO)
+	Words                      // the first contiguous run of words; anything else is an error
+	KeyValue                   // a key, then the rest as value (ARG, ENV)
+	TwoPaths                   // joined and split again by POSIX shell rules into exactly two (ADD, COPY)
+)
+
+// A Declaration is everything that is known of a verb without running it: from
+// it come parsing, validation and help.
+type Declaration struct {
+	// Verb is the upper-case name.
+	Verb string
+	// Summary is one sentence for help.
+	Summary string
+	// Text names the positional part in help, for instance "COMMAND...".
+	Text       string
+	Positional Positional
+	// WordsMin and WordsMax bound the number of words where Positional is Words;
+	// WordsMax 0 is no limit.
+	WordsMin, WordsMax int
+	// Options beside the ones that all verbs share.
+	Options []OptionDecl
+	// Exclusive lists groups of option names of which at most one may be given.
+	Exclusive [][]string
+	// ShipsFiles is true where the first word of the text is a glob of files on
+	// the operator's machine, whose contents travel with the plan.
+	ShipsFiles bool
+	// Cacheable is true where an agent may skip the job if it remembers its success.
+	Cacheable bool
+	// Idempotent is true where a second execution after an interrupted first one
+	// is harmless, so that a restarted agent may simply run it again.
+	Idempotent bool
+	// Executable is false for verbs that are parsed, so that a plan can be made
+	// of files that use them, but that the agents of this version cannot run.
+	Executable bool
+	// FingerprintKeys fills in the verb's own part of Directord's job record.
+	FingerprintKeys func(p *Parsed) []Field
+}
+
+// An OptionDecl declares one option of a verb.
+type OptionDecl struct {
+	Name    string // without dashes, e.g. "stdout-arg"
+	Kind    Kind
+	Default string
+	Help    string
+}
+
+// A Field is one key of Directord's job record, in order; Value is JSON text.
+type Field struct {
+	Key   string
+	Value string
+}
+
+// Parsed is the outcome of parsing a job text.
+type Parsed struct {
+	Job Job
+	// RunOnce is true where the job is to run on the first host only.
+	RunOnce bool
+	// Source is the glob of files to ship, where the verb ships files.
+	Source string
+	// Warnings are sentences for the operator.
+	Warnings []string
+}
+
+// A Var is one entry of a job's vars mapping: an option by name (with
+// underscores or dashes), its value as the scalar's text.
+type Var struct{ Name, Value string }
+
+// A Lookup finds the declaration of a verb by its upper-case name.
+type Lookup func(verb string) (*Declaration, bool)

@@ -1,0 +1,235 @@
+// Package wire is what orchestrator and agent say to each other: the messages,
+// their canonical msgpack encoding and their framing on a QUIC stream.
+//
+// The control stream, opened by the agent, carries frames both ways: a 4-byte
+// big-endian length, then a 1-byte message type, then the message as a msgpack
+// array. Blobs travel on streams of their own, one per blob, see [BlobRequest].
+// A peer is never believed: lengths are capped before anything is allocated and
+// decoding never panics.
+package wire
+
+import "quorate/internal/job"
+
+// ALPN names of the protocols on the agents' port.
+const (
+	ALPNAgent = "quorate-agent/1"
+	ALPNEnrol = "quorate-enrol/1"
+)
+
+// Type numbers the messages. Numbers are appended and never reused.
+type Type uint8
+
+// The messages.
+const (
+	TypeHello    Type = 1  // agent: first on the control stream
+	TypeWelcome  Type = 2  // orchestrator: the answer
+	TypeDispatch Type = 3  // orchestrator
+	TypeCancel   Type = 4  // orchestrator
+	TypeResults  Type = 5  // agent
+	TypeAck      Type = 6  // orchestrator
+	TypeReply    Type = 7  // agent: what became of a dispatch or cancel that started nothing
+	TypeRefuse   Type = 8  // orchestrator: the connection is over, and why
+	TypeEnrol    Type = 9  // agent, on an enrolment connection
+	TypeEnrolled Type = 10 // orchestrator: the answer
+)
+
+// A Message is one of the messages above.
+type Message interface {
+	Type() Type
+}
+
+// Hello introduces a connection. The agent's identity is in its certificate.
+type Hello struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Version    string // of the program
+	JournalID  string
+	JournalSeq uint64 // of the newest report in the journal
+	BootID     string
+	Floor      uint64
+	EpochMax   uint64
+	// Attempts are those the journal holds above the floor, ascending.
+	Attempts []uint64
+}
+
+// Welcome accepts a connection.
+type Welcome struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	ClusterID string
+	Agent     uint64
+	Name      string
+	Session   string
+	Epoch     uint64
+	// Acked is the newest report that the cluster has committed.
+	Acked uint64
+	Floor uint64
+}
+
+// A Fence is in every command; the agent checks all of it before anything else.
+type Fence struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	ClusterID string
+	Session   string
+	JournalID string
+	Epoch     uint64
+}
+
+// Dispatch hands over a committed attempt.
+type Dispatch struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Fence      Fence
+	Attempt    uint64
+	Supersedes uint64 // or 0
+	// Spec is an encoded [Step]; its SHA-256 is what the journal keeps of it.
+	Spec []byte
+}
+
+// Step is what an attempt does: the jobs of one task on one host, in order.
+type Step struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run  uint64
+	Task string
+	Host string
+	Jobs []job.Job
+	// Vars override the agent's own arguments in templates.
+	Vars []job.Option
+	// KeepGoing runs the jobs after a failed one all the same.
+	KeepGoing   bool
+	IgnoreCache bool
+}
+
+// Cancel ends an attempt, or forbids its start for ever.
+type Cancel struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Fence   Fence
+	Attempt uint64
+	Reason  string
+}
+
+// Results carries reports in the order of their numbers.
+type Results struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Reports []Report
+}
+
+// A Report is one entry of the agent's journal that the cluster has to commit:
+// the end of a job, or, where End is set, of the whole attempt.
+type Report struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Seq     uint64 // counts from 1 per journal, without holes
+	Attempt uint64
+	End     bool
+	// Outcome is numbered as eventlog.Outcome.
+	Outcome uint8
+	// Job, Changed, Exit, StartedAt, Duration, Info and the outputs are those of
+	// a job; Reason and OutputDigest of an attempt.
+	Job                 uint32
+	Changed             bool
+	Exit                int32
+	StartedAt, Duration int64 // nanoseconds
+	Info                string
+	Stdout, Stderr      Output
+	Reason              string
+	OutputDigest        string
+}
+
+// Output is a job's output, head and tail.
+type Output struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Head, Tail []byte
+	Size       int64
+}
+
+// Ack says what the cluster has committed.
+type Ack struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	// Seq: every report up to it is committed; the agent forgets them.
+	Seq uint64
+	// Floor: every attempt of this agent up to it is settled; the agent forgets
+	// them and answers a dispatch of one with Gone.
+	Floor uint64
+}
+
+// Status of a Reply.
+type Status uint8
+
+// The statuses.
+const (
+	StatusRunning  Status = 1 // the attempt is known and has not ended
+	StatusBusy     Status = 2 // the attempt it supersedes has not ended
+	StatusGone     Status = 3 // at or below the floor
+	StatusRejected Status = 4 // the fence does not fit, or another spec under the same number
+)
+
+// Reply answers a Dispatch or Cancel that led to no report.
+type Reply struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Attempt uint64
+	Status  Status
+	Reason  string
+}
+
+// Refuse ends a connection and says why.
+type Refuse struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Code   string // revoked, pending, unknown-agent, version, quarantined, busy
+	Reason string
+}
+
+// Enrol asks for an identity. Nothing in it is trusted but the key.
+type Enrol struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Token     string // the secret part
+	PublicKey []byte // PKIX
+	Name      string // proposed; counts only where the token has none
+	JournalID string
+	Hostname  string
+}
+
+// Enrolled answers Enrol.
+type Enrolled struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Error string // empty on success
+	// Pending is true where an operator has to approve the agent first.
+	Pending     bool
+	Agent       uint64
+	Name        string
+	ClusterID   string
+	Certificate []byte // DER
+	CA          []byte // DER
+}
+
+// BlobRequest is the first frame of a blob stream, opened by the agent. The
+// orchestrator answers with an 8-byte big-endian size (all ones: not known
+// here) and the content from Offset on.
+type BlobRequest struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Digest string
+	Offset int64
+}
+
+// Type implements Message.
+func (*Hello) Type() Type    { return TypeHello }
+func (*Welcome) Type() Type  { return TypeWelcome }
+func (*Dispatch) Type() Type { return TypeDispatch }
+func (*Cancel) Type() Type   { return TypeCancel }
+func (*Results) Type() Type  { return TypeResults }
+func (*Ack) Type() Type      { return TypeAck }
+func (*Reply) Type() Type    { return TypeReply }
+func (*Refuse) Type() Type   { return TypeRefuse }
+func (*Enrol) Type() Type    { return TypeEnrol }
+func (*Enrolled) Type() Type { return TypeEnrolled }
