@@ -161,6 +161,8 @@ type PlanTask struct {
 	Jobs       uint32 // number of jobs over all hosts' lists
 	Idempotent bool
 	KeepGoing  bool
+	// Messages are what a task of the engine records.
+	Messages []string
 }
 
 // PlanDep is an edge of the graph. Scope is planner.Scope.
@@ -248,6 +250,7 @@ type JobEnded struct {
 	StartedAt, Duration int64
 	Info                string
 	Stdout, Stderr      Output
+	Seq                 uint64 // of the agent's report; 0 where there was none
 }
 
 // Output is what a job printed, capped: the head and the tail are kept.
@@ -272,6 +275,7 @@ type AttemptEnded struct {
 	By string
 	// OutputDigest is the SHA-256 over the outputs of the attempt's jobs.
 	OutputDigest string
+	Seq          uint64 // of the agent's report; 0 where there was none
 }
 
 // TaskRecorded settles a task that the engine does itself (print, service, noop).
