@@ -1,0 +1,51 @@
+# Everything a developer does with this repository. Each target does all its own
+# set-up and needs only Go (and, for `race`, a C compiler).
+
+GO       ?= go
+BIN      := bin/quorate
+TOOLS    := $(GO) tool -modfile=internal/tools/go.mod
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 30s
+SOAK     ?= 50
+
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test race lint check bench fuzz soak clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## the static binary, bin/quorate
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cli/quorate
+
+demo: build ## the main job, end to end: an orchestrator, six agents, a deployment
+	./$(BIN) demo
+
+test: ## all tests
+	$(GO) test ./...
+
+race: ## the concurrent packages under the race detector
+	CGO_ENABLED=1 $(GO) test -race -short ./engine/... ./eventlog/... ./nodeagent/... ./cli/...
+
+lint: ## gofmt, vet, staticcheck
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }
+	$(GO) vet ./...
+	$(TOOLS) staticcheck ./...
+
+check: lint test fuzz race ## what must pass before a change lands
+	@echo "make check: all passed"
+
+bench: ## the figures of docs/performance.md, each beside its floor
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/bench
+	$(GO) test -run '^$$' -bench Scale -benchtime 5x ./planner
+
+fuzz: ## every fuzz target for FUZZTIME (30s), two at a time
+	FUZZTIME=$(FUZZTIME) GO=$(GO) sh internal/tools/fuzz.sh
+
+soak: build ## kill orchestrator, agent and both in the middle of runs, SOAK (50) times each
+	QUORATE_SOAK=$(SOAK) $(GO) test -count=1 -timeout 120m -v -run 'Kill' ./cli/...
+
+clean: ## remove what was built
+	rm -rf bin
