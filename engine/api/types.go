@@ -17,6 +17,9 @@ type Error struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
+// Error implements error.
+func (e *Error) Error() string { return e.Message }
+
 // PlanSubmit is the body of POST /v1/plans. The blobs that it names must have
 // been uploaded with PUT /v1/blobs/{digest}.
 type PlanSubmit struct {
@@ -27,7 +30,41 @@ type PlanSubmit struct {
 // BlobsMissing answers POST /v1/blobs/missing with the digests, of those in the
 // request's list, that the orchestrator does not have.
 type BlobsMissing struct {
+	Schema string `json:"schema"`
 	Digests []string `json:"digests"`
+}
+
+// Plan is a recorded plan: the answer to POST /v1/plans and GET /v1/plans/{id}.
+// Its bytes are the blob of the same digest.
+type Plan struct {
+	Schema         string `json:"schema"`
+	ID             string `json:"id"`
+	PlannerVersion string `json:"planner_version"`
+	// Seq is the log index of its record.
+	Seq    uint64      `json:"seq"`
+	By     string      `json:"by"`
+	Hosts  int         `json:"hosts"`
+	Tasks  int         `json:"tasks"`
+	Inputs []PlanInput `json:"inputs,omitempty"`
+}
+
+// PlanInput names a file that a plan was compiled from.
+type PlanInput struct {
+	Role   string `json:"role"`
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+}
+
+// Runs is the answer to GET /v1/runs, newest first.
+type Runs struct {
+	Schema string `json:"schema"`
+	Runs   []Run  `json:"runs"`
+}
+
+// Agents is the answer to GET /v1/agents, by name.
+type Agents struct {
+	Schema string  `json:"schema"`
+	Agents []Agent `json:"agents"`
 }
 
 // RunSubmit is the body of POST /v1/runs.
@@ -41,6 +78,8 @@ type RunSubmit struct {
 	ParallelPerHost uint32 `json:"parallel_per_host,omitempty"`
 	FailFast        bool   `json:"fail_fast,omitempty"`
 	IgnoreCache     bool   `json:"ignore_cache,omitempty"`
+	// Controller names the agent that local tasks run on; empty picks one by label.
+	Controller string `json:"controller,omitempty"`
 }
 
 // Run is a run in GET /v1/runs and GET /v1/runs/{id}.
@@ -167,9 +206,12 @@ type LogEvent struct {
 	Kind   string    `json:"kind"` // e.g. StepScheduled
 	Hash   string    `json:"hash"`
 	// Void is true where the event's precondition did not hold.
-	Void  bool   `json:"void,omitempty"`
-	Run   uint64 `json:"run,omitempty"`
-	Event any    `json:"event"`
+	Void bool `json:"void,omitempty"`
+	// VoidReason says which precondition that was.
+	VoidReason string `json:"void_reason,omitempty"`
+	Run        uint64 `json:"run,omitempty"`
+	// Event holds the event's fields by their names in snake_case; bytes are text.
+	Event any `json:"event"`
 }
 
 // Agent is an agent in GET /v1/agents and GET /v1/agents/{name}.
@@ -204,6 +246,14 @@ type Cancel struct {
 	Schema    string `json:"schema"`
 	RequestID string `json:"request_id"`
 	Reason    string `json:"reason"`
+}
+
+// AgentChange is the body of POST /v1/agents/{name}/approve and .../revoke.
+type AgentChange struct {
+	Schema    string `json:"schema"`
+	RequestID string `json:"request_id"`
+	// Reason is for revoke.
+	Reason string `json:"reason,omitempty"`
 }
 
 // TokenCreate is the body of POST /v1/tokens.
