@@ -64,6 +64,9 @@ type Task struct {
 	// Requires is sorted by task.
 	Requires []Dep
 	Provides []string
+	// Symbols are the symbols behind Requires, sorted: the task's own and those
+	// that a needed-by of another task added. Empty in an orchestration.
+	Symbols []string
 	// Jobs run in order on each host. A local task has one RUN job.
 	Jobs []Job
 	// Messages are what print and service tasks record.
