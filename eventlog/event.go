@@ -7,7 +7,8 @@
 package eventlog
 
 // Kind numbers the kinds of events. Numbers are appended and never reused; a
-// kind's fields are only ever added to at its end.
+// kind's fields are only ever added to at its end, and a field that was added
+// later carries the tag `added:"true"`, so that records from before it decode.
 type Kind uint16
 
 // The catalogue. Every event is a fact in the past tense. An event whose
@@ -45,7 +46,7 @@ type Event interface {
 type ClusterCreated struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	ClusterID string // 16 random bytes, lower-case hex
+	ClusterID string `json:"cluster_id"` // 16 random bytes, lower-case hex
 }
 
 // LeaderEstablished is what a new leader commits before it decides anything. Its
@@ -53,76 +54,76 @@ type ClusterCreated struct {
 type LeaderEstablished struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Replica uint64
-	Version string // of the program
+	Replica uint64 `json:"replica"`
+	Version string `json:"version"` // of the program
 }
 
 // TokenCreated records a join token: its hash, never the token.
 type TokenCreated struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	TokenHash string // SHA-256 of the secret part, lower-case hex
-	Name      string // the agent's name; empty lets the agent propose one
-	Role      string // agent, orchestrator or operator
-	Labels    []string
+	TokenHash string   `json:"token_hash"` // SHA-256 of the secret part, lower-case hex
+	Name      string   `json:"name"`       // the agent's name; empty lets the agent propose one
+	Role      string   `json:"role"`       // agent, orchestrator or operator
+	Labels    []string `json:"labels"`
 	// AutoApprove lets the agent work at once although Name is empty.
-	AutoApprove bool
-	ExpiresAt   int64 // unix nanoseconds
-	By          string
+	AutoApprove bool   `json:"auto_approve"`
+	ExpiresAt   int64  `json:"expires_at"` // unix nanoseconds
+	By          string `json:"by"`
 }
 
 // AgentEnrolled spends a token. The index of the event is the agent's id.
 type AgentEnrolled struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	TokenHash string
+	TokenHash string `json:"token_hash"`
 	// Name is the token's, or what the agent proposed where the token has none.
-	Name      string
-	KeyDigest string // SHA-256 of the public key in PKIX form, lower-case hex
-	JournalID string
-	Hostname  string // for display only; claimed by the agent
+	Name      string `json:"name"`
+	KeyDigest string `json:"key_digest"` // SHA-256 of the public key in PKIX form, lower-case hex
+	JournalID string `json:"journal_id"`
+	Hostname  string `json:"hostname"` // for display only; claimed by the agent
 }
 
 // AgentApproved lets an agent work that enrolled without a name of the cluster's choosing.
 type AgentApproved struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Agent     uint64
-	By        string
-	RequestID string
+	Agent     uint64 `json:"agent"`
+	By        string `json:"by"`
+	RequestID string `json:"request_id"`
 }
 
 // AgentRevoked ends an agent's right to connect, for ever.
 type AgentRevoked struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Agent     uint64
-	By        string
-	Reason    string
-	RequestID string
+	Agent     uint64 `json:"agent"`
+	By        string `json:"by"`
+	Reason    string `json:"reason"`
+	RequestID string `json:"request_id"`
 }
 
 // AgentConnected says that a gateway has an agent's connection.
 type AgentConnected struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Agent      uint64
-	Gateway    uint64 // replica
-	Session    string // nonce of the connection
-	Version    string
-	BootID     string
-	JournalID  string
-	JournalSeq uint64
-	Address    string
+	Agent      uint64 `json:"agent"`
+	Gateway    uint64 `json:"gateway"` // replica
+	Session    string `json:"session"` // nonce of the connection
+	Version    string `json:"version"`
+	BootID     string `json:"boot_id"`
+	JournalID  string `json:"journal_id"`
+	JournalSeq uint64 `json:"journal_seq"`
+	Address    string `json:"address"`
 }
 
 // AgentDisconnected says that the connection of this session is gone.
 type AgentDisconnected struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Agent   uint64
-	Session string
-	Reason  string
+	Agent   uint64 `json:"agent"`
+	Session string `json:"session"`
+	Reason  string `json:"reason"`
 }
 
 // AgentQuarantined says that an agent's journal was lost, cloned or rolled back.
@@ -130,10 +131,10 @@ type AgentDisconnected struct {
 type AgentQuarantined struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Agent      uint64
-	Reason     string
-	JournalID  string // what the agent showed
-	JournalSeq uint64
+	Agent      uint64 `json:"agent"`
+	Reason     string `json:"reason"`
+	JournalID  string `json:"journal_id"` // what the agent showed
+	JournalSeq uint64 `json:"journal_seq"`
 }
 
 // PlanRecorded puts a plan's graph on record. The plan itself and its inputs are
@@ -141,43 +142,45 @@ type AgentQuarantined struct {
 type PlanRecorded struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	PlanID         string // SHA-256 of the plan's bytes, lower-case hex
-	PlannerVersion string
-	Hosts          []string
-	HostSets       [][]uint32
-	Tasks          []PlanTask
-	Inputs         []PlanInput
-	By             string
+	PlanID         string      `json:"plan_id"` // SHA-256 of the plan's bytes, lower-case hex
+	PlannerVersion string      `json:"planner_version"`
+	Hosts          []string    `json:"hosts"`
+	HostSets       [][]uint32  `json:"host_sets"`
+	Tasks          []PlanTask  `json:"tasks"`
+	Inputs         []PlanInput `json:"inputs"`
+	By             string      `json:"by"`
 }
 
 // PlanTask is the part of a task that scheduling needs.
 type PlanTask struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	ID         string
-	Driver     string
-	HostSet    uint32 // the hosts that have a step: of the task and of its jobs
-	Requires   []PlanDep
-	Jobs       uint32 // number of jobs over all hosts' lists
-	Idempotent bool
-	KeepGoing  bool
+	ID         string    `json:"id"`
+	Driver     string    `json:"driver"`
+	HostSet    uint32    `json:"host_set"` // the hosts that have a step: of the task and of its jobs
+	Requires   []PlanDep `json:"requires"`
+	Jobs       uint32    `json:"jobs"` // number of jobs over all hosts' lists
+	Idempotent bool      `json:"idempotent"`
+	KeepGoing  bool      `json:"keep_going"`
 	// Messages are what a task of the engine records.
-	Messages []string
+	Messages []string `json:"messages"`
 }
 
 // PlanDep is an edge of the graph. Scope is planner.Scope.
 type PlanDep struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Task  uint32
-	Scope uint8
+	Task  uint32 `json:"task"`
+	Scope uint8  `json:"scope"`
 }
 
 // PlanInput names a file that the plan was compiled from.
 type PlanInput struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Role, Name, Digest string
+	Role   string `json:"role"`
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
 }
 
 // RunCreated starts an execution of a plan. Runs are numbered from 1 in the
@@ -185,42 +188,43 @@ type PlanInput struct {
 type RunCreated struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	PlanID    string
-	RequestID string
-	By        string
+	PlanID    string `json:"plan_id"`
+	RequestID string `json:"request_id"`
+	By        string `json:"by"`
 	// StepsMax bounds the steps under way in the run, StepsPerHostMax those on
 	// one host. 0 is the engine's default.
-	StepsMax, StepsPerHostMax uint32
-	FailFast                  bool
-	IgnoreCache               bool
+	StepsMax        uint32 `json:"steps_max"`
+	StepsPerHostMax uint32 `json:"steps_per_host_max"`
+	FailFast        bool   `json:"fail_fast"`
+	IgnoreCache     bool   `json:"ignore_cache"`
 	// ControllerAgent names the agent that local tasks run on; empty picks one by label.
-	ControllerAgent string
+	ControllerAgent string `json:"controller_agent"`
 }
 
 // RunCancelled asks for a run's end: nothing new starts, and what is under way is cancelled.
 type RunCancelled struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Run       uint64
-	By        string
-	Reason    string
-	RequestID string
+	Run       uint64 `json:"run"`
+	By        string `json:"by"`
+	Reason    string `json:"reason"`
+	RequestID string `json:"request_id"`
 }
 
 // StepScheduled starts an attempt of a step. Its index is the attempt's id.
 type StepScheduled struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Run   uint64
-	Task  uint32
-	Host  uint32 // position in the plan's hosts
-	Agent uint64
+	Run   uint64 `json:"run"`
+	Task  uint32 `json:"task"`
+	Host  uint32 `json:"host"` // position in the plan's hosts
+	Agent uint64 `json:"agent"`
 	// Supersedes is the attempt before, or 0.
-	Supersedes uint64
-	Epoch      uint64
+	Supersedes uint64 `json:"supersedes"`
+	Epoch      uint64 `json:"epoch"`
 	// FromJob is the index of the first job to run: 0 for a first attempt, behind
 	// what is known to be done for a successor.
-	FromJob uint32
+	FromJob uint32 `json:"from_job"`
 }
 
 // Outcome of a job, an attempt or a run.
@@ -240,27 +244,30 @@ const (
 type JobEnded struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Attempt uint64
-	Job     uint32
-	Outcome Outcome
+	Attempt uint64  `json:"attempt"`
+	Job     uint32  `json:"job"`
+	Outcome Outcome `json:"outcome"`
 	// Changed is false where the job found nothing to do, or its cached success held.
-	Changed bool
-	Exit    int32 // of a command; -1 where there is none
+	Changed bool  `json:"changed"`
+	Exit    int32 `json:"exit"` // of a command; -1 where there is none
 	// StartedAt and Duration are by the agent's clock, in nanoseconds.
-	StartedAt, Duration int64
-	Info                string
-	Stdout, Stderr      Output
-	Seq                 uint64 // of the agent's report; 0 where there was none
+	StartedAt int64  `json:"started_at"`
+	Duration  int64  `json:"duration"`
+	Info      string `json:"info"`
+	Stdout    Output `json:"stdout"`
+	Stderr    Output `json:"stderr"`
+	Seq       uint64 `json:"seq"` // of the agent's report; 0 where there was none
 }
 
 // Output is what a job printed, capped: the head and the tail are kept.
 type Output struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Head, Tail []byte
+	Head []byte `json:"head"`
+	Tail []byte `json:"tail"`
 	// Size is of the whole output in bytes; Size > len(Head)+len(Tail) means that
 	// the middle was dropped.
-	Size int64
+	Size int64 `json:"size"`
 }
 
 // AttemptEnded settles an attempt. Evidence for an attempt that is already
@@ -268,55 +275,55 @@ type Output struct {
 type AttemptEnded struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Attempt uint64
-	Outcome Outcome
-	Reason  string
+	Attempt uint64  `json:"attempt"`
+	Outcome Outcome `json:"outcome"`
+	Reason  string  `json:"reason"`
 	// By is empty for the agent's own word, otherwise who gave up on it.
-	By string
+	By string `json:"by"`
 	// OutputDigest is the SHA-256 over the outputs of the attempt's jobs.
-	OutputDigest string
-	Seq          uint64 // of the agent's report; 0 where there was none
+	OutputDigest string `json:"output_digest"`
+	Seq          uint64 `json:"seq"` // of the agent's report; 0 where there was none
 }
 
 // TaskRecorded settles a task that the engine does itself (print, service, noop).
 type TaskRecorded struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Run      uint64
-	Task     uint32
-	Messages []string
+	Run      uint64   `json:"run"`
+	Task     uint32   `json:"task"`
+	Messages []string `json:"messages"`
 }
 
 // TaskSkipped settles the steps of a task that will not run. Hosts is empty for all of them.
 type TaskSkipped struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Run   uint64
-	Task  uint32
-	Hosts []uint32
+	Run   uint64   `json:"run"`
+	Task  uint32   `json:"task"`
+	Hosts []uint32 `json:"hosts"`
 	// Cause is the task whose failure is the reason, or the task itself where
 	// the run was cancelled or fails fast.
-	Cause  uint32
-	Reason string
+	Cause  uint32 `json:"cause"`
+	Reason string `json:"reason"`
 }
 
 // StepResolved is an operator's word on an attempt whose outcome is unknown.
 type StepResolved struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Attempt   uint64
-	As        string // succeeded, failed or retry
-	Reason    string
-	By        string
-	RequestID string
+	Attempt   uint64 `json:"attempt"`
+	As        string `json:"as"` // succeeded, failed or retry
+	Reason    string `json:"reason"`
+	By        string `json:"by"`
+	RequestID string `json:"request_id"`
 }
 
 // RunEnded closes a run.
 type RunEnded struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Run     uint64
-	Outcome Outcome // Succeeded, Failed or Cancelled
+	Run     uint64  `json:"run"`
+	Outcome Outcome `json:"outcome"` // Succeeded, Failed or Cancelled
 }
 
 // Kind implements Event.
