@@ -31,6 +31,7 @@ const (
 	TypeRefuse   Type = 8  // orchestrator: the connection is over, and why
 	TypeEnrol    Type = 9  // agent, on an enrolment connection
 	TypeEnrolled Type = 10 // orchestrator: the answer
+	TypeBlob     Type = 11 // agent: first and only on a stream of its own
 )
 
 // A Message is one of the messages above.
@@ -213,8 +214,9 @@ type Enrolled struct {
 }
 
 // BlobRequest is the first frame of a blob stream, opened by the agent. The
-// orchestrator answers with an 8-byte big-endian size (all ones: not known
-// here) and the content from Offset on.
+// orchestrator answers with the blob's 8-byte big-endian size (all ones, that is
+// [BlobUnknown]: not known here) and the content from Offset on, see
+// [WriteBlobSize].
 type BlobRequest struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -233,3 +235,6 @@ func (*Reply) Type() Type    { return TypeReply }
 func (*Refuse) Type() Type   { return TypeRefuse }
 func (*Enrol) Type() Type    { return TypeEnrol }
 func (*Enrolled) Type() Type { return TypeEnrolled }
+
+// Type implements Message.
+func (*BlobRequest) Type() Type { return TypeBlob }

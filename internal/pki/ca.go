@@ -1,0 +1,179 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+const (
+	certFile     = "ca.crt"
+	keyFile      = "ca.key"
+	pemCert      = "CERTIFICATE"
+	pemKey       = "PRIVATE KEY"
+	organization = "Quorate"
+
+	// lifetime is that of the authority and of all that it issues: an agent's
+	// right ends when the log revokes it, not by its certificate's age.
+	lifetime = 20 * 365 * 24 * time.Hour
+	// backdate lets machines use certificates whose clock is behind.
+	backdate = 24 * time.Hour
+)
+
+// A CA is the authority of one cluster.
+type CA struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	now  func() time.Time
+}
+
+// LoadOrCreate opens the authority in dir (ca.crt and ca.key, PEM), and makes one,
+// with a new random cluster id, where there is none.
+func LoadOrCreate(dir string) (*CA, error) {
+	cert, certErr := os.ReadFile(filepath.Join(dir, certFile))
+	key, keyErr := os.ReadFile(filepath.Join(dir, keyFile))
+	switch {
+	case certErr == nil && keyErr == nil:
+		return parse(cert, key)
+	case errors.Is(certErr, fs.ErrNotExist):
+		// A key without a certificate is the rest of a creation that was interrupted.
+		return create(dir)
+	case certErr != nil:
+		return nil, fmt.Errorf("authority's certificate: %w", certErr)
+	default:
+		return nil, fmt.Errorf("authority's key: %w", keyErr)
+	}
+}
+
+// New makes an authority with a new random cluster id, in memory only.
+func New() (*CA, error) { return newCA(time.Now) }
+
+func newCA(now func() time.Time) (*CA, error) {
+	var id [clusterIDBytes]byte
+	rand.Read(id[:])
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("authority's key: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial(),
+		Subject:               pkix.Name{CommonName: hex.EncodeToString(id[:]), Organization: []string{organization}},
+		NotBefore:             now().Add(-backdate),
+		NotAfter:              now().Add(lifetime),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, fmt.Errorf("authority's certificate: %w", err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("authority's certificate: %w", err)
+	}
+	return &CA{cert: cert, key: key, now: now}, nil
+}
+
+func create(dir string) (*CA, error) {
+	ca, err := newCA(time.Now)
+	if err != nil {
+		return nil, err
+	}
+	key, err := keyPEM(ca.key)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("authority's directory: %w", err)
+	}
+	// The certificate comes last: it is what says that the authority is complete.
+	if err := WriteFile(filepath.Join(dir, keyFile), key, 0o600); err != nil {
+		return nil, err
+	}
+	if err := WriteFile(filepath.Join(dir, certFile), EncodeCertificate(ca.cert.Raw), 0o644); err != nil {
+		return nil, err
+	}
+	return ca, nil
+}
+
+func parse(certText, keyText []byte) (*CA, error) {
+	cert, err := ParseCertificate(certText)
+	if err != nil {
+		return nil, fmt.Errorf("authority's certificate: %w", err)
+	}
+	if !cert.IsCA || !isClusterID(cert.Subject.CommonName) {
+		return nil, fmt.Errorf("authority's certificate: %w: it is no cluster's authority", ErrIdentity)
+	}
+	block, _ := pem.Decode(keyText)
+	if block == nil || block.Type != pemKey {
+		return nil, fmt.Errorf("authority's key: no PEM block %q", pemKey)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("authority's key: %w", err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok || !key.PublicKey.Equal(cert.PublicKey) {
+		return nil, errors.New("authority's key does not belong to its certificate")
+	}
+	return &CA{cert: cert, key: key, now: time.Now}, nil
+}
+
+// ClusterID is the cluster's identity: 16 random bytes in lower-case hex.
+func (ca *CA) ClusterID() string { return ca.cert.Subject.CommonName }
+
+// Certificate returns the authority's own certificate.
+func (ca *CA) Certificate() *x509.Certificate { return ca.cert }
+
+// Pin is what a join token carries so that an agent knows the cluster before it
+// has seen it: the SHA-256 of the authority's certificate, base64url.
+func (ca *CA) Pin() string { return pinOf(ca.cert.Raw) }
+
+func pinOf(der []byte) string {
+	sum := sha256.Sum256(der)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// ParseCertificate reads the first PEM certificate in text.
+func ParseCertificate(text []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != pemCert {
+		return nil, fmt.Errorf("no PEM block %q", pemCert)
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
+
+// EncodeCertificate returns the certificate as PEM.
+func EncodeCertificate(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: pemCert, Bytes: der})
+}
+
+func keyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), nil
+}
+
+func serial() *big.Int {
+	var b [16]byte
+	rand.Read(b[:])
+	b[0] &= 0x7f
+	return new(big.Int).SetBytes(b[:])
+}

@@ -1,0 +1,180 @@
+package pki
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Role is what a certificate of the cluster entitles to.
+type Role string
+
+// The roles.
+const (
+	RoleAgent    Role = "agent"
+	RoleServer   Role = "server"
+	RoleOperator Role = "operator"
+)
+
+// ErrIdentity is wrapped by every error about a certificate that is not what it
+// would have to be.
+var ErrIdentity = errors.New("certificate refused")
+
+const (
+	uriScheme        = "quorate"
+	clusterIDBytes   = 16
+	operatorBytesMax = 64
+)
+
+// An Identity is what a certificate says about its holder.
+type Identity struct {
+	ClusterID string
+	Role      Role
+	// Agent is the id of an agent.
+	Agent uint64
+	// Name is the name of an operator.
+	Name string
+}
+
+// uri is the identity as it stands in a certificate.
+func (id Identity) uri() *url.URL {
+	path := "/" + string(id.Role)
+	switch id.Role {
+	case RoleAgent:
+		path += "/" + strconv.FormatUint(id.Agent, 10)
+	case RoleOperator:
+		path += "/" + id.Name
+	}
+	return &url.URL{Scheme: uriScheme, Host: id.ClusterID, Path: path}
+}
+
+// keyUsage is the extended key usage that goes with the role.
+func (r Role) keyUsage() x509.ExtKeyUsage {
+	if r == RoleServer {
+		return x509.ExtKeyUsageServerAuth
+	}
+	return x509.ExtKeyUsageClientAuth
+}
+
+// IdentityOf reads the identity out of a certificate. It does not verify the
+// certificate.
+func IdentityOf(cert *x509.Certificate) (Identity, error) {
+	if len(cert.URIs) != 1 {
+		return Identity{}, fmt.Errorf("%w: %d URIs, want one", ErrIdentity, len(cert.URIs))
+	}
+	text := cert.URIs[0].String()
+	rest, ok := strings.CutPrefix(text, uriScheme+"://")
+	parts := strings.Split(rest, "/")
+	if !ok || len(parts) < 2 || !isClusterID(parts[0]) {
+		return Identity{}, fmt.Errorf("%w: %q names no role", ErrIdentity, text)
+	}
+	id := Identity{ClusterID: parts[0], Role: Role(parts[1])}
+	switch {
+	case id.Role == RoleServer && len(parts) == 2:
+	case id.Role == RoleAgent && len(parts) == 3:
+		n, err := strconv.ParseUint(parts[2], 10, 64)
+		if err != nil || n == 0 {
+			return Identity{}, fmt.Errorf("%w: %q names no agent", ErrIdentity, text)
+		}
+		id.Agent = n
+	case id.Role == RoleOperator && len(parts) == 3 && isOperatorName(parts[2]):
+		id.Name = parts[2]
+	default:
+		return Identity{}, fmt.Errorf("%w: %q names no role", ErrIdentity, text)
+	}
+	if id.uri().String() != text {
+		return Identity{}, fmt.Errorf("%w: %q is not in canonical form", ErrIdentity, text)
+	}
+	return id, nil
+}
+
+// AgentID reads the cluster and the agent's id out of an agent's certificate,
+// which the TLS configuration has verified.
+func AgentID(cert *x509.Certificate) (clusterID string, agent uint64, err error) {
+	id, err := IdentityOf(cert)
+	if err != nil {
+		return "", 0, err
+	}
+	if id.Role != RoleAgent {
+		return "", 0, fmt.Errorf("%w: role %s, want agent", ErrIdentity, id.Role)
+	}
+	return id.ClusterID, id.Agent, nil
+}
+
+// OperatorName reads the name out of an operator's certificate, which the TLS
+// configuration has verified.
+func OperatorName(cert *x509.Certificate) (string, error) {
+	id, err := IdentityOf(cert)
+	if err != nil {
+		return "", err
+	}
+	if id.Role != RoleOperator {
+		return "", fmt.Errorf("%w: role %s, want operator", ErrIdentity, id.Role)
+	}
+	return id.Name, nil
+}
+
+// KeyDigest is how the log names a public key: the SHA-256 of its PKIX form, in
+// lower-case hex.
+func KeyDigest(pubPKIX []byte) string {
+	sum := sha256.Sum256(pubPKIX)
+	return hex.EncodeToString(sum[:])
+}
+
+// verify demands that the chain's first certificate was issued by the authority,
+// is in force at the time, and has the role in the authority's cluster.
+func verify(chain []*x509.Certificate, ca *x509.Certificate, role Role, now time.Time) (Identity, error) {
+	if len(chain) == 0 {
+		return Identity{}, fmt.Errorf("%w: none was sent", ErrIdentity)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots:         roots,
+		Intermediates: x509.NewCertPool(),
+		CurrentTime:   now,
+		KeyUsages:     []x509.ExtKeyUsage{role.keyUsage()},
+	})
+	if err != nil {
+		return Identity{}, fmt.Errorf("%w: %w", ErrIdentity, err)
+	}
+	if chain[0].IsCA {
+		return Identity{}, fmt.Errorf("%w: it is an authority's", ErrIdentity)
+	}
+	id, err := IdentityOf(chain[0])
+	if err != nil {
+		return Identity{}, err
+	}
+	if id.Role != role {
+		return Identity{}, fmt.Errorf("%w: role %s, want %s", ErrIdentity, id.Role, role)
+	}
+	if id.ClusterID != ca.Subject.CommonName {
+		return Identity{}, fmt.Errorf("%w: cluster %s, want %s", ErrIdentity, id.ClusterID, ca.Subject.CommonName)
+	}
+	return id, nil
+}
+
+func isClusterID(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == clusterIDBytes && s == strings.ToLower(s)
+}
+
+func isOperatorName(s string) bool {
+	if s == "" || len(s) > operatorBytesMax {
+		return false
+	}
+	for _, c := range []byte(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == '@':
+		default:
+			return false
+		}
+	}
+	return true
+}

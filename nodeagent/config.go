@@ -1,0 +1,24 @@
+package nodeagent
+
+import "log/slog"
+
+// Config is what an agent needs to know.
+type Config struct {
+	// Servers are addresses (host:port) of orchestrators, any of them.
+	Servers []string
+	// Token lets the agent join where it has no identity yet.
+	Token string
+	// DataDir holds identity, journal, facts, blobs and the files of running jobs.
+	DataDir string
+	// WorkDir is where relative paths in jobs begin. Empty is "/" for root and
+	// DataDir/root for everybody else.
+	WorkDir string
+	// Name is what the agent proposes to be called; the token's name wins. Empty
+	// is the host's name.
+	Name string
+	// Version of the program.
+	Version string
+	// Labels are for the log lines only: the cluster's come with the token.
+	Labels []string
+	Logger *slog.Logger
+}

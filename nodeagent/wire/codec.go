@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// ErrMalformed is wrapped by every error about bytes that are not the canonical
+// encoding of what they should be.
+var ErrMalformed = errors.New("malformed message")
+
+// ErrTooLarge is wrapped by errors about frames beyond their limit.
+var ErrTooLarge = errors.New("frame too large")
+
+var encoders = sync.Pool{New: func() any {
+	e := msgpack.NewEncoder(nil)
+	return e
+}}
+
+// appendValue appends the canonical encoding of v, a pointer to a struct that is
+// encoded as an array.
+func appendValue(dst []byte, v any) ([]byte, error) {
+	w := bytes.NewBuffer(dst)
+	e := encoders.Get().(*msgpack.Encoder)
+	defer encoders.Put(e)
+	e.Reset(w)
+	e.UseCompactInts(true)
+	if err := e.Encode(v); err != nil {
+		return dst, fmt.Errorf("encoding %T: %w", v, err)
+	}
+	return w.Bytes(), nil
+}
+
+// Marshal returns the canonical encoding of v, a pointer to a struct whose
+// fields are integers, booleans, strings, bytes, lists or such structs.
+func Marshal(v any) ([]byte, error) { return appendValue(nil, v) }
+
+// Unmarshal decodes into v, a pointer to a zero struct, what [Marshal] made of
+// one. Anything else is refused with [ErrMalformed], before memory is allocated
+// for it: a list's length is believed only as far as the bytes can hold it.
+func Unmarshal(data []byte, v any) error {
+	c := checker{data: data, budget: len(data)*expansionPerByte + growBytes}
+	if err := c.value(reflect.TypeOf(v).Elem()); err != nil {
+		return fmt.Errorf("%w: %T: %w", ErrMalformed, v, err)
+	}
+	if c.pos != len(data) {
+		return fmt.Errorf("%w: %T: %d bytes left over", ErrMalformed, v, len(data)-c.pos)
+	}
+	d := msgpack.GetDecoder()
+	defer msgpack.PutDecoder(d)
+	d.Reset(bytes.NewReader(data))
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("%w: %T: %w", ErrMalformed, v, err)
+	}
+	return nil
+}
+
+// EncodeStep returns what goes into Dispatch.Spec.
+func EncodeStep(s *Step) ([]byte, error) { return Marshal(s) }
+
+// DecodeStep reads a Dispatch.Spec. The jobs' indexes have to ascend.
+func DecodeStep(spec []byte) (*Step, error) {
+	s := new(Step)
+	if err := Unmarshal(spec, s); err != nil {
+		return nil, err
+	}
+	for i := 1; i < len(s.Jobs); i++ {
+		if s.Jobs[i].Index <= s.Jobs[i-1].Index {
+			return nil, fmt.Errorf("%w: step: job %d after job %d", ErrMalformed, s.Jobs[i].Index, s.Jobs[i-1].Index)
+		}
+	}
+	return s, nil
+}
+
+// SpecHash identifies a Dispatch.Spec.
+func SpecHash(spec []byte) [sha256.Size]byte { return sha256.Sum256(spec) }
