@@ -1,0 +1,103 @@
+package eventlog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// recordHeaderBytes are a stored record's time, kind and hash, before its data.
+const recordHeaderBytes = 8 + 2 + 32
+
+func indexKey(index uint64) []byte {
+	return binary.BigEndian.AppendUint64(nil, index)
+}
+
+// encodeRecord returns the value of a record: time (8 bytes) and kind (2),
+// big-endian, the hash (32) and the data. The index is its key.
+func encodeRecord(r *Record) []byte {
+	b := make([]byte, 0, recordHeaderBytes+len(r.Data))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Time))
+	b = binary.BigEndian.AppendUint16(b, uint16(r.Kind))
+	b = append(b, r.Hash[:]...)
+	return append(b, r.Data...)
+}
+
+// decodeRecord aliases v: the caller copies the data before its transaction ends.
+func decodeRecord(key, v []byte) (r Record, ok bool) {
+	if len(key) != 8 || len(v) < recordHeaderBytes {
+		return Record{}, false
+	}
+	r = Record{
+		Index: binary.BigEndian.Uint64(key),
+		Time:  int64(binary.BigEndian.Uint64(v)),
+		Kind:  Kind(binary.BigEndian.Uint16(v[8:])),
+		Data:  v[recordHeaderBytes:],
+	}
+	copy(r.Hash[:], v[10:])
+	return r, true
+}
+
+func encodeHead(h Head) []byte {
+	b := binary.BigEndian.AppendUint64(nil, h.Index)
+	b = binary.BigEndian.AppendUint64(b, uint64(h.Time))
+	return append(b, h.Hash[:]...)
+}
+
+func (s *Store) decodeHead(b []byte) (Head, error) {
+	if len(b) != 48 {
+		return Head{}, s.corrupt(0, "no chain head")
+	}
+	h := Head{Index: binary.BigEndian.Uint64(b), Time: int64(binary.BigEndian.Uint64(b[8:]))}
+	copy(h.Hash[:], b[16:])
+	return h, nil
+}
+
+// Read returns up to limit stored records from the index on, and fewer where
+// their data exceeds [PageBytesMax]. A page is one read transaction, which is
+// short: an open one keeps the writer from reusing pages.
+func (s *Store) Read(from uint64, limit int) ([]Record, error) {
+	from = max(from, 1)
+	if limit <= 0 || from > s.Head().Index {
+		return nil, nil
+	}
+	var page []Record
+	err := s.view(func(tx *bolt.Tx) error {
+		page = page[:0]
+		size := 0
+		c := tx.Bucket(bucketEvents).Cursor()
+		next := from
+		for k, v := c.Seek(indexKey(from)); k != nil && len(page) < limit; k, v = c.Next() {
+			r, ok := decodeRecord(k, v)
+			if !ok || r.Index != next {
+				return s.corrupt(next, "the record is missing or has no header")
+			}
+			if size += len(r.Data); len(page) > 0 && size > PageBytesMax {
+				return nil
+			}
+			r.Data = bytes.Clone(r.Data)
+			page = append(page, r)
+			next++
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read of record %d: %w", from, err)
+	}
+	return page, nil
+}
+
+// Side returns every value that commits keep beside the records, by key.
+func (s *Store) Side() ([]SideValue, error) {
+	var all []SideValue
+	err := s.view(func(tx *bolt.Tx) error {
+		all = all[:0]
+		return tx.Bucket(bucketSide).ForEach(func(k, v []byte) error {
+			all = append(all, SideValue{Key: bytes.Clone(k), Value: bytes.Clone(v)})
+			return nil
+		})
+	})
+	return all, err
+}

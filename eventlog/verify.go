@@ -1,0 +1,124 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// verifyPageRecords bounds a read transaction of a verification.
+const verifyPageRecords = 8192
+
+// Verify checks the whole chain of the log in a file, from the first record, and
+// returns its head. It opens the file to read only. The error is a
+// [*CorruptError] that names the first record that is not what was written, or
+// is about opening the file.
+func Verify(path string) (head uint64, hash Hash, err error) {
+	s, err := OpenStore(path, StoreOptions{ReadOnly: true, VerifyAll: true})
+	if err != nil {
+		return 0, Hash{}, err
+	}
+	h := s.Head()
+	return h.Index, h.Hash, s.Close()
+}
+
+// verifyTail checks the chain behind the last verified record, and notes how far
+// it got.
+func (s *Store) verifyTail() error {
+	var from Head
+	if !s.opt.VerifyAll {
+		err := s.view(func(tx *bolt.Tx) error {
+			b := tx.Bucket(bucketMeta).Get(keyVerified)
+			if b == nil {
+				return nil
+			}
+			var err error
+			from, err = s.decodeHead(b)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if from.Index > s.head.Index {
+		return s.corrupt(s.head.Index+1, fmt.Sprintf("the log ends at %d, and was verified up to %d", s.head.Index, from.Index))
+	}
+	if err := s.verifyFrom(from); err != nil {
+		return err
+	}
+	if s.opt.ReadOnly || from == s.head {
+		return nil
+	}
+	err := s.update(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put(keyVerified, encodeHead(s.head))
+	})
+	if err != nil && !isFull(err) { // on a full disk the next start verifies again
+		return fmt.Errorf("log %s: verified mark: %w", s.path, err)
+	}
+	return nil
+}
+
+// verifyFrom checks every record behind a trusted head against the chain, and
+// that the chain ends at the stored head. The trusted record itself must still
+// be there.
+func (s *Store) verifyFrom(at Head) error {
+	if at.Index > 0 {
+		page, err := s.Read(at.Index, 1)
+		if err != nil {
+			return s.located(at.Index, err)
+		}
+		if len(page) == 0 || page[0].Hash != at.Hash || page[0].Time != at.Time {
+			return s.corrupt(at.Index, "the record differs from the one that was verified")
+		}
+	}
+	for at.Index < s.head.Index {
+		if err := s.verifyPage(&at); err != nil {
+			return s.located(at.Index+1, err)
+		}
+	}
+	if at != s.head {
+		return s.corrupt(at.Index, "the chain does not end in the stored head")
+	}
+	return s.view(func(tx *bolt.Tx) error {
+		k, _ := tx.Bucket(bucketEvents).Cursor().Last()
+		if k != nil && (len(k) != 8 || string(k) > string(indexKey(at.Index))) {
+			return s.corrupt(at.Index+1, "a record behind the stored head")
+		}
+		return nil
+	})
+}
+
+// verifyPage advances at over records that check out, so that it names the last
+// good one also where a damaged page panics.
+func (s *Store) verifyPage(at *Head) error {
+	return s.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketEvents).Cursor()
+		k, v := c.Seek(indexKey(at.Index + 1))
+		for n := 0; n < verifyPageRecords && at.Index < s.head.Index; n++ {
+			r, ok := decodeRecord(k, v)
+			switch {
+			case !ok:
+				return s.corrupt(at.Index+1, "the record is missing or has no header")
+			case r.Index != at.Index+1:
+				return s.corrupt(at.Index+1, fmt.Sprintf("the record is missing, and %d is in its place", r.Index))
+			case r.Time < at.Time:
+				return s.corrupt(r.Index, "time runs backwards")
+			case r.chained(at.Hash) != r.Hash:
+				return s.corrupt(r.Index, "the hash does not match")
+			}
+			*at = Head{Index: r.Index, Time: r.Time, Hash: r.Hash}
+			k, v = c.Next()
+		}
+		return nil
+	})
+}
+
+// located gives damage that was found as a panic the index it was found at.
+func (s *Store) located(index uint64, err error) error {
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) && corrupt.Index == 0 {
+		return s.corrupt(index, corrupt.Reason)
+	}
+	return err
+}
