@@ -164,6 +164,9 @@ type PlanTask struct {
 	KeepGoing  bool      `json:"keep_going"`
 	// Messages are what a task of the engine records.
 	Messages []string `json:"messages"`
+	// JobHostSets holds the host set of each job, in order; empty where every job
+	// is for all hosts of HostSet.
+	JobHostSets []uint32 `json:"job_host_sets"`
 }
 
 // PlanDep is an edge of the graph. Scope is planner.Scope.
