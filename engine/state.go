@@ -28,8 +28,24 @@ type State struct {
 	Runs     []*Run              // Runs[i].ID is i+1
 	Attempts map[uint64]*Attempt // by id
 
-	names    map[string]uint64 // agents that count, by name
-	requests map[string]uint64 // client request id -> index of the event that it led to
+	names       map[string]uint64 // agents that are not revoked, by name
+	keys        map[string]uint64 // the same, by digest of their key
+	controllers []uint64          // agents with the label of a controller, ascending
+	requests    map[string]uint64 // client request id -> index of the event that it led to
+	active      []uint64          // runs under way, ascending
+}
+
+// NewState returns the state of an empty log.
+func NewState() *State {
+	return &State{
+		Tokens:   map[string]*Token{},
+		Agents:   map[uint64]*Agent{},
+		Plans:    map[string]*Graph{},
+		Attempts: map[uint64]*Attempt{},
+		names:    map[string]uint64{},
+		keys:     map[string]uint64{},
+		requests: map[string]uint64{},
+	}
 }
 
 // A Token is a join token on record.
@@ -87,6 +103,13 @@ type Graph struct {
 	Index uint64
 	// Dependents are the positions of the tasks that require each task, ascending.
 	Dependents [][]uint32
+
+	needs []taskNeeds
+	out   [][]edge // parallel to Dependents
+	steps int      // over all tasks
+	used  []uint32 // hosts that have a step, ascending
+	local bool     // has a task for the controller
+	fault string   // why no run of it can be created
 }
 
 // TaskStatus is where a task or a step is. A task's status is derived from its
@@ -103,7 +126,21 @@ const (
 	TaskFailed
 	TaskSkipped
 	TaskCancelled
+
+	statuses = iota // how many there are
 )
+
+var statusNames = [statuses]string{
+	"pending", "ready", "running", "waiting", "succeeded", "failed", "skipped", "cancelled",
+}
+
+// String returns the name that the API and the command line use.
+func (s TaskStatus) String() string {
+	if int(s) < len(statusNames) {
+		return statusNames[s]
+	}
+	return "invalid"
+}
 
 // Settled reports whether the status is final unless an operator says otherwise.
 func (s TaskStatus) Settled() bool { return s >= Done }
@@ -123,6 +160,17 @@ type Run struct {
 	Tasks []Task
 	// Counts over steps, kept by the fold.
 	Counts Counts
+
+	// Index is of the record that created the run.
+	Index uint64
+
+	queue runQueue
+	// dooms are the steps that can never become ready, in the order in which that
+	// became known; those before doomed are settled.
+	dooms  []doom
+	doomed int
+	// swept: the tasks before it have no step left to skip in a run that stops.
+	swept int
 }
 
 // Counts of a run's steps and jobs. An engine task counts as one step.
@@ -137,7 +185,8 @@ type Counts struct {
 // A Task of a run.
 type Task struct {
 	Status TaskStatus
-	// Steps are parallel to the task's host set; one without host for an engine task.
+	// Steps are parallel to the task's host set; one without host for an engine
+	// task. They are nil until the first of them can change: see [Run.Step].
 	Steps []Step
 	// Cause and Reason say why a task was skipped.
 	Cause  uint32
@@ -145,6 +194,10 @@ type Task struct {
 	// Messages are what an engine task recorded.
 	Messages             []string
 	StartedAt, SettledAt int64
+
+	tally [statuses]uint32 // steps by status, also of steps not yet allocated
+	unmet uint32           // tasks it waits for as a whole
+	doom  uint32           // 1 + the task whose failure keeps it from starting, or 0
 }
 
 // A Step is a task on one host.
@@ -155,6 +208,11 @@ type Step struct {
 	Attempt  uint64
 	Attempts uint32 // how many there were
 	Reason   string
+
+	unmet     uint32 // steps on the same host that it waits for
+	doom      uint32 // as Task.doom
+	retries   uint8  // successors of unknown attempts that nobody was asked for
+	unstarted uint8  // attempts that ended not started
 }
 
 // An Attempt is one try of a step.
@@ -173,6 +231,14 @@ type Attempt struct {
 	By      string
 	// Cancel is true where the agent is to be told to cancel it.
 	Cancel bool
+	// Late is a definite outcome that came when it could no longer count, or 0.
+	Late eventlog.Outcome
+	// JobFailed is true where a job of it, or of an attempt that it continues, failed.
+	JobFailed bool
+	// Resolved is an operator's word on it: succeeded, failed, retry or empty.
+	Resolved, ResolvedBy string
+	// NextJob is the least job for a successor to start with, by an operator's word.
+	NextJob uint32
 	// Jobs are the results so far, in the order of their records.
 	Jobs                 []JobResult
 	ScheduledAt, EndedAt int64

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"fmt"
+
+	"quorate/eventlog"
+)
+
+// Agent returns the agent, or nil.
+func (s *State) Agent(id uint64) *Agent { return s.Agents[id] }
+
+// AgentByName returns the agent of that name that is not revoked, or nil.
+func (s *State) AgentByName(name string) *Agent { return s.Agents[s.names[name]] }
+
+// Enrolled returns the agent that enrolled with this token and this key: the
+// answer to an agent that repeats itself because the first answer was lost.
+func (s *State) Enrolled(tokenHash, keyDigest string) (*Agent, bool) {
+	t := s.Tokens[tokenHash]
+	if t == nil || t.SpentBy == 0 {
+		return nil, false
+	}
+	a := s.Agents[t.SpentBy]
+	return a, a.KeyDigest == keyDigest && !a.Revoked
+}
+
+// Controller returns the oldest agent labelled controller that may work.
+func (s *State) Controller() (*Agent, bool) {
+	for _, id := range s.controllers {
+		if a := s.Agents[id]; a.Usable() {
+			return a, true
+		}
+	}
+	return nil, false
+}
+
+// Usable reports whether work may be given to the agent, connected or not.
+func (a *Agent) Usable() bool { return a.barred() == "" }
+
+// barred says why the agent has no right to work, or nothing.
+func (a *Agent) barred() string {
+	switch {
+	case a.Revoked:
+		return "the agent is revoked"
+	case a.Quarantined != "":
+		return "the agent is quarantined"
+	case a.Pending:
+		return "the agent is not approved"
+	}
+	return ""
+}
+
+// JournalFault says why a journal that introduces itself like this is not the
+// agent's: another one, or an older copy of it. It returns nothing for a sound
+// journal. An agent whose journal is at fault is to be quarantined.
+func (a *Agent) JournalFault(journalID string, journalSeq uint64) string {
+	if journalID != a.JournalID {
+		return fmt.Sprintf("journal %s is not the agent's %s", journalID, a.JournalID)
+	}
+	if journalSeq < a.JournalSeq {
+		return fmt.Sprintf("the journal ends at report %d, and %d is committed", journalSeq, a.JournalSeq)
+	}
+	return ""
+}
+
+// reportFault says why the report with this number does not count. The numbers
+// have no holes, so a repeat and a report that overtook another are told apart
+// from the next one, whatever the gateways in between lost or repeated.
+func (a *Agent) reportFault(seq uint64) string {
+	switch {
+	case seq == 0:
+		return ""
+	case a.Revoked:
+		return "the agent is revoked"
+	case a.Quarantined != "":
+		return "the agent is quarantined"
+	case seq <= a.JournalSeq:
+		return fmt.Sprintf("report %d is committed", seq)
+	case seq > a.JournalSeq+1:
+		return fmt.Sprintf("report %d came before report %d", seq, a.JournalSeq+1)
+	}
+	return ""
+}
+
+// agentFor returns the agent that a step on the host is to run on, or nil where
+// none may. A step without host stays with the agent of the attempt before while
+// that one may work: only there can the attempts be kept from overlapping.
+func (s *State) agentFor(r *Run, host uint32, before uint64) *Agent {
+	if host != NoHost {
+		return usable(s.AgentByName(r.Graph.Hosts[host]))
+	}
+	if p := s.Attempts[before]; p != nil {
+		if a := usable(s.Agents[p.Agent]); a != nil {
+			return a
+		}
+	}
+	if r.ControllerAgent != "" {
+		return usable(s.AgentByName(r.ControllerAgent))
+	}
+	a, _ := s.Controller()
+	return a
+}
+
+func usable(a *Agent) *Agent {
+	if a != nil && a.Usable() {
+		return a
+	}
+	return nil
+}
+
+// CheckRun returns the hosts of the plan that have no agent that may work, in
+// the plan's order, and "controller" where a local task lacks one.
+func (s *State) CheckRun(plan *Graph) (missing []string) {
+	for _, h := range plan.used {
+		if name := plan.Hosts[h]; usable(s.AgentByName(name)) == nil {
+			missing = append(missing, name)
+		}
+	}
+	if _, ok := s.Controller(); plan.local && !ok {
+		missing = append(missing, controllerLabel)
+	}
+	return missing
+}
+
+// RequestIndex returns the index of the event that the client's request led to.
+func (s *State) RequestIndex(id string) (uint64, bool) {
+	i, ok := s.requests[id]
+	return i, ok
+}
+
+// settledAttempt takes the attempt off its agent's list.
+func (a *Agent) settledAttempt(at *Attempt) {
+	for i, id := range a.Open {
+		if id == at.ID {
+			a.Open = append(a.Open[:i], a.Open[i+1:]...)
+			return
+		}
+	}
+}
+
+// definite reports whether the outcome says what happened.
+func definite(o eventlog.Outcome) bool {
+	return o >= eventlog.Succeeded && o <= eventlog.NotStarted
+}

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"quorate/eventlog"
+)
+
+// controllerLabel marks the agents that local tasks run on.
+const controllerLabel = "controller"
+
+// foldAgentEnrolled spends a token. A repeat with the token and the key of an
+// enrolment that took effect is void too; [State.Enrolled] finds its agent.
+func (s *State) foldAgentEnrolled(e *eventlog.AgentEnrolled) string {
+	t := s.Tokens[e.TokenHash]
+	switch {
+	case t == nil:
+		return "unknown token"
+	case t.SpentBy != 0:
+		return fmt.Sprintf("the token was spent by agent %d", t.SpentBy)
+	case t.Role != "agent":
+		return "the token is for an " + t.Role
+	case t.ExpiresAt != 0 && s.Time >= t.ExpiresAt:
+		return "the token has expired"
+	case t.Name != "" && e.Name != t.Name:
+		return "the token is for " + t.Name
+	case e.Name == "" || e.KeyDigest == "" || e.JournalID == "":
+		return "enrolment without name, key or journal"
+	}
+	if id := s.names[e.Name]; id != 0 {
+		return fmt.Sprintf("the name %s is in use by agent %d", e.Name, id)
+	}
+	if id := s.keys[e.KeyDigest]; id != 0 {
+		return fmt.Sprintf("the key is in use by agent %d", id)
+	}
+	a := &Agent{
+		ID:         s.Index,
+		Name:       e.Name,
+		Labels:     slices.Clone(t.Labels),
+		KeyDigest:  e.KeyDigest,
+		JournalID:  e.JournalID,
+		EnrolledAt: s.Time,
+		Hostname:   e.Hostname,
+		Pending:    t.Name == "" && !t.AutoApprove,
+	}
+	t.SpentBy = a.ID
+	s.Agents[a.ID] = a
+	s.names[a.Name] = a.ID
+	s.keys[a.KeyDigest] = a.ID
+	if slices.Contains(a.Labels, controllerLabel) {
+		s.controllers = append(s.controllers, a.ID)
+	}
+	return ""
+}
+
+func (s *State) foldAgentApproved(e *eventlog.AgentApproved) string {
+	a := s.Agents[e.Agent]
+	switch {
+	case a == nil:
+		return "no such agent"
+	case a.Revoked:
+		return "the agent is revoked"
+	case !a.Pending:
+		return "the agent is approved"
+	}
+	a.Pending = false
+	return ""
+}
+
+// foldAgentRevoked gives up on what the agent had under way: it will never be
+// heard of again.
+func (s *State) foldAgentRevoked(e *eventlog.AgentRevoked) string {
+	a := s.Agents[e.Agent]
+	switch {
+	case a == nil:
+		return "no such agent"
+	case a.Revoked:
+		return "the agent is revoked"
+	}
+	a.Revoked = true
+	a.Connected, a.Session = false, ""
+	delete(s.names, a.Name)
+	delete(s.keys, a.KeyDigest)
+	s.controllers = slices.DeleteFunc(s.controllers, func(id uint64) bool { return id == a.ID })
+	s.giveUp(a, "the agent was revoked: "+e.Reason, e.By)
+	return ""
+}
+
+func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
+	a := s.Agents[e.Agent]
+	if a == nil {
+		return "no such agent"
+	}
+	if why := a.barred(); why != "" {
+		return why
+	}
+	if fault := a.JournalFault(e.JournalID, e.JournalSeq); fault != "" {
+		return fault
+	}
+	if a.Connected && a.Session == e.Session {
+		return "the session is on record"
+	}
+	a.Connected = true
+	a.Session = e.Session
+	a.Gateway = e.Gateway
+	a.Version = e.Version
+	a.BootID = e.BootID
+	a.Address = e.Address
+	a.SeenAt = s.Time
+	return ""
+}
+
+func (s *State) foldAgentDisconnected(e *eventlog.AgentDisconnected) string {
+	a := s.Agents[e.Agent]
+	switch {
+	case a == nil:
+		return "no such agent"
+	case !a.Connected || a.Session != e.Session:
+		return "not the agent's session"
+	}
+	a.Connected, a.Session = false, ""
+	a.SeenAt = s.Time
+	return ""
+}
+
+func (s *State) foldAgentQuarantined(e *eventlog.AgentQuarantined) string {
+	a := s.Agents[e.Agent]
+	switch {
+	case a == nil:
+		return "no such agent"
+	case a.Revoked:
+		return "the agent is revoked"
+	case a.Quarantined != "":
+		return "the agent is quarantined"
+	case e.JournalID != "" && a.JournalFault(e.JournalID, e.JournalSeq) == "":
+		return "the journal is sound"
+	}
+	a.Quarantined = e.Reason
+	if a.Quarantined == "" {
+		a.Quarantined = "no reason given"
+	}
+	a.Connected, a.Session = false, ""
+	s.giveUp(a, "the agent was quarantined: "+a.Quarantined, "")
+	return ""
+}
+
+// giveUp settles what the agent has under way as unknown.
+func (s *State) giveUp(a *Agent, reason, by string) {
+	for _, id := range slices.Clone(a.Open) {
+		s.settle(s.Attempts[id], eventlog.Unknown, reason, by)
+	}
+}

@@ -1,0 +1,214 @@
+package engine
+
+import (
+	"fmt"
+
+	"quorate/eventlog"
+)
+
+// foldStepScheduled starts an attempt, or refuses it where the proposal is
+// older than what has happened since.
+func (s *State) foldStepScheduled(e *eventlog.StepScheduled) string {
+	r, t, void := s.task(e.Run, e.Task)
+	if void != "" {
+		return void
+	}
+	g := r.Graph
+	pos, ok := g.stepAt(e.Task, e.Host)
+	switch {
+	case !ok || g.IsEngine(e.Task):
+		return "no such step"
+	case e.Epoch != s.Epoch:
+		return fmt.Sprintf("scheduled in epoch %d, now is %d", e.Epoch, s.Epoch)
+	case r.stopped():
+		return "the run is being stopped"
+	case !mayMove(t.step(pos), eventlog.KindStepScheduled):
+		return "the step is " + t.step(pos).String()
+	}
+	st := &t.Steps[pos]
+	a := s.agentFor(r, e.Host, st.Attempt)
+	switch {
+	case a == nil:
+		return "no agent may run the step"
+	case a.ID != e.Agent && !(e.Host == NoHost && s.mayControl(r, st, e.Agent)):
+		return fmt.Sprintf("the step is for agent %d", a.ID)
+	case e.Supersedes != st.Attempt:
+		return fmt.Sprintf("the step's newest attempt is %d", st.Attempt)
+	case e.FromJob != s.nextJob(r, e.Task, st):
+		return fmt.Sprintf("the step goes on with job %d", s.nextJob(r, e.Task, st))
+	case !r.queue.hasRoom(e.Host):
+		return "the run is at its limit of steps under way"
+	}
+	s.start(r, e, pos)
+	return ""
+}
+
+// mayControl reports whether the agent may run a step without host that another
+// controller is preferred for: any of them may where the plan names none and no
+// attempt came before.
+func (s *State) mayControl(r *Run, st *Step, agent uint64) bool {
+	a := usable(s.Agents[agent])
+	if a == nil || r.ControllerAgent != "" || st.Attempt != 0 {
+		return false
+	}
+	for _, id := range s.controllers {
+		if id == agent {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int) {
+	t := &r.Tasks[e.Task]
+	st := &t.Steps[pos]
+	a := &Attempt{
+		ID:          s.Index,
+		Run:         e.Run,
+		Task:        e.Task,
+		Host:        e.Host,
+		Agent:       e.Agent,
+		FromJob:     e.FromJob,
+		Supersedes:  e.Supersedes,
+		Epoch:       e.Epoch,
+		ScheduledAt: s.Time,
+	}
+	if p := s.Attempts[e.Supersedes]; p != nil {
+		p.Successor = a.ID
+		a.JobFailed = p.JobFailed
+	}
+	s.Attempts[a.ID] = a
+	agent := s.Agents[e.Agent]
+	agent.Open = append(agent.Open, a.ID)
+	agent.Last = a.ID
+	st.Attempt = a.ID
+	st.Attempts++
+	st.Reason = ""
+	if t.StartedAt == 0 {
+		t.StartedAt = s.Time
+	}
+	s.move(r, e.Task, pos, Running)
+}
+
+// reported folds what the agent said under its number. A report with the next
+// number always counts, though it may change nothing else: the agent has to be
+// told that it need not be repeated.
+func (s *State) reported(a *Agent, seq uint64, void string) string {
+	if seq == 0 {
+		return void
+	}
+	a.JournalSeq = seq
+	return ""
+}
+
+func (s *State) foldJobEnded(e *eventlog.JobEnded) string {
+	a := s.Attempts[e.Attempt]
+	if a == nil {
+		return "no such attempt"
+	}
+	agent := s.Agents[a.Agent]
+	if why := agent.reportFault(e.Seq); why != "" {
+		return why
+	}
+	return s.reported(agent, e.Seq, s.takeJob(a, e))
+}
+
+func (s *State) takeJob(a *Attempt, e *eventlog.JobEnded) string {
+	r := s.Run(a.Run)
+	switch {
+	case e.Outcome < eventlog.Succeeded || e.Outcome > eventlog.Unknown:
+		return "unknown outcome"
+	case e.Job < a.FromJob || e.Job >= r.Graph.Tasks[a.Task].Jobs:
+		return "no such job"
+	case a.Outcome != 0 && !s.undecided(a):
+		return "the attempt is settled"
+	case a.job(e.Job) != nil:
+		return "the job has ended"
+	}
+	a.Jobs = append(a.Jobs, JobResult{
+		Job:      e.Job,
+		Outcome:  e.Outcome,
+		Changed:  e.Changed,
+		Exit:     e.Exit,
+		Index:    s.Index,
+		Duration: e.Duration,
+	})
+	switch e.Outcome {
+	case eventlog.Succeeded, eventlog.Skipped:
+		r.Counts.JobsSucceeded++
+		if !e.Changed {
+			r.Counts.JobsUnchanged++
+		}
+	case eventlog.Failed:
+		r.Counts.JobsFailed++
+		a.JobFailed = true
+	case eventlog.Cancelled:
+		a.JobFailed = true
+	}
+	return ""
+}
+
+// job returns the job's result. Results come in the order of the jobs, so the
+// search is for the exception.
+func (a *Attempt) job(job uint32) *JobResult {
+	if n := len(a.Jobs); n == 0 || a.Jobs[n-1].Job < job {
+		return nil
+	}
+	for i := range a.Jobs {
+		if a.Jobs[i].Job == job {
+			return &a.Jobs[i]
+		}
+	}
+	return nil
+}
+
+// undecided reports whether the attempt is unknown and evidence about it can
+// still count: it has no successor, and nobody has settled its step.
+func (s *State) undecided(a *Attempt) bool {
+	if a.Outcome != eventlog.Unknown || a.Successor != 0 {
+		return false
+	}
+	r := s.Run(a.Run)
+	pos, _ := r.Graph.stepAt(a.Task, a.Host)
+	st := &r.Tasks[a.Task].Steps[pos]
+	return r.Outcome == 0 && st.Attempt == a.ID && (st.Status == Waiting || st.Status == Ready)
+}
+
+func (s *State) foldAttemptEnded(e *eventlog.AttemptEnded) string {
+	a := s.Attempts[e.Attempt]
+	if a == nil {
+		return "no such attempt"
+	}
+	agent := s.Agents[a.Agent]
+	if why := agent.reportFault(e.Seq); why != "" {
+		return why
+	}
+	return s.reported(agent, e.Seq, s.takeEnd(a, e))
+}
+
+func (s *State) takeEnd(a *Attempt, e *eventlog.AttemptEnded) string {
+	switch {
+	case e.Outcome < eventlog.Succeeded || e.Outcome > eventlog.Unknown:
+		return "unknown outcome"
+	case e.By != "" && e.Outcome != eventlog.Unknown:
+		return "only the agent knows the outcome"
+	case a.Outcome == 0:
+		s.settle(a, e.Outcome, e.Reason, e.By)
+		return ""
+	case !definite(e.Outcome) || a.Outcome != eventlog.Unknown || a.Late != 0:
+		return "the attempt is settled"
+	case !s.undecided(a):
+		a.Late = e.Outcome
+		return ""
+	}
+	a.Outcome, a.Reason, a.By, a.EndedAt = e.Outcome, e.Reason, "", s.Time
+	s.conclude(a)
+	return ""
+}
+
+// settle ends an attempt that is under way.
+func (s *State) settle(a *Attempt, o eventlog.Outcome, reason, by string) {
+	a.Outcome, a.Reason, a.By, a.EndedAt = o, reason, by, s.Time
+	s.Agents[a.Agent].settledAttempt(a)
+	s.conclude(a)
+}

@@ -1,0 +1,133 @@
+package engine
+
+import "slices"
+
+// A stepRef is a step by its task and its position there.
+type stepRef struct{ task, pos uint32 }
+
+// A runQueue holds the steps of a run that are ready, per host in the order in
+// which they became so, and counts what is under way. The hosts that have a step
+// to give and room for it form a list, so that a decision costs no more than
+// what it produces.
+type runQueue struct {
+	engine                    []uint32 // engine tasks that are ready
+	slots                     []slot   // per host; the last is for steps without host
+	first, last               int32    // of the list of hosts, 1 + position or 0
+	running                   uint32
+	stepsMax, stepsPerHostMax uint32
+}
+
+type slot struct {
+	refs       []stepRef
+	running    uint32
+	prev, next int32 // in the list, 1 + position or 0
+	listed     bool
+}
+
+func (q *runQueue) init(slots int, stepsMax, perHostMax uint32) {
+	q.slots = make([]slot, slots)
+	q.stepsMax, q.stepsPerHostMax = stepsMax, perHostMax
+	if q.stepsMax == 0 {
+		q.stepsMax = stepsMaxDefault
+	}
+	if q.stepsPerHostMax == 0 {
+		q.stepsPerHostMax = stepsPerHostMaxDefault
+	}
+}
+
+func (q *runQueue) slot(host uint32) int {
+	if host == NoHost {
+		return len(q.slots) - 1
+	}
+	return int(host)
+}
+
+// hasRoom reports whether one more step may be under way on the host.
+func (q *runQueue) hasRoom(host uint32) bool {
+	return q.running < q.stepsMax && q.slots[q.slot(host)].running < q.stepsPerHostMax
+}
+
+func (q *runQueue) enqueue(host uint32, ref stepRef) {
+	i := q.slot(host)
+	q.slots[i].refs = append(q.slots[i].refs, ref)
+	q.relist(i)
+}
+
+func (q *runQueue) unqueue(host uint32, ref stepRef) {
+	i := q.slot(host)
+	s := &q.slots[i]
+	if len(s.refs) > 0 && s.refs[0] == ref {
+		s.refs = s.refs[1:]
+	} else if k := slices.Index(s.refs, ref); k >= 0 {
+		s.refs = slices.Delete(s.refs, k, k+1)
+	}
+	q.relist(i)
+}
+
+func (q *runQueue) unqueueEngine(task uint32) {
+	if len(q.engine) > 0 && q.engine[0] == task {
+		q.engine = q.engine[1:]
+	} else if k := slices.Index(q.engine, task); k >= 0 {
+		q.engine = slices.Delete(q.engine, k, k+1)
+	}
+}
+
+// started counts a step in and sends its host to the end of the list, so that
+// hosts take turns.
+func (q *runQueue) started(host uint32) {
+	i := q.slot(host)
+	q.running++
+	q.slots[i].running++
+	if q.slots[i].listed {
+		q.unlist(i)
+	}
+	q.relist(i)
+}
+
+func (q *runQueue) ended(host uint32) {
+	i := q.slot(host)
+	q.running--
+	q.slots[i].running--
+	q.relist(i)
+}
+
+// clear drops what is ready.
+func (q *runQueue) clear() {
+	q.engine = nil
+	q.first, q.last = 0, 0
+	for i := range q.slots {
+		q.slots[i] = slot{running: q.slots[i].running}
+	}
+}
+
+func (q *runQueue) relist(i int) {
+	s := &q.slots[i]
+	fit := len(s.refs) > 0 && s.running < q.stepsPerHostMax
+	switch {
+	case fit && !s.listed:
+		s.listed, s.prev, s.next = true, q.last, 0
+		if q.last != 0 {
+			q.slots[q.last-1].next = int32(i) + 1
+		} else {
+			q.first = int32(i) + 1
+		}
+		q.last = int32(i) + 1
+	case !fit && s.listed:
+		q.unlist(i)
+	}
+}
+
+func (q *runQueue) unlist(i int) {
+	s := &q.slots[i]
+	if s.prev != 0 {
+		q.slots[s.prev-1].next = s.next
+	} else {
+		q.first = s.next
+	}
+	if s.next != 0 {
+		q.slots[s.next-1].prev = s.prev
+	} else {
+		q.last = s.prev
+	}
+	s.listed, s.prev, s.next = false, 0, 0
+}

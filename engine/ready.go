@@ -1,0 +1,82 @@
+package engine
+
+// Readiness is counted, never searched: a task counts the tasks that it waits
+// for as a whole, a step those on its own host, and an end counts them down.
+
+// allocate makes the task's steps. It is put off until the first of them may
+// change, so that a task far down the graph costs nothing per host.
+func (r *Run) allocate(task uint32) {
+	t := &r.Tasks[task]
+	if t.Steps != nil {
+		return
+	}
+	g := r.Graph
+	t.Steps = make([]Step, g.StepCount(task))
+	for pos := range t.Steps {
+		t.Steps[pos].Host = g.hostAt(task, pos)
+	}
+	for _, e := range g.needs[task].edges {
+		if e.all {
+			continue
+		}
+		p := &r.Tasks[e.task]
+		for pos := range t.Steps {
+			st := &t.Steps[pos]
+			if k, ok := g.stepAt(e.task, st.Host); ok && p.step(k) != Done {
+				st.unmet++
+			}
+		}
+	}
+}
+
+// wake readies the steps of a task that waits for no whole task any more.
+func (r *Run) wake(task uint32) {
+	if r.stopped() {
+		return
+	}
+	r.allocate(task)
+	for pos := range r.Tasks[task].Steps {
+		r.ready(task, pos)
+	}
+}
+
+func (r *Run) ready(task uint32, pos int) {
+	t := &r.Tasks[task]
+	st := &t.Steps[pos]
+	if st.Status != Pending || t.unmet > 0 || st.unmet > 0 || t.doom > 0 || st.doom > 0 || r.stopped() {
+		return
+	}
+	r.shift(task, pos, Pending, Ready)
+	st.Status = Ready
+	t.tally[Pending]--
+	t.tally[Ready]++
+	r.Counts.Pending--
+	r.Counts.Ready++
+	t.Status = t.derive()
+}
+
+// release counts down what waits for the step that is done.
+func (r *Run) release(task uint32, pos int) {
+	g := r.Graph
+	host := g.hostAt(task, pos)
+	whole := r.Tasks[task].Status == Done
+	for _, e := range g.out[task] {
+		d := &r.Tasks[e.task]
+		if e.all {
+			if whole {
+				d.unmet--
+			}
+			if whole && d.unmet == 0 {
+				r.wake(e.task)
+			}
+			continue
+		}
+		if d.Steps == nil {
+			continue // counted when they are made
+		}
+		if k, ok := g.stepAt(e.task, host); ok {
+			d.Steps[k].unmet--
+			r.ready(e.task, k)
+		}
+	}
+}
