@@ -8,7 +8,8 @@ const (
 	Flag   Kind = iota // present or not
 	String             // one word
 	Int                // a decimal integer, may be negative
-	List               // one or more words, up to the next option
+	List               // one or more words, up to the next option; joined by single spaces
+	Mode               // permission bits in octal; the parsed value has four digits
 )
 
 // Positional says what a verb does with the words that are not options.
@@ -20,6 +21,7 @@ const (
 	Words                      // the first contiguous run of words; anything else is an error
 	KeyValue                   // a key, then the rest as value (ARG, ENV)
 	TwoPaths                   // joined and split again by POSIX shell rules into exactly two (ADD, COPY)
+	NoWords                    // none at all
 )
 
 // A Declaration is everything that is known of a verb without running it: from
@@ -33,12 +35,21 @@ type Declaration struct {
 	Text       string
 	Positional Positional
 	// WordsMin and WordsMax bound the number of words where Positional is Words;
-	// WordsMax 0 is no limit.
+	// WordsMax 0 is no limit. WordsMin counts for FreeText too.
 	WordsMin, WordsMax int
 	// Options beside the ones that all verbs share.
 	Options []OptionDecl
 	// Exclusive lists groups of option names of which at most one may be given.
 	Exclusive [][]string
+	// OneOf lists groups of option names of which exactly one must be given.
+	OneOf [][]string
+	// Late, where it is not nil, names the options that are still recognised
+	// after the first word of the text. It keeps RUN from taking the options of
+	// the command that it runs.
+	Late []string
+	// Verbatim is true where a text that begins with "#!" is a script, whose
+	// lines and blanks are kept.
+	Verbatim bool
 	// ShipsFiles is true where the first word of the text is a glob of files on
 	// the operator's machine, whose contents travel with the plan.
 	ShipsFiles bool
@@ -52,6 +63,9 @@ type Declaration struct {
 	Executable bool
 	// FingerprintKeys fills in the verb's own part of Directord's job record.
 	FingerprintKeys func(p *Parsed) []Field
+	// Check, where it is not nil, returns what is wrong with a parsed job beyond
+	// what the fields above express, or the empty string.
+	Check func(p *Parsed) string
 }
 
 // An OptionDecl declares one option of a verb.
@@ -60,6 +74,8 @@ type OptionDecl struct {
 	Kind    Kind
 	Default string
 	Help    string
+	// Required options must be given.
+	Required bool
 }
 
 // A Field is one key of Directord's job record, in order; Value is JSON text.
@@ -75,6 +91,10 @@ type Parsed struct {
 	RunOnce bool
 	// Source is the glob of files to ship, where the verb ships files.
 	Source string
+	// Paths are the absolute paths of the files that Source stands for. Whoever
+	// resolves the glob sets them and calls [Parsed.Seal], because Directord's
+	// fingerprint holds them; without them it holds Source.
+	Paths []string
 	// Warnings are sentences for the operator.
 	Warnings []string
 }

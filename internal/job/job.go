@@ -23,7 +23,8 @@ type Job struct {
 	// command of RUN, "KEY VALUE" of ARG, "SOURCE DEST" of ADD.
 	Text string
 	// Options are the options that were given, long names without dashes, sorted
-	// by name. A flag that is set has the value "true".
+	// by name. A flag that is set has the value "true". Options that have a field
+	// of their own (timeout, skip-cache, run-once) are not repeated here.
 	Options []Option
 	// TimeoutSeconds bounds the whole execution, retries included. 0 means no limit.
 	TimeoutSeconds uint32

@@ -1,0 +1,122 @@
+// Package facts is what an agent remembers of its host between jobs: the
+// arguments that templates read, the environment that commands get, and which
+// jobs have succeeded.
+//
+// Every value carries its provenance. Changes are atomic and synced before they
+// return, so that concurrent jobs lose no update and a killed agent keeps what it
+// has reported; only the memory of successes is written a moment later, because a
+// sync per job would bound the agent's speed and forgetting one merely runs the
+// job again.
+package facts
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// flushDelay is how long a remembered success may wait to be written.
+const flushDelay = 50 * time.Millisecond
+
+// lockTimeout bounds the wait for another process that has the file open.
+const lockTimeout = time.Second
+
+var (
+	bucketArgs    = []byte("args")
+	bucketEnvs    = []byte("envs")
+	bucketResults = []byte("results")
+	bucketApplied = []byte("applied")
+)
+
+// An Origin says which job brought something about.
+type Origin struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run     uint64
+	Task    string
+	Attempt uint64
+	Job     uint32
+	Time    int64 // nanoseconds since 1970
+}
+
+// A Store is the memory of one agent. Its methods may be called concurrently.
+type Store struct {
+	db *bolt.DB
+
+	mu      sync.Mutex // guards what follows
+	pending map[Key]Result
+	timer   *time.Timer
+	closed  bool
+}
+
+// Open opens the file, or creates it with mode 0600.
+func Open(path string) (*Store, error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("facts %s: another process has the file open", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("facts %s: %w", path, err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketArgs, bucketEnvs, bucketResults, bucketApplied} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("facts %s: %w", path, err), db.Close())
+	}
+	return &Store{db: db, pending: map[Key]Result{}}, nil
+}
+
+// Close writes what waits and closes the file.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	return errors.Join(s.Flush(), s.db.Close())
+}
+
+// update runs a transaction that also writes the results that wait. They stay
+// visible in pending until it has committed.
+func (s *Store) update(change func(tx *bolt.Tx) error) error {
+	s.mu.Lock()
+	batch := maps.Clone(s.pending)
+	s.mu.Unlock()
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		bucket := tx.Bucket(bucketResults)
+		for key, result := range batch {
+			data, err := msgpack.Marshal(&result)
+			if err != nil {
+				return err
+			}
+			if err := bucket.Put(key[:], data); err != nil {
+				return err
+			}
+		}
+		return change(tx)
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, result := range batch {
+		if s.pending[key] == result {
+			delete(s.pending, key)
+		}
+	}
+	return nil
+}

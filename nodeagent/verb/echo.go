@@ -1,0 +1,18 @@
+package verb
+
+import "quorate/internal/job"
+
+func echoVerb() *Verb {
+	return &Verb{Run: echoJob, Decl: job.Declaration{
+		Verb:       "ECHO",
+		Summary:    "Report a text as output.",
+		Text:       "any text",
+		Positional: job.FreeText,
+		Cacheable:  true,
+		Idempotent: true,
+		Executable: true,
+		FingerprintKeys: func(p *job.Parsed) []job.Field {
+			return []job.Field{textField("echo", collapsed(p.Job.Text))}
+		},
+	}}
+}
