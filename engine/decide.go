@@ -153,8 +153,8 @@ func (d *decision) schedule(s *State, r *Run) {
 	}
 }
 
-// A candidate is a host that has a step to give, with the agent for it; nil
-// where it depends on the step.
+// A candidate is a host that has a step to give, and an agent for its first one.
+// Without a host the agent depends on the step, and agent is nil.
 type candidate struct {
 	slot  int
 	agent *Agent
@@ -162,7 +162,9 @@ type candidate struct {
 
 func (s *State) candidate(r *Run, slot int) (candidate, bool) {
 	if slot == len(r.queue.slots)-1 {
-		return candidate{slot: slot}, true
+		first := r.queue.slots[slot].refs[0]
+		st := &r.Tasks[first.task].Steps[first.pos]
+		return candidate{slot: slot}, s.agentFor(r, NoHost, st.Attempt) != nil
 	}
 	a := s.agentFor(r, uint32(slot), 0)
 	return candidate{slot, a}, a != nil

@@ -132,4 +132,5 @@ func (r *Run) stopped() bool {
 func (r *Run) stop() {
 	r.queue.clear()
 	r.dooms, r.doomed = nil, 0
+	r.trimSwept()
 }

@@ -53,7 +53,7 @@ func (s *State) foldTaskSkipped(e *eventlog.TaskSkipped) string {
 			return "the hosts are not ascending hosts of the task"
 		}
 		if !r.skippable(e.Task, pos, e.Cause) {
-			return fmt.Sprintf("the step on %s cannot be skipped", r.Graph.Hosts[h])
+			return fmt.Sprintf("the step on %s cannot be skipped", r.Graph.HostName(e.Task, h))
 		}
 		steps = append(steps, pos)
 	}

@@ -30,6 +30,11 @@ var stepMoves = []move{
 	{Ready, Done, eventlog.KindAttemptEnded, "late evidence: succeeded, and no successor yet"},
 	{Ready, TaskFailed, eventlog.KindAttemptEnded, "late evidence: failed or cancelled, and no successor yet"},
 
+	{Waiting, TaskCancelled, eventlog.KindAttemptEnded, "late evidence: cancelled or not started, in a cancelled run"},
+	{Ready, TaskCancelled, eventlog.KindAttemptEnded, "late evidence: cancelled or not started, in a cancelled run"},
+	{Waiting, TaskSkipped, eventlog.KindAttemptEnded, "late evidence: not started, in a run that fails fast"},
+	{Ready, TaskSkipped, eventlog.KindAttemptEnded, "late evidence: not started, in a run that fails fast"},
+
 	{Waiting, Ready, eventlog.KindStepResolved, "as retry; as succeeded with jobs left"},
 	{Waiting, Done, eventlog.KindStepResolved, "as succeeded, and no job is left"},
 	{Waiting, TaskFailed, eventlog.KindStepResolved, "as failed"},

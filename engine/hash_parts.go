@@ -1,0 +1,120 @@
+package engine
+
+// One method for each part of the state. A test changes every field there is,
+// one at a time, and expects another hash.
+
+func (d digest) token(t *Token) {
+	d.str(t.TokenHash, t.Name, t.Role, t.By)
+	d.strs(t.Labels)
+	d.flags(t.AutoApprove)
+	d.u64(uint64(t.ExpiresAt), t.Index, t.SpentBy)
+}
+
+func (d digest) agent(a *Agent) {
+	d.u64(a.ID, a.JournalSeq, uint64(a.EnrolledAt), a.Gateway, uint64(a.SeenAt), a.Last)
+	d.str(a.Name, a.KeyDigest, a.JournalID, a.Hostname, a.Quarantined)
+	d.str(a.Session, a.Version, a.BootID, a.Address)
+	d.strs(a.Labels)
+	d.flags(a.Pending, a.Revoked, a.Connected)
+	d.ids(a.Open)
+}
+
+// graph leaves out what newGraph derives from the rest.
+func (d digest) graph(g *Graph) {
+	d.str(g.PlanID, g.PlannerVersion, g.By)
+	d.u64(g.Index)
+	d.strs(g.Hosts)
+	d.u64(uint64(len(g.HostSets)), uint64(len(g.Tasks)), uint64(len(g.Inputs)))
+	for _, set := range g.HostSets {
+		d.u32s(set)
+	}
+	for i := range g.Tasks {
+		t := &g.Tasks[i]
+		d.str(t.ID, t.Driver)
+		d.u64(uint64(t.HostSet), uint64(t.Jobs), uint64(len(t.Requires)))
+		d.flags(t.Idempotent, t.KeepGoing)
+		d.strs(t.Messages)
+		d.u32s(t.JobHostSets)
+		for _, r := range t.Requires {
+			d.u64(uint64(r.Task), uint64(r.Scope))
+		}
+	}
+	for _, in := range g.Inputs {
+		d.str(in.Role, in.Name, in.Digest)
+	}
+}
+
+func (d digest) run(r *Run) {
+	d.str(r.PlanID, r.RequestID, r.By, r.ControllerAgent)
+	d.u64(uint64(r.StepsMax), uint64(r.StepsPerHostMax))
+	d.flags(r.FailFast, r.IgnoreCache, r.Cancelled != nil)
+	d.u64(r.ID, r.Index, uint64(r.CreatedAt), uint64(r.EndedAt), uint64(r.Outcome), uint64(r.swept))
+	if c := r.Cancelled; c != nil {
+		d.u64(c.Run)
+		d.str(c.By, c.Reason, c.RequestID)
+	}
+	d.counts(&r.Counts)
+	d.u64(uint64(len(r.Tasks)))
+	for i := range r.Tasks {
+		d.task(&r.Tasks[i])
+	}
+	d.queue(&r.queue)
+	d.u64(uint64(len(r.dooms)), uint64(r.doomed))
+	for _, x := range r.dooms {
+		d.u64(uint64(x.task), uint64(x.pos), uint64(x.cause))
+	}
+}
+
+func (d digest) counts(c *Counts) {
+	for _, n := range []int{
+		c.Steps, c.Pending, c.Ready, c.Running, c.Waiting, c.Succeeded, c.Failed, c.Skipped, c.Cancelled,
+		c.JobsSucceeded, c.JobsFailed, c.JobsUnchanged,
+		c.TasksSettled, c.TasksSucceeded, c.TasksFailed, c.TasksSkipped, c.TasksCancelled,
+	} {
+		d.u64(uint64(n))
+	}
+}
+
+func (d digest) task(t *Task) {
+	d.u64(uint64(t.Status), uint64(t.Cause), uint64(t.StartedAt), uint64(t.SettledAt))
+	d.u64(uint64(t.unmet), uint64(t.doom))
+	for _, n := range t.tally {
+		d.u64(uint64(n))
+	}
+	d.str(t.Reason)
+	d.strs(t.Messages)
+	d.u64(uint64(len(t.Steps)))
+	for i := range t.Steps {
+		st := &t.Steps[i]
+		d.u64(uint64(st.Host), uint64(st.Status), st.Attempt, uint64(st.Attempts))
+		d.u64(uint64(st.unmet), uint64(st.doom), uint64(st.retries), uint64(st.unstarted))
+		d.str(st.Reason)
+	}
+}
+
+func (d digest) queue(q *runQueue) {
+	d.u32s(q.engine)
+	d.u64(uint64(q.first), uint64(q.last), uint64(q.running), uint64(q.stepsMax), uint64(q.stepsPerHostMax))
+	d.u64(uint64(len(q.slots)))
+	for i := range q.slots {
+		s := &q.slots[i]
+		d.u64(uint64(s.running), uint64(s.prev), uint64(s.next), uint64(len(s.refs)))
+		d.flags(s.listed)
+		for _, ref := range s.refs {
+			d.u64(uint64(ref.task), uint64(ref.pos))
+		}
+	}
+}
+
+func (d digest) attempt(a *Attempt) {
+	d.u64(a.ID, a.Run, uint64(a.Task), uint64(a.Host), a.Agent, uint64(a.FromJob), a.Supersedes, a.Successor)
+	d.u64(a.Epoch, uint64(a.Outcome), uint64(a.Late), uint64(a.NextJob), uint64(a.ScheduledAt), uint64(a.EndedAt))
+	d.str(a.Reason, a.By, a.Resolved, a.ResolvedBy)
+	d.flags(a.Cancel, a.JobFailed)
+	d.u64(uint64(len(a.Jobs)))
+	for i := range a.Jobs {
+		j := &a.Jobs[i]
+		d.u64(uint64(j.Job), uint64(j.Outcome), uint64(j.Exit), j.Index, uint64(j.Duration))
+		d.flags(j.Changed)
+	}
+}
