@@ -1,0 +1,187 @@
+package raft
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/lni/dragonboat/v4/statemachine"
+
+	"quorate/eventlog"
+)
+
+const (
+	flushInterval = 50 * time.Millisecond
+	// flushRecords wakes the flusher early; with unflushedRecordsMax Update itself
+	// flushes, which holds the proposers back.
+	flushRecords        = 2048
+	unflushedRecordsMax = 4 * flushRecords
+)
+
+// A machine makes committed proposals records. It applies to an in-memory tail,
+// which readers see at once, and flushes the tail, the chain's head, the index in
+// Raft's log and the window of proposals in one synced transaction.
+type machine struct {
+	store *eventlog.Store
+	tail  *eventlog.Tail
+	log   *slog.Logger
+
+	mu        sync.Mutex // guards what follows, and the order of tail.Append
+	window    *window
+	applied   uint64 // index in Raft's log
+	unflushed int    // records
+	health    error  // of the last flush
+
+	flushMu sync.Mutex // one flush at a time
+	wake    chan struct{}
+	stop    chan struct{}
+	stopped sync.WaitGroup
+	closing sync.Once
+}
+
+func newMachine(store *eventlog.Store, log *slog.Logger) (*machine, error) {
+	side, err := store.Side()
+	if err != nil {
+		return nil, err
+	}
+	w, err := loadWindow(side)
+	if err != nil {
+		return nil, fmt.Errorf("log %s: %w", store.Path(), err)
+	}
+	m := &machine{
+		store: store, tail: eventlog.NewTail(store.Head()), log: log,
+		window: w, applied: store.Applied(),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
+	m.stopped.Go(m.flushLoop)
+	return m, nil
+}
+
+// Open implements statemachine.IOnDiskStateMachine.
+func (m *machine) Open(<-chan struct{}) (uint64, error) { return m.store.Applied(), nil }
+
+// Update implements statemachine.IOnDiskStateMachine. The result of an entry is
+// the index of its first record; 0 and a reason where it has none.
+func (m *machine) Update(entries []statemachine.Entry) ([]statemachine.Entry, error) {
+	m.mu.Lock()
+	head := m.tail.Head()
+	var records []eventlog.Record
+	for i := range entries {
+		entries[i].Result = m.apply(&head, &records, entries[i].Index, entries[i].Cmd)
+	}
+	m.tail.Append(records)
+	m.unflushed += len(records)
+	unflushed := m.unflushed
+	m.mu.Unlock()
+	if unflushed >= flushRecords {
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+	}
+	if unflushed >= unflushedRecordsMax {
+		if err := m.flush(); err != nil && !errors.Is(err, eventlog.ErrFull) {
+			return nil, err
+		}
+	}
+	return entries, nil
+}
+
+func (m *machine) apply(head *eventlog.Head, records *[]eventlog.Record, raftIndex uint64, cmd []byte) statemachine.Result {
+	m.applied = raftIndex
+	p, err := decodeProposal(bytes.Clone(cmd)) // the library takes cmd back
+	if err != nil {
+		return statemachine.Result{Data: []byte(err.Error())}
+	}
+	switch v, first := m.window.seen(p.proposer, p.sequence); v {
+	case repeat:
+		return statemachine.Result{Value: first}
+	case stale:
+		return statemachine.Result{Data: []byte("proposed again too late")}
+	}
+	first := head.Index + 1
+	for _, e := range p.entries {
+		*records = append(*records, head.Next(e))
+	}
+	m.window.note(p.proposer, p.sequence, first, raftIndex)
+	return statemachine.Result{Value: first}
+}
+
+// Lookup implements statemachine.IOnDiskStateMachine. Readers use the tail and
+// the store; a linearizable read only waits for its index to be applied.
+func (m *machine) Lookup(any) (any, error) { return m.tail.Head(), nil }
+
+// Sync implements statemachine.IOnDiskStateMachine.
+func (m *machine) Sync() error { return m.flush() }
+
+// Close implements statemachine.IOnDiskStateMachine. The owner closes the store.
+func (m *machine) Close() error {
+	var err error
+	m.closing.Do(func() {
+		close(m.stop)
+		m.stopped.Wait()
+		err = m.flush()
+	})
+	return err
+}
+
+// flush stores everything applied so far. Raft's log still holds what a flush
+// that failed did not store.
+func (m *machine) flush() error {
+	m.flushMu.Lock()
+	defer m.flushMu.Unlock()
+	m.mu.Lock()
+	c := eventlog.Commit{Records: m.tail.Unstored(), Applied: m.applied, Side: m.window.changes()}
+	m.unflushed = 0
+	idle := len(c.Records) == 0 && len(c.Side) == 0 && c.Applied <= m.store.Applied()
+	m.mu.Unlock()
+	if idle {
+		return nil
+	}
+	err := m.store.Commit(c)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil {
+		m.unflushed += len(c.Records)
+		for i := range c.Side {
+			m.window.touch(c.Side[i].Key)
+		}
+		if m.health == nil {
+			m.log.Error("log is not stored; appends are refused until it is", "error", err)
+		}
+		m.health = err
+		return err
+	}
+	if n := len(c.Records); n > 0 {
+		m.tail.Stored(c.Records[n-1].Index)
+	}
+	if m.health != nil {
+		m.log.Info("log is stored again")
+		m.health = nil
+	}
+	return nil
+}
+
+func (m *machine) flushLoop() {
+	ticker := time.NewTicker(flushInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-m.wake:
+		case <-m.stop:
+			return
+		}
+		_ = m.flush() // kept in health, and tried again
+	}
+}
+
+// healthy returns why appends are to be refused, or nil.
+func (m *machine) healthy() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.health
+}
