@@ -1,0 +1,146 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+
+	"quorate/engine"
+	"quorate/nodeagent/wire"
+	"quorate/planner"
+)
+
+// serveBlobs answers the streams that the agent opens for blobs. How many it can
+// have open is bounded by the connection.
+func (s *session) serveBlobs(ctx context.Context) error {
+	var streams sync.WaitGroup
+	defer streams.Wait()
+	for {
+		st, err := s.conn.stream(ctx)
+		if err != nil {
+			return err
+		}
+		streams.Go(func() {
+			if err := s.serveBlob(ctx, st); err != nil {
+				st.abort()
+				if ctx.Err() == nil {
+					s.g.logger.Warn("blob was not sent", "agent", s.name, "error", err)
+				}
+			}
+		})
+	}
+}
+
+// serveBlob answers one request. A blob that the agent has no business with is
+// as good as absent.
+func (s *session) serveBlob(ctx context.Context, st *stream) error {
+	if err := st.readWithin(helloTimeout); err != nil {
+		return err
+	}
+	message, err := wire.ReadFrom(st, wire.Agent)
+	if err != nil {
+		return err
+	}
+	request, ok := message.(*wire.BlobRequest)
+	if !ok {
+		return errors.New("protocol: a blob request is expected on this stream")
+	}
+	if err := request.Check(); err != nil {
+		return err
+	}
+	allowed, err := s.mayRead(request.Digest)
+	if err != nil {
+		return err
+	}
+	if !allowed {
+		s.g.logger.Warn("blob refused: no open attempt of the agent ships it", "agent", s.name, "digest", request.Digest)
+		return s.noBlob(st)
+	}
+	select { // reading from the disk is for so many at a time
+	case s.g.blobs <- struct{}{}:
+		defer func() { <-s.g.blobs }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return s.copyBlob(st, request)
+}
+
+func (s *session) noBlob(st *stream) error {
+	if err := wire.WriteBlobSize(st, wire.BlobUnknown); err != nil {
+		return err
+	}
+	return st.Close()
+}
+
+func (s *session) copyBlob(st *stream, request *wire.BlobRequest) error {
+	file, err := s.g.o.Blobs().Open(request.Digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.noBlob(st)
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	offset := min(request.Offset, info.Size())
+	if _, err := file.Seek(offset, io.SeekStart); err != nil {
+		return err
+	}
+	if err := wire.WriteBlobSize(st, uint64(info.Size())); err != nil {
+		return err
+	}
+	if _, err := io.CopyBuffer(onlyWriter{st}, onlyReader{io.LimitReader(file, info.Size()-offset)}, make([]byte, blobChunkBytes)); err != nil {
+		return err
+	}
+	return st.Close()
+}
+
+// onlyWriter and onlyReader keep io.CopyBuffer to its buffer, so that every chunk
+// is written under a deadline of its own.
+type (
+	onlyWriter struct{ io.Writer }
+	onlyReader struct{ io.Reader }
+)
+
+// mayRead reports whether an open attempt of the agent ships the blob.
+func (s *session) mayRead(digest string) (bool, error) {
+	type step struct {
+		plan       string
+		task, host uint32
+	}
+	var steps []step
+	s.g.o.View(func(state *engine.State) {
+		for _, id := range state.Agent(s.agent).Open {
+			at := state.Attempts[id]
+			steps = append(steps, step{state.Run(at.Run).PlanID, at.Task, at.Host})
+		}
+	})
+	var failed error
+	for _, st := range steps {
+		plan, err := s.g.o.Plan(st.plan)
+		if err != nil {
+			failed = err
+			continue
+		}
+		if int(st.task) < len(plan.Tasks) && ships(plan, &plan.Tasks[st.task], st.host, digest) {
+			return true, nil
+		}
+	}
+	return false, failed
+}
+
+func ships(plan *planner.Plan, task *planner.Task, host uint32, digest string) bool {
+	for _, j := range jobsFor(plan, task, host, 0) {
+		for i := range j.Files {
+			if j.Files[i].Digest == digest {
+				return true
+			}
+		}
+	}
+	return false
+}

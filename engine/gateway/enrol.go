@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"quorate/engine/orchestrator"
+	"quorate/nodeagent/wire"
+)
+
+// enrol answers the one request of an enrolment connection.
+func (g *gateway) enrol(ctx context.Context, c *connection) {
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	st, err := c.stream(ctx)
+	if err != nil {
+		return
+	}
+	if err := st.readWithin(helloTimeout); err != nil {
+		return
+	}
+	message, err := wire.ReadFrom(st, wire.Agent)
+	if err != nil {
+		c.close(codeProtocol, "no enrolment was read")
+		return
+	}
+	request, ok := message.(*wire.Enrol)
+	if !ok {
+		c.close(codeProtocol, "an enrolment is expected here")
+		return
+	}
+	answer := g.enrolment(ctx, c, request)
+	if err := wire.WriteMessage(st, answer); err != nil || st.Close() != nil {
+		return
+	}
+	// The peer closes when it has the answer; closing here could overtake it.
+	timer := time.NewTimer(farewellTimeout)
+	defer timer.Stop()
+	select {
+	case <-c.done():
+	case <-timer.C:
+	}
+}
+
+// enrolment gives an identity to whoever knows a token's secret.
+func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.Enrol) *wire.Enrolled {
+	if !g.enrolling.allow(c.address(), time.Now()) {
+		return &wire.Enrolled{Error: "too many enrolments: try again in a minute"}
+	}
+	out, err := g.o.Enrol(ctx, orchestrator.EnrolRequest{
+		Secret: request.Token, PublicKey: request.PublicKey, Name: request.Name,
+		JournalID: request.JournalID, Hostname: request.Hostname,
+	})
+	if err != nil {
+		g.logger.Warn("enrolment refused", "address", c.remote(), "name", printable(request.Name), "error", err)
+		return &wire.Enrolled{Error: publicError(err)}
+	}
+	g.logger.Info("agent enrolled", "agent", out.Agent, "name", out.Name, "pending", out.Pending, "address", c.remote())
+	return &wire.Enrolled{
+		Pending: out.Pending, Agent: out.Agent, Name: out.Name, ClusterID: g.o.CA().ClusterID(),
+		Certificate: out.Certificate, CA: g.o.CA().Certificate().Raw,
+	}
+}
+
+// publicError is what a peer may know of an error.
+func publicError(err error) string {
+	var known *orchestrator.Error
+	if errors.As(err, &known) && known.Code != orchestrator.Internal && known.Code != orchestrator.Unavailable {
+		return known.Message
+	}
+	return "the orchestrator cannot enrol now: try again"
+}
+
+// printable bounds what a peer can put into our logs.
+func printable(s string) string {
+	return clip(strings.ToValidUTF8(s, "\uFFFD"), nameBytesMax)
+}
+
+// clip cuts text to a number of bytes, not within a character.
+func clip(s string, bytes int) string {
+	if len(s) <= bytes {
+		return s
+	}
+	for bytes > 0 && s[bytes]&0xC0 == 0x80 {
+		bytes--
+	}
+	return s[:bytes]
+}

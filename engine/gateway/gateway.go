@@ -1,0 +1,157 @@
+// Package gateway holds the connections of agents: it sends each agent what the
+// log has committed for it, and puts into the log what agents report.
+//
+// It decides nothing. What it sends follows from the folded state, so a gateway
+// that lags can only repeat old commands; what it receives counts when the
+// reducer says so. An agent is never believed: every size, number and name that
+// comes from one is checked here before it is used.
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+
+	"quorate/engine/orchestrator"
+	"quorate/internal/pki"
+)
+
+// Config says what a gateway works with.
+type Config struct {
+	Orchestrator *orchestrator.Orchestrator
+	// Conn is the UDP socket that agents connect to. Serve closes it.
+	Conn net.PacketConn
+	// Hosts are the names and addresses that the server's certificate carries.
+	Hosts []string
+	// ResetKeyPath is the file of the key by which agents notice a restart at
+	// once; it is created where there is none. Empty uses a key of this process.
+	ResetKeyPath string
+	Logger       *slog.Logger
+	// Limits bound what agents may use; zero fields take the defaults.
+	Limits Limits
+}
+
+// A gateway is one Serve.
+type gateway struct {
+	o      *orchestrator.Orchestrator
+	logger *slog.Logger
+	limits Limits
+
+	admission *admission
+	enrolling *throttle
+	sessions  sessions
+	commits   *committer
+	presence  *presence
+	blobs     chan struct{} // slots of blob transfers
+	tasks     sync.WaitGroup
+}
+
+// Serve accepts agents until ctx ends, and then returns nil when all their
+// connections are closed.
+func Serve(ctx context.Context, cfg Config) error {
+	if cfg.Orchestrator == nil || cfg.Conn == nil {
+		return errors.New("gateway: an orchestrator and a socket are needed")
+	}
+	logger := cfg.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	g := &gateway{o: cfg.Orchestrator, logger: logger, limits: cfg.Limits.orDefault()}
+	g.admission = newAdmission(g.limits)
+	g.enrolling = newThrottle(g.limits.EnrolPerAddress, g.limits.EnrolTotal)
+	g.sessions.byAgent = map[uint64]*session{}
+	g.commits = newCommitter(g.o, logger)
+	g.presence = newPresence(g.o, logger)
+	g.blobs = make(chan struct{}, g.limits.BlobStreams)
+	return g.serve(ctx, cfg)
+}
+
+func (g *gateway) serve(ctx context.Context, cfg Config) error {
+	key, err := resetKey(cfg.ResetKeyPath)
+	if err != nil {
+		cfg.Conn.Close()
+		return err
+	}
+	cert, err := g.o.CA().IssueServer(cfg.Hosts)
+	if err != nil {
+		cfg.Conn.Close()
+		return fmt.Errorf("gateway's certificate: %w", err)
+	}
+	listener, err := listen(cfg.Conn, pki.ServerTLS(cert, g.o.CA().Certificate()), key, g.admission)
+	if err != nil {
+		cfg.Conn.Close()
+		return err
+	}
+	stop := g.o.Observe(g.sessions.observe, nil)
+	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	g.tasks.Go(func() { g.commits.run(ctx) })
+	g.tasks.Go(func() { g.presence.run(ctx) })
+	g.tasks.Go(func() { g.presence.leftovers(ctx, g.sessions.nonceOf) })
+	err = g.acceptAll(ctx, listener)
+	cancel()
+	listener.close()
+	g.tasks.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// acceptAll hands every connection to a goroutine of its own: nothing may hold up
+// the queue, which is short.
+func (g *gateway) acceptAll(ctx context.Context, listener *listener) error {
+	for {
+		c, err := listener.accept(ctx)
+		if err != nil {
+			return err
+		}
+		g.tasks.Go(func() {
+			defer c.close(codeDone, "")
+			if c.enrols() {
+				g.enrol(ctx, c)
+				return
+			}
+			g.serveAgent(ctx, c)
+		})
+	}
+}
+
+const resetKeyBytes = 32
+
+// resetKey loads the key of stateless resets, or makes one.
+func resetKey(path string) (key [resetKeyBytes]byte, err error) {
+	if path == "" {
+		rand.Read(key[:])
+		return key, nil
+	}
+	data, err := os.ReadFile(path)
+	switch {
+	case err == nil && len(data) == len(key):
+		copy(key[:], data)
+		return key, nil
+	case err == nil:
+		return key, fmt.Errorf("reset key %s: %d bytes, want %d: remove the file to have a new one made", path, len(data), len(key))
+	case !errors.Is(err, fs.ErrNotExist):
+		return key, fmt.Errorf("reset key: %w", err)
+	}
+	rand.Read(key[:])
+	if err := pki.WriteFile(path, key[:], 0o600); err != nil {
+		return key, fmt.Errorf("reset key: %w", err)
+	}
+	return key, nil
+}
+
+// nonce names a session.
+func nonce() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

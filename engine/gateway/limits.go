@@ -1,0 +1,55 @@
+package gateway
+
+import "time"
+
+// Limits bound what agents, known and unknown, may use.
+type Limits struct {
+	// Connections in total and from one address.
+	Connections, ConnectionsPerAddress int
+	// Handshakes under way from which on an address has to prove itself first,
+	// in total and for one address.
+	HandshakesUnproven, HandshakesUnprovenPerAddress int
+	// EnrolPerAddress and EnrolTotal bound enrolments per minute.
+	EnrolPerAddress, EnrolTotal int
+	// BlobStreams bounds the blobs that are being sent.
+	BlobStreams int
+}
+
+func (l Limits) orDefault() Limits {
+	or := func(v *int, def int) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	or(&l.Connections, 20_000)
+	or(&l.ConnectionsPerAddress, 4_096) // agents behind one NAT share an address
+	or(&l.HandshakesUnproven, 64)
+	or(&l.HandshakesUnprovenPerAddress, 8)
+	or(&l.EnrolPerAddress, 60)
+	or(&l.EnrolTotal, 3_000)
+	or(&l.BlobStreams, 64)
+	return l
+}
+
+// Deadlines and sizes of what happens on a connection.
+const (
+	helloTimeout     = 10 * time.Second // from the handshake to a complete Hello or Enrol
+	writeTimeout     = 30 * time.Second // for a peer to take what is written
+	blobChunkBytes   = 256 << 10        // written under one writeTimeout
+	farewellTimeout  = 3 * time.Second  // for a peer to read the last answer
+	handshakeTimeout = 10 * time.Second
+
+	dispatchesMax    = 64      // per turn of a sender, so that acknowledgements get through
+	pendingBytesMax  = 2 << 20 // of a session's reports that wait for a commit
+	commitEventsMax  = 2048
+	commitBytesMax   = 4 << 20
+	queuedBytesMax   = 64 << 20 // of all sessions' reports that wait for a commit
+	reportsSpareMax  = 8        // reports of an attempt beyond one per job
+	lateReportsMax   = 1 << 16  // reports of a session on attempts that are settled
+	attemptsHeldMax  = 1 << 16  // attempts that a Hello may list
+	textBytesMax     = 16 << 10 // of a report's Info or Reason
+	nameBytesMax     = 256      // of a version, boot id, address
+	retryDelay       = time.Second
+	busyRetryDelay   = 2 * time.Second
+	presenceEventMax = 512
+)

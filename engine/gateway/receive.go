@@ -1,0 +1,168 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"quorate/engine"
+	"quorate/eventlog"
+	"quorate/nodeagent/wire"
+)
+
+// receive reads the agent's messages until the stream ends.
+func (s *session) receive(ctx context.Context, in io.Reader) error {
+	for {
+		message, err := wire.ReadFrom(in, wire.Agent)
+		if err != nil {
+			return err
+		}
+		switch m := message.(type) {
+		case *wire.Results:
+			err = s.results(ctx, m.Reports)
+		case *wire.Reply:
+			err = s.reply(ctx, m)
+		default:
+			err = fmt.Errorf("protocol: %T is not expected here", m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// results turns reports into events and hands them to the committer. It waits
+// where too much of this session is on its way already: the agent's window fills
+// up then, and nobody else is held up.
+func (s *session) results(ctx context.Context, reports []wire.Report) error {
+	batch := batch{session: s, events: make([]eventlog.Event, 0, len(reports))}
+	var fault error
+	s.g.o.View(func(state *engine.State) {
+		for i := range reports {
+			r := &reports[i]
+			if r.Seq <= s.received {
+				continue // sent again, or by the session before
+			}
+			if fault = s.checkReport(state, r); fault != nil {
+				return
+			}
+			s.received = r.Seq
+			event := eventOf(r)
+			batch.events = append(batch.events, event)
+			batch.bytes += r.Bytes()
+		}
+	})
+	if len(batch.events) > 0 {
+		if err := s.g.commits.add(ctx, batch); err != nil {
+			return err
+		}
+	} else {
+		s.nudge()
+	}
+	if fault != nil {
+		return s.g.quarantine(ctx, s, fault.Error(), "", 0)
+	}
+	return nil
+}
+
+// checkReport refuses what no sound agent says. The reducer counts reports of an
+// agent without holes, so one that is not put into the log would end all
+// reporting: an agent that sends one is taken out of service instead.
+func (s *session) checkReport(state *engine.State, r *wire.Report) error {
+	a := state.Attempts[r.Attempt]
+	if a == nil || a.Agent != s.agent {
+		return fmt.Errorf("report %d is on attempt %d, which is not this agent's", r.Seq, r.Attempt)
+	}
+	if r.Seq != s.received+1 {
+		return fmt.Errorf("report %d came after report %d", r.Seq, s.received)
+	}
+	if o := eventlog.Outcome(r.Outcome); o < eventlog.Succeeded || o > eventlog.Unknown {
+		return fmt.Errorf("report %d has outcome %d", r.Seq, r.Outcome)
+	}
+	for _, out := range []*wire.Output{&r.Stdout, &r.Stderr} {
+		if len(out.Head) > wire.OutputHeadBytesMax || len(out.Tail) > wire.OutputTailBytesMax || out.Size < 0 {
+			return fmt.Errorf("report %d has an output beyond its bounds", r.Seq)
+		}
+	}
+	if len(r.Info) > wire.InfoBytesMax || len(r.Reason) > wire.InfoBytesMax || len(r.OutputDigest) > nameBytesMax {
+		return fmt.Errorf("report %d has a text beyond its bounds", r.Seq)
+	}
+	jobs := state.Run(a.Run).Graph.Tasks[a.Task].Jobs
+	if !r.End && r.Job >= jobs {
+		return fmt.Errorf("report %d is on job %d of %d", r.Seq, r.Job, jobs)
+	}
+	return s.count(a, r, jobs)
+}
+
+// count bounds the reports of an attempt: each costs a record, so there may be
+// no more than jobs and ends account for.
+func (s *session) count(a *engine.Attempt, r *wire.Report, jobs uint32) error {
+	if a.Outcome != 0 {
+		delete(s.reports, a.ID)
+		if s.late++; s.late > lateReportsMax {
+			return fmt.Errorf("report %d is on settled attempt %d, after %d others like it", r.Seq, a.ID, lateReportsMax)
+		}
+		return nil
+	}
+	if r.End {
+		delete(s.reports, a.ID)
+		return nil
+	}
+	if s.reports[a.ID]++; s.reports[a.ID] > int(jobs)+reportsSpareMax {
+		return fmt.Errorf("attempt %d has %d jobs and more than %d reports", a.ID, jobs, int(jobs)+reportsSpareMax)
+	}
+	return nil
+}
+
+// eventOf is what a report says, as an event.
+func eventOf(r *wire.Report) eventlog.Event {
+	if r.End {
+		return &eventlog.AttemptEnded{
+			Attempt: r.Attempt, Outcome: eventlog.Outcome(r.Outcome), Reason: r.Reason,
+			OutputDigest: r.OutputDigest, Seq: r.Seq,
+		}
+	}
+	return &eventlog.JobEnded{
+		Attempt: r.Attempt, Job: r.Job, Outcome: eventlog.Outcome(r.Outcome), Changed: r.Changed, Exit: r.Exit,
+		StartedAt: r.StartedAt, Duration: r.Duration, Info: r.Info,
+		Stdout: outputOf(&r.Stdout), Stderr: outputOf(&r.Stderr), Seq: r.Seq,
+	}
+}
+
+func outputOf(o *wire.Output) eventlog.Output {
+	return eventlog.Output{Head: o.Head, Tail: o.Tail, Size: o.Size}
+}
+
+// reply notes what became of a command that started nothing.
+func (s *session) reply(ctx context.Context, r *wire.Reply) error {
+	log := s.g.logger.With("agent", s.name, "attempt", r.Attempt, "reason", clip(r.Reason, textBytesMax))
+	switch r.Status {
+	case wire.StatusRunning:
+		return nil
+	case wire.StatusBusy:
+		log.Debug("attempt waits for the one that it supersedes")
+		time.AfterFunc(busyRetryDelay, func() {
+			s.note(func(n *notes) {
+				if len(n.again) < attemptsHeldMax {
+					n.again = append(n.again, r.Attempt)
+				}
+			})
+		})
+		return nil
+	case wire.StatusRejected:
+		log.Warn("the agent rejected a command")
+		return nil
+	case wire.StatusGone:
+		open := false
+		s.g.o.View(func(state *engine.State) {
+			a := state.Attempts[r.Attempt]
+			open = a != nil && a.Agent == s.agent && a.Outcome == 0
+		})
+		if !open {
+			return nil
+		}
+		return s.g.quarantine(ctx, s, fmt.Sprintf("attempt %d is under way, and the agent's journal says that it is settled", r.Attempt), "", 0)
+	}
+	return fmt.Errorf("protocol: reply with status %d", r.Status)
+}

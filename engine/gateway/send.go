@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"quorate/engine"
+	"quorate/eventlog"
+	"quorate/nodeagent/wire"
+)
+
+// A command is an attempt to send, copied out of the state.
+type command struct {
+	attempt engine.Attempt
+	graph   *engine.Graph // never changes
+	run     *eventlog.RunCreated
+	epoch   uint64
+	cancel  string // the reason where the attempt is to be cancelled
+}
+
+// send writes what the log has committed for the agent, as it is committed.
+func (s *session) send(ctx context.Context) error {
+	out := wire.NewWriter(s.control)
+	s.note(func(n *notes) { n.cancels = true }) // look at what was open before
+	retry := time.NewTimer(time.Hour)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.wake:
+		case <-retry.C:
+		}
+		again, err := s.turn(out)
+		if err != nil {
+			return err
+		}
+		retry.Reset(again)
+	}
+}
+
+// turn sends what there is to send now, and says how long to wait for the next
+// turn when nothing happens before.
+func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
+	again = time.Hour
+	s.notes.mu.Lock()
+	cancels, check, repeat := s.notes.cancels, s.notes.barred, s.notes.again
+	s.notes.cancels, s.notes.barred, s.notes.again = false, false, nil
+	s.notes.mu.Unlock()
+
+	commands, more, ack, refused := s.look(cancels, check, repeat)
+	if refused != nil {
+		return 0, refused
+	}
+	if more {
+		again = 0
+	}
+	for i := range commands {
+		if err := s.put(out, &commands[i]); err != nil {
+			s.g.logger.Error("an attempt cannot be sent", "agent", s.name, "attempt", commands[i].attempt.ID, "error", err)
+			s.sent = min(s.sent, commands[i].attempt.ID-1)
+			commands = commands[:i]
+			again = retryDelay
+			break
+		}
+	}
+	if ack != s.acked {
+		if err := out.Add(&ack); err != nil {
+			return 0, err
+		}
+		s.acked = ack
+	}
+	if err := out.Flush(); err != nil {
+		return 0, fmt.Errorf("send: %w", err)
+	}
+	return again, nil
+}
+
+// look copies what is to be sent out of the state: attempts not sent in this
+// session in the order of their numbers, then cancels, then repeats.
+func (s *session) look(cancels, check bool, repeat []uint64) (commands []command, more bool, ack wire.Ack, refused *refusal) {
+	s.g.o.View(func(state *engine.State) {
+		a := state.Agent(s.agent)
+		if check {
+			if refused = barred(a); refused != nil {
+				return
+			}
+		}
+		first, _ := slices.BinarySearch(a.Open, s.sent+1)
+		fresh := a.Open[first:]
+		if more = len(fresh) > dispatchesMax; more {
+			fresh = fresh[:dispatchesMax]
+		}
+		if cancels {
+			s.forget(a.Open)
+			for _, id := range a.Open[:first] {
+				if _, told := s.told[id]; state.Attempts[id].Cancel && !told {
+					commands = append(commands, commandFor(state, id))
+				}
+			}
+		}
+		for _, id := range repeat {
+			if _, open := slices.BinarySearch(a.Open[:first], id); open {
+				commands = append(commands, commandFor(state, id))
+			}
+		}
+		for _, id := range fresh {
+			commands = append(commands, commandFor(state, id))
+		}
+		if len(fresh) > 0 {
+			s.sent = fresh[len(fresh)-1]
+		}
+		ack = wire.Ack{Seq: a.JournalSeq, Floor: a.Floor()}
+	})
+	return commands, more, ack, refused
+}
+
+// forget drops the notes about attempts that are settled.
+func (s *session) forget(open []uint64) {
+	for id := range s.told {
+		if _, still := slices.BinarySearch(open, id); !still {
+			delete(s.told, id)
+		}
+	}
+}
+
+func commandFor(state *engine.State, id uint64) command {
+	at := state.Attempts[id]
+	run := state.Run(at.Run)
+	c := command{attempt: *at, graph: run.Graph, run: &run.RunCreated, epoch: state.Epoch}
+	c.attempt.Jobs = nil
+	if at.Cancel {
+		c.cancel = "the run was cancelled"
+		if run.Cancelled != nil && run.Cancelled.Reason != "" {
+			c.cancel = run.Cancelled.Reason
+		}
+	}
+	return c
+}
+
+// put frames one command.
+func (s *session) put(out *wire.Writer, c *command) error {
+	fence := s.fence
+	fence.Epoch = c.epoch
+	if c.attempt.Cancel {
+		s.told[c.attempt.ID] = struct{}{}
+		return out.Add(&wire.Cancel{Fence: fence, Attempt: c.attempt.ID, Reason: clip(c.cancel, textBytesMax)})
+	}
+	step, err := s.g.step(c)
+	if err != nil {
+		return err
+	}
+	spec, err := wire.EncodeStep(step)
+	if err != nil {
+		return err
+	}
+	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.attempt.Supersedes, Spec: spec})
+	if errors.Is(err, wire.ErrTooLarge) {
+		// Plans are checked for this before they are recorded.
+		return fmt.Errorf("step %s of run %d: %w", step.Task, step.Run, err)
+	}
+	return err
+}

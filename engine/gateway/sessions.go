@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"sync"
+
+	"quorate/engine"
+	"quorate/eventlog"
+)
+
+// sessions are the connections by agent. What the log commits is told to those
+// whom it concerns: looking through all of them at every record would cost
+// records times agents.
+type sessions struct {
+	mu      sync.Mutex
+	byAgent map[uint64]*session
+}
+
+// add makes s its agent's session and returns the one before.
+func (ss *sessions) add(s *session) (before *session) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	before = ss.byAgent[s.agent]
+	ss.byAgent[s.agent] = s
+	return before
+}
+
+// remove takes s off, unless it was replaced.
+func (ss *sessions) remove(s *session) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.byAgent[s.agent] == s {
+		delete(ss.byAgent, s.agent)
+	}
+}
+
+// nonceOf returns the session of an agent, or nothing.
+func (ss *sessions) nonceOf(agent uint64) string {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if s := ss.byAgent[agent]; s != nil {
+		return s.nonce
+	}
+	return ""
+}
+
+// observe is an [orchestrator.Observer].
+func (ss *sessions) observe(_ *engine.State, _ *eventlog.Record, event eventlog.Event, void string) {
+	if void != "" {
+		return
+	}
+	switch e := event.(type) {
+	case *eventlog.StepScheduled:
+		ss.tell(e.Agent, nil)
+	case *eventlog.AgentRevoked:
+		ss.tell(e.Agent, func(n *notes) { n.barred = true })
+	case *eventlog.AgentQuarantined:
+		ss.tell(e.Agent, func(n *notes) { n.barred = true })
+	case *eventlog.RunCancelled:
+		ss.tellAll(func(n *notes) { n.cancels = true })
+	}
+}
+
+func (ss *sessions) tell(agent uint64, note func(*notes)) {
+	ss.mu.Lock()
+	s := ss.byAgent[agent]
+	ss.mu.Unlock()
+	if s != nil {
+		s.note(note)
+	}
+}
+
+func (ss *sessions) tellAll(note func(*notes)) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for _, s := range ss.byAgent {
+		s.note(note)
+	}
+}
+
+// note leaves a note for the sender and wakes it.
+func (s *session) note(write func(*notes)) {
+	if write != nil {
+		s.notes.mu.Lock()
+		write(&s.notes)
+		s.notes.mu.Unlock()
+	}
+	s.nudge()
+}

@@ -1,0 +1,49 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+
+	"quorate/engine"
+	"quorate/internal/job"
+	"quorate/nodeagent/wire"
+	"quorate/planner"
+)
+
+// step makes what an attempt does out of the plan. It depends on nothing but the
+// attempt and the plan: the agent compares the bytes when it is sent again.
+func (g *gateway) step(c *command) (*wire.Step, error) {
+	plan, err := g.o.Plan(c.run.PlanID)
+	if err != nil {
+		return nil, err
+	}
+	at := &c.attempt
+	if int(at.Task) >= len(plan.Tasks) {
+		return nil, fmt.Errorf("plan %.12s has no task %d", c.run.PlanID, at.Task)
+	}
+	task := &plan.Tasks[at.Task]
+	return &wire.Step{
+		Run: at.Run, Task: task.ID, Host: c.graph.HostName(at.Task, at.Host),
+		Jobs: jobsFor(plan, task, at.Host, at.FromJob), Vars: plan.Vars,
+		KeepGoing: task.KeepGoing, IgnoreCache: c.run.IgnoreCache,
+	}, nil
+}
+
+// jobsFor returns the task's jobs for a host, from a job on; for a step without
+// host, all of them.
+func jobsFor(plan *planner.Plan, task *planner.Task, host, from uint32) []job.Job {
+	var jobs []job.Job
+	for i := range task.Jobs {
+		j := &task.Jobs[i]
+		if j.Spec.Index < from {
+			continue
+		}
+		if host != engine.NoHost {
+			if _, member := slices.BinarySearch(plan.HostSets[j.HostSet], host); !member {
+				continue
+			}
+		}
+		jobs = append(jobs, j.Spec)
+	}
+	return jobs
+}

@@ -1,0 +1,134 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"quorate/eventlog"
+)
+
+// retryPause is how long the leader waits after the log did not take its events.
+const retryPause = 200 * time.Millisecond
+
+// lead waits for terms in which this replica leads and schedules in them.
+func (o *Orchestrator) lead(ctx context.Context) error {
+	for {
+		term, leading, changed := o.cfg.Log.Leading()
+		if leading {
+			o.leadTerm(ctx, term, changed)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// leadTerm schedules until the term ends. The only loop that decides runs here,
+// one batch at a time, and not before this term's own epoch is folded: by then
+// so is everything that an earlier leader had committed.
+func (o *Orchestrator) leadTerm(ctx context.Context, term uint64, changed <-chan struct{}) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends with ctx, which this function cancels on its way out
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	epoch, ok := o.establish(ctx)
+	if !ok {
+		return
+	}
+	o.logger.Info("leading", "term", term, "epoch", epoch)
+	defer o.logger.Info("no longer leading", "term", term, "epoch", epoch)
+	for ctx.Err() == nil {
+		_, news := o.folded.watch()
+		events, current := o.decide(epoch)
+		if !current {
+			return
+		}
+		if len(events) > 0 {
+			last, acted := o.schedule(ctx, events)
+			if acted {
+				continue
+			}
+			// The reducer refused every event: deciding again makes sense only in
+			// another state than the one that these were made for.
+			o.logger.Error("every scheduled event was void", "last", last, "events", len(events))
+			var folded uint64
+			if folded, news = o.folded.watch(); folded > last {
+				continue
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-news:
+		}
+	}
+}
+
+// establish commits this term's epoch, behind the cluster's first event where
+// the log is empty, and waits until it is folded.
+func (o *Orchestrator) establish(ctx context.Context) (epoch uint64, ok bool) {
+	for {
+		events := []eventlog.Event{&eventlog.LeaderEstablished{Replica: o.cfg.Replica, Version: o.cfg.Version}}
+		if head, _ := o.cfg.Log.Head(); head == 0 {
+			events = append([]eventlog.Event{&eventlog.ClusterCreated{ClusterID: o.cfg.CA.ClusterID()}}, events...)
+		}
+		indexes, reasons, err := o.Propose(ctx, events...)
+		if err == nil && reasons[len(reasons)-1] == "" {
+			return indexes[len(indexes)-1], true
+		}
+		if err == nil {
+			err = errors.New(reasons[len(reasons)-1])
+		}
+		if !o.pause(ctx, "establishing leadership", err) {
+			return 0, false
+		}
+	}
+}
+
+// decide asks the engine what to do next. current is false where a later leader
+// has established itself.
+func (o *Orchestrator) decide(epoch uint64) (events []eventlog.Event, current bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state.Epoch != epoch {
+		return nil, false
+	}
+	return o.state.Decide(), true
+}
+
+// schedule proposes a batch. acted is false where the reducer refused every
+// event of it, up to the index last. A failed proposal may land later: deciding
+// again is safe all the same, since of two events for one step the reducer takes
+// the first.
+func (o *Orchestrator) schedule(ctx context.Context, events []eventlog.Event) (last uint64, acted bool) {
+	indexes, reasons, err := o.Propose(ctx, events...)
+	if err != nil {
+		o.pause(ctx, "scheduling", err)
+		return 0, true // decide again, in the state as it is by then
+	}
+	return indexes[len(indexes)-1], slices.Contains(reasons, "")
+}
+
+// pause waits before a retry and reports whether there is to be one.
+func (o *Orchestrator) pause(ctx context.Context, what string, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	o.logger.Warn("the log did not take the leader's events; trying again", "while", what, "error", err)
+	timer := time.NewTimer(retryPause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

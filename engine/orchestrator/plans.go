@@ -1,0 +1,183 @@
+package orchestrator
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"quorate/engine"
+	"quorate/eventlog"
+	"quorate/planner"
+)
+
+// Bounds of the plans kept decoded.
+const (
+	plansCachedMax     = 16
+	planCacheBytesMax  = 64 << 20
+	problemsListedMax  = 5
+	planByteLengthHint = "the plan's blob must be uploaded before it is recorded"
+)
+
+// RecordPlan puts a plan, whose blobs are uploaded, on record. Recording one
+// twice is harmless.
+func (o *Orchestrator) RecordPlan(ctx context.Context, planID, by string) error {
+	if o.planRecorded(planID) {
+		return nil
+	}
+	if !digestLike(planID) {
+		return invalid("plan id %.80q: want a SHA-256 in lower-case hex", planID)
+	}
+	plan, err := o.Plan(planID)
+	if err != nil {
+		return err
+	}
+	if err := o.checkBlobs(plan); err != nil {
+		return err
+	}
+	if err := o.checkVerbs(plan); err != nil {
+		return err
+	}
+	_, err = o.propose(ctx, engine.NewPlanRecorded(plan, planID, by))
+	switch {
+	case isVoid(err) && o.planRecorded(planID):
+		return nil
+	case errors.Is(err, eventlog.ErrRefused):
+		return &Error{Code: Invalid, Message: fmt.Sprintf("plan %.12s does not fit into the log: %v", planID, err), Err: err}
+	}
+	return err
+}
+
+func (o *Orchestrator) planRecorded(planID string) (recorded bool) {
+	o.View(func(s *engine.State) { recorded = s.Plans[planID] != nil })
+	return recorded
+}
+
+// checkBlobs wants every input and every shipped file of the plan in the store.
+func (o *Orchestrator) checkBlobs(plan *planner.Plan) error {
+	var missing []string
+	checked := map[string]bool{}
+	check := func(name, digest string) {
+		if !checked[digest] && !o.cfg.Blobs.Has(digest) {
+			missing = append(missing, fmt.Sprintf("%s (%.12s)", name, digest))
+		}
+		checked[digest] = true
+	}
+	for i := range plan.Inputs {
+		check(plan.Inputs[i].Name, plan.Inputs[i].Digest)
+	}
+	for t := range plan.Tasks {
+		for j := range plan.Tasks[t].Jobs {
+			for _, file := range plan.Tasks[t].Jobs[j].Spec.Files {
+				check(file.Name, file.Digest)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return &Error{Code: Invalid, Message: "blobs of the plan are not uploaded: " + listed(missing), Hint: "upload what POST /v1/blobs/missing names, then submit the plan again"}
+	}
+	return nil
+}
+
+// checkVerbs wants every job of the plan to be one that agents can run.
+func (o *Orchestrator) checkVerbs(plan *planner.Plan) error {
+	var refused []string
+	for t := range plan.Tasks {
+		task := &plan.Tasks[t]
+		if task.Driver == planner.DriverAnsible {
+			refused = append(refused, fmt.Sprintf("task %s (driver %s)", task.ID, task.Driver))
+			continue
+		}
+		for j := range task.Jobs {
+			verb := task.Jobs[j].Spec.Verb
+			if o.cfg.Verbs == nil {
+				continue
+			}
+			if decl, known := o.cfg.Verbs(verb); !known || !decl.Executable {
+				refused = append(refused, fmt.Sprintf("task %s job %d (%s)", task.ID, j+1, verb))
+			}
+		}
+	}
+	if len(refused) > 0 {
+		return &Error{Code: Invalid, Message: "the plan has what agents of this version cannot run: " + listed(refused), Hint: "leave these tasks out with --limit or --restrict"}
+	}
+	return nil
+}
+
+// listed joins the first few of the items.
+func listed(items []string) string {
+	if more := len(items) - problemsListedMax; more > 0 {
+		return strings.Join(items[:problemsListedMax], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(items, ", ")
+}
+
+// Plan returns the plan with an id, decoded from its blob. It is shared: nobody
+// may change it.
+func (o *Orchestrator) Plan(id string) (*planner.Plan, error) { return o.plans.get(id) }
+
+// planCache keeps the plans that were used last, decoded.
+type planCache struct {
+	blobs *eventlog.Blobs
+
+	mu    sync.Mutex
+	byID  map[string]*list.Element
+	used  list.List // of *cachedPlan, most recent first
+	bytes int
+}
+
+type cachedPlan struct {
+	plan *planner.Plan
+	id   string
+	size int
+}
+
+// get decodes under the lock: two that want the same plan at once must not both
+// pay for it.
+func (c *planCache) get(id string) (*planner.Plan, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.byID[id]; e != nil {
+		c.used.MoveToFront(e)
+		return e.Value.(*cachedPlan).plan, nil
+	}
+	data, err := c.blobs.Get(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Error{Code: NotFound, Message: fmt.Sprintf("no plan %.12s here", id), Hint: planByteLengthHint, Err: err}
+	}
+	if err != nil {
+		return nil, &Error{Code: Internal, Message: fmt.Sprintf("blob of plan %.12s: %v", id, err), Err: err}
+	}
+	plan, err := planner.Decode(data)
+	if err != nil {
+		return nil, &Error{Code: Invalid, Message: fmt.Sprintf("plan %.12s: %v", id, err), Err: err}
+	}
+	if got := plan.ID(); got != id {
+		return nil, invalid("plan %.12s: its content is not in canonical form (that is %.12s)", id, got)
+	}
+	c.keep(&cachedPlan{plan: plan, id: id, size: len(data)})
+	return plan, nil
+}
+
+// keep adds a plan and drops the ones unused for longest.
+func (c *planCache) keep(p *cachedPlan) {
+	if c.byID == nil {
+		c.byID = map[string]*list.Element{}
+	}
+	c.byID[p.id] = c.used.PushFront(p)
+	c.bytes += p.size
+	for len(c.byID) > 1 && (len(c.byID) > plansCachedMax || c.bytes > planCacheBytesMax) {
+		last := c.used.Back()
+		old := c.used.Remove(last).(*cachedPlan)
+		delete(c.byID, old.id)
+		c.bytes -= old.size
+	}
+}
+
+// digestLike reports whether s looks like a SHA-256 in lower-case hex.
+func digestLike(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+}

@@ -1,0 +1,74 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"quorate/eventlog"
+)
+
+// Propose appends events next to each other and returns when they are folded
+// here: their indexes, and for each why it changed nothing, or "".
+//
+// An error of code [Unavailable] leaves open whether the events are in the log
+// or will be; one that wraps [eventlog.ErrRefused] says that they never will.
+func (o *Orchestrator) Propose(ctx context.Context, events ...eventlog.Event) (indexes []uint64, reasons []string, err error) {
+	if len(events) == 0 {
+		return nil, nil, nil
+	}
+	now := o.cfg.Now().UnixNano()
+	entries := make([]eventlog.Entry, len(events))
+	for i, event := range events {
+		if entries[i], err = eventlog.NewEntry(now, event); err != nil {
+			return nil, nil, &Error{Code: Invalid, Message: fmt.Sprintf("event %s: %v", event.Kind(), err), Err: err}
+		}
+	}
+	start := time.Now()
+	first, err := o.cfg.Log.Append(ctx, entries)
+	if err != nil {
+		return nil, nil, proposeError(err)
+	}
+	o.appends.Observe(time.Since(start).Seconds())
+	last := first + uint64(len(entries)) - 1
+	if err := o.folded.wait(ctx, last); err != nil {
+		return nil, nil, proposeError(err)
+	}
+	indexes = make([]uint64, len(entries))
+	reasons = make([]string, len(entries))
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for i := range entries {
+		indexes[i] = first + uint64(i)
+		reasons[i] = o.voids.reason(indexes[i])
+	}
+	return indexes, reasons, nil
+}
+
+// proposeError says what is known after a failed proposal.
+func proposeError(err error) error {
+	if errors.Is(err, eventlog.ErrRefused) {
+		return &Error{Code: Unavailable, Message: fmt.Sprintf("the log refused the event: %v", err), Err: err}
+	}
+	return &Error{
+		Code: Unavailable, Err: err,
+		Message: fmt.Sprintf("not known whether the event was recorded: %v", err),
+		Hint:    "send the same request again, with the same request id: a repeat is harmless",
+	}
+}
+
+// propose appends one event of a command; a void event comes back as a conflict.
+func (o *Orchestrator) propose(ctx context.Context, event eventlog.Event) (index uint64, err error) {
+	indexes, reasons, err := o.Propose(ctx, event)
+	if err != nil {
+		return 0, err
+	}
+	if reasons[0] != "" {
+		return indexes[0], &Error{Code: Conflict, Message: reasons[0], Err: errVoid}
+	}
+	return indexes[0], nil
+}
+
+// errVoid is behind the conflict of an event that changed nothing.
+var errVoid = errors.New("void event")

@@ -1,0 +1,185 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"quorate/engine"
+	"quorate/eventlog"
+)
+
+// A RunRequest asks for an execution of a plan on record.
+type RunRequest struct {
+	PlanID string
+	// RequestID is the client's; a repeat with the same one gets the same run.
+	RequestID string
+	By        string
+	// StepsMax bounds the steps under way, StepsPerHostMax those on one host; 0
+	// is the engine's default.
+	StepsMax, StepsPerHostMax uint32
+	FailFast, IgnoreCache     bool
+	// Controller names the agent for local tasks; empty picks one by label.
+	Controller string
+}
+
+// CreateRun starts a run and returns its id. Where hosts of the plan have no
+// agent that may work, nothing is recorded and the conflict names them.
+func (o *Orchestrator) CreateRun(ctx context.Context, req RunRequest) (run uint64, err error) {
+	if err := checkRequestID(req.RequestID); err != nil {
+		return 0, err
+	}
+	if run, again, err := o.runByRequest(req.RequestID); again || err != nil {
+		return run, err
+	}
+	if err := o.checkRun(req); err != nil {
+		return 0, err
+	}
+	_, err = o.propose(ctx, &eventlog.RunCreated{
+		PlanID: req.PlanID, RequestID: req.RequestID, By: req.By, StepsMax: req.StepsMax, StepsPerHostMax: req.StepsPerHostMax,
+		FailFast: req.FailFast, IgnoreCache: req.IgnoreCache, ControllerAgent: req.Controller,
+	})
+	if err = o.forgiveRepeat(err, req.RequestID); err != nil {
+		return 0, err
+	}
+	run, _, err = o.runByRequest(req.RequestID)
+	return run, err
+}
+
+func (o *Orchestrator) runByRequest(requestID string) (run uint64, found bool, err error) {
+	o.View(func(s *engine.State) {
+		if r, ok := s.RunByRequest(requestID); ok {
+			run, found = r.ID, true
+		} else if _, used := s.RequestIndex(requestID); used {
+			err = conflict("request id %q was used for another request", requestID)
+		}
+	})
+	return run, found, err
+}
+
+// checkRun refuses a run that could not go on from its first step.
+func (o *Orchestrator) checkRun(req RunRequest) (err error) {
+	o.View(func(s *engine.State) {
+		graph := s.Plans[req.PlanID]
+		if graph == nil {
+			err = &Error{Code: NotFound, Message: fmt.Sprintf("no plan %.12s on record", req.PlanID), Hint: "submit the plan first"}
+			return
+		}
+		if req.Controller != "" {
+			if a := FindAgent(s, req.Controller); a == nil || a.Pending || a.Revoked {
+				err = conflict("no agent %q that may run local tasks", req.Controller)
+				return
+			}
+		}
+		missing := s.CheckRun(graph)
+		if len(missing) == 0 {
+			return
+		}
+		noun := "hosts without an approved agent"
+		if len(missing) == 1 {
+			noun = "host without an approved agent"
+		}
+		err = &Error{
+			Code: Conflict, Message: fmt.Sprintf("%d %s: %s", len(missing), noun, listed(missing)),
+			Hint: `enrol each with "quorate token create --name HOST" and "quorate agent", see "quorate agent ls", or leave them out with --limit`,
+		}
+	})
+	return err
+}
+
+// Cancel asks for the end of a run: nothing new starts and what is under way is
+// told to stop.
+func (o *Orchestrator) Cancel(ctx context.Context, run uint64, change Change) error {
+	if err := checkRequestID(change.RequestID); err != nil {
+		return err
+	}
+	if err := checkReason(change.Reason, false); err != nil {
+		return err
+	}
+	if o.repeated(change.RequestID) {
+		return nil
+	}
+	var err error
+	var again bool
+	o.View(func(s *engine.State) {
+		r := s.Run(run)
+		switch {
+		case r == nil:
+			err = noRun(run)
+		case r.Outcome != 0:
+			err = conflict("run %d has ended: %s", run, r.Status())
+		case r.Cancelled != nil:
+			again = true
+		}
+	})
+	if err != nil || again {
+		return err
+	}
+	_, err = o.propose(ctx, &eventlog.RunCancelled{Run: run, By: change.By, Reason: change.Reason, RequestID: change.RequestID})
+	return o.forgiveRepeat(err, change.RequestID)
+}
+
+// noRun is the error for a run that does not exist.
+func noRun(run uint64) error {
+	return &Error{Code: NotFound, Message: fmt.Sprintf("no run %d", run), Hint: `"quorate run ls" lists them`}
+}
+
+// Resolve decides on the step "<task>@<host>" whose outcome is unknown: as
+// succeeded, failed or retry.
+func (o *Orchestrator) Resolve(ctx context.Context, run uint64, step, as string, change Change) error {
+	if err := checkRequestID(change.RequestID); err != nil {
+		return err
+	}
+	if err := checkReason(change.Reason, true); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"succeeded", "failed", "retry"}, as) {
+		return invalid("resolution %.32q: want succeeded, failed or retry", as)
+	}
+	if o.repeated(change.RequestID) {
+		return nil
+	}
+	var attempt uint64
+	var err error
+	o.View(func(s *engine.State) {
+		if r := s.Run(run); r == nil {
+			err = noRun(run)
+		} else {
+			attempt, err = unknownAttempt(r, step)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	_, err = o.propose(ctx, &eventlog.StepResolved{Attempt: attempt, As: as, Reason: change.Reason, By: change.By, RequestID: change.RequestID})
+	return o.forgiveRepeat(err, change.RequestID)
+}
+
+// unknownAttempt finds the attempt that a resolution of the step is about.
+func unknownAttempt(r *engine.Run, step string) (uint64, error) {
+	at := strings.LastIndexByte(step, '@')
+	if at < 0 {
+		return 0, invalid("step %.80q: want TASK@HOST", step)
+	}
+	id, host := step[:at], step[at+1:]
+	for t := range r.Tasks {
+		if r.Graph.Tasks[t].ID != id {
+			continue
+		}
+		for i := range r.Tasks[t].Steps {
+			st := &r.Tasks[t].Steps[i]
+			if r.Graph.HostName(uint32(t), st.Host) != host {
+				continue
+			}
+			if st.Status != engine.Waiting {
+				return 0, conflict("step %s of run %d does not wait for a decision: only a step whose outcome is unknown does", step, r.ID)
+			}
+			return st.Attempt, nil
+		}
+	}
+	return 0, &Error{Code: NotFound, Message: fmt.Sprintf("run %d has no step %s", r.ID, step), Hint: fmt.Sprintf("\"quorate run show %d\" lists them", r.ID)}
+}
+
+func isVoid(err error) bool { return errors.Is(err, errVoid) }

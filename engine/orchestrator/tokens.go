@@ -1,0 +1,80 @@
+package orchestrator
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"quorate/eventlog"
+	"quorate/internal/pki"
+)
+
+// Lifetimes of join tokens.
+const (
+	tokenTTLDefault = time.Hour
+	tokenTTLMax     = 30 * 24 * time.Hour
+)
+
+// A TokenRequest asks for a join token.
+type TokenRequest struct {
+	// Name is the agent's name; empty lets the agent propose one, and then it
+	// waits for approval unless AutoApprove is set.
+	Name string
+	// Role is agent, orchestrator or operator; empty is agent.
+	Role   string
+	Labels []string
+	// TTL bounds the token's life; 0 is an hour.
+	TTL         time.Duration
+	AutoApprove bool
+	By          string
+}
+
+// CreateToken makes a join token. The token is returned this once: the log has
+// only its hash.
+func (o *Orchestrator) CreateToken(ctx context.Context, req TokenRequest) (token string, expires time.Time, err error) {
+	if req.Role == "" {
+		req.Role = "agent"
+	}
+	if req.TTL == 0 {
+		req.TTL = tokenTTLDefault
+	}
+	if err := checkToken(req); err != nil {
+		return "", time.Time{}, err
+	}
+	token, hash, err := pki.NewToken(o.cfg.CA.Pin())
+	if err != nil {
+		return "", time.Time{}, &Error{Code: Internal, Message: "token: " + err.Error(), Err: err}
+	}
+	expires = o.cfg.Now().Add(req.TTL).UTC()
+	_, err = o.propose(ctx, &eventlog.TokenCreated{
+		TokenHash: hash, Name: req.Name, Role: req.Role, Labels: req.Labels,
+		AutoApprove: req.AutoApprove, ExpiresAt: expires.UnixNano(), By: req.By,
+	})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return token, expires, nil
+}
+
+func checkToken(req TokenRequest) error {
+	if !slices.Contains([]string{"agent", "orchestrator", "operator"}, req.Role) {
+		return invalid("role %.32q: want agent, orchestrator or operator", req.Role)
+	}
+	if req.TTL < 0 || req.TTL > tokenTTLMax {
+		return invalid("lifetime %s: want more than 0 and at most %s", req.TTL, tokenTTLMax)
+	}
+	if req.Name != "" {
+		if err := checkName("name", req.Name); err != nil {
+			return err
+		}
+	}
+	if len(req.Labels) > labelsMax {
+		return invalid("%d labels, more than %d", len(req.Labels), labelsMax)
+	}
+	for _, label := range req.Labels {
+		if err := checkName("label", label); err != nil {
+			return err
+		}
+	}
+	return nil
+}
