@@ -127,6 +127,12 @@ func KeyDigest(pubPKIX []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// VerifyAgent demands that the certificate is an agent's of the authority and is
+// in force.
+func VerifyAgent(cert, ca *x509.Certificate) (Identity, error) {
+	return verify([]*x509.Certificate{cert}, ca, RoleAgent, time.Now())
+}
+
 // verify demands that the chain's first certificate was issued by the authority,
 // is in force at the time, and has the role in the authority's cluster.
 func verify(chain []*x509.Certificate, ca *x509.Certificate, role Role, now time.Time) (Identity, error) {

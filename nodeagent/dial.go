@@ -1,0 +1,80 @@
+package nodeagent
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Everything that this package knows of QUIC is in this file.
+
+const (
+	handshakeTimeout   = 10 * time.Second
+	keepAliveEvery     = 10 * time.Second // NATs forget a UDP binding after 30 s
+	idleTimeout        = 45 * time.Second
+	streamWindowBytes  = 2 << 20
+	connWindowBytesMax = 4 << 20
+
+	codeDone   = 0
+	codeRefuse = 1
+)
+
+// A link is one connection to an orchestrator.
+type link struct{ conn *quic.Conn }
+
+func dial(ctx context.Context, address string, conf *tls.Config) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	conn, err := quic.DialAddr(ctx, address, conf, &quic.Config{
+		HandshakeIdleTimeout:           handshakeTimeout,
+		MaxIdleTimeout:                 idleTimeout,
+		KeepAlivePeriod:                keepAliveEvery,
+		InitialStreamReceiveWindow:     256 << 10,
+		MaxStreamReceiveWindow:         streamWindowBytes,
+		InitialConnectionReceiveWindow: 512 << 10,
+		MaxConnectionReceiveWindow:     connWindowBytesMax,
+		MaxIncomingStreams:             -1, // the agent opens all streams
+		MaxIncomingUniStreams:          -1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connection to %s: %w", address, err)
+	}
+	if conn.ConnectionState().Used0RTT {
+		conn.CloseWithError(codeRefuse, "0-RTT")
+		return nil, fmt.Errorf("connection to %s: 0-RTT was used", address)
+	}
+	return &link{conn}, nil
+}
+
+// A stream is a stream of a link. Close ends the direction to the orchestrator.
+type stream interface {
+	io.ReadWriteCloser
+	SetDeadline(time.Time) error
+	SetReadDeadline(time.Time) error
+}
+
+func (l *link) open(ctx context.Context) (stream, error) {
+	s, err := l.conn.OpenStreamSync(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
+	}
+	return s, nil
+}
+
+// abandon ends both directions of a stream whose rest nobody wants.
+func abandon(s stream) {
+	if q, ok := s.(*quic.Stream); ok {
+		q.CancelRead(codeDone)
+		q.CancelWrite(codeDone)
+	}
+}
+
+func (l *link) close(reason string) { _ = l.conn.CloseWithError(codeDone, reason) }
+
+// done is closed when the connection is over.
+func (l *link) done() <-chan struct{} { return l.conn.Context().Done() }
+

@@ -1,0 +1,183 @@
+package nodeagent
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"quorate/internal/pki"
+	"quorate/nodeagent/journal"
+	"quorate/nodeagent/wire"
+)
+
+const enrolTimeout = 30 * time.Second
+
+// A RefusedError says that the cluster refuses the agent. Trying again does not
+// help as long as nobody changes something there.
+type RefusedError struct {
+	Code, Reason string
+}
+
+func (e *RefusedError) Error() string {
+	if e.Code == "" {
+		return "the cluster refuses the agent: " + e.Reason
+	}
+	return fmt.Sprintf("the cluster refuses the agent (%s): %s", e.Code, e.Reason)
+}
+
+// join returns the agent's identity and its journal, and joins the cluster first
+// where there is no identity yet.
+func join(ctx context.Context, cfg *Config, boot string) (*identity, *journal.Journal, error) {
+	dir := filepath.Join(cfg.DataDir, "journal")
+	id, err := loadIdentity(cfg.DataDir)
+	if err == nil {
+		j, err := journal.Open(dir, boot)
+		return id, j, err
+	}
+	if !errors.Is(err, errNoIdentity) {
+		return nil, nil, err
+	}
+	if cfg.Token == "" {
+		return nil, nil, fmt.Errorf("%w: a join token is needed for %s", errNoIdentity, cfg.DataDir)
+	}
+	token, err := pki.ParseToken(cfg.Token)
+	if err != nil {
+		return nil, nil, err
+	}
+	j, err := freshJournal(dir, boot)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := loadOrCreateKey(cfg.DataDir)
+	if err != nil {
+		j.Close()
+		return nil, nil, err
+	}
+	pub, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		j.Close()
+		return nil, nil, fmt.Errorf("identity: %w", err)
+	}
+	request := wire.Enrol{Token: token.Secret, PublicKey: pub, Name: cfg.Name}
+	request.Hostname, _ = os.Hostname()
+	if request.Name == "" {
+		request.Name = request.Hostname
+	}
+	j.View(func(s *journal.State) { request.JournalID = s.JournalID })
+
+	id, err = enrolUntil(ctx, cfg, token, &request)
+	if err == nil {
+		id.cert.PrivateKey = key
+		err = id.save(cfg.DataDir)
+	}
+	if err != nil {
+		j.Close()
+		return nil, nil, err
+	}
+	cfg.Logger.Info("joined the cluster", "cluster", id.ClusterID, "agent", id.Agent, "name", id.Name)
+	return id, j, nil
+}
+
+// freshJournal opens a journal that no identity has used yet. One of an identity
+// that is gone is put aside: its attempts are another cluster's.
+func freshJournal(dir, boot string) (*journal.Journal, error) {
+	j, err := journal.Open(dir, boot)
+	if err != nil {
+		return nil, err
+	}
+	var pristine bool
+	var id string
+	j.View(func(s *journal.State) { pristine, id = s.Pristine(), s.JournalID })
+	if pristine {
+		return j, nil
+	}
+	if err := j.Close(); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(dir, dir+".of-"+id); err != nil {
+		return nil, fmt.Errorf("journal of an earlier identity: %w", err)
+	}
+	return journal.Open(dir, boot)
+}
+
+// enrolUntil asks one orchestrator after the other until one answers. A refusal is final.
+func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire.Enrol) (*identity, error) {
+	servers := newRotation(cfg.Servers)
+	var wait backoff
+	for {
+		address := servers.next()
+		id, err := enrolAt(ctx, address, token, request)
+		var refused *RefusedError
+		if err == nil || errors.As(err, &refused) || ctx.Err() != nil {
+			return id, err
+		}
+		cfg.Logger.Warn("could not join the cluster yet", "server", address, "error", err)
+		if !sleep(ctx, wait.next()) {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func enrolAt(ctx context.Context, address string, token pki.Token, request *wire.Enrol) (*identity, error) {
+	l, err := dial(ctx, address, pki.EnrolTLS(token.Pin))
+	if err != nil {
+		return nil, err
+	}
+	defer l.close("joined")
+	ctx, cancel := context.WithTimeout(ctx, enrolTimeout)
+	defer cancel()
+	s, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := wire.WriteMessage(s, request); err != nil {
+		return nil, err
+	}
+	m, err := wire.ReadFrom(s, wire.Orchestrator)
+	if err != nil {
+		return nil, err
+	}
+	switch m := m.(type) {
+	case *wire.Refuse:
+		return nil, &RefusedError{m.Code, m.Reason}
+	case *wire.Enrolled:
+		if m.Error != "" {
+			return nil, &RefusedError{"", m.Error}
+		}
+		return identityFrom(m, token, request)
+	}
+	return nil, fmt.Errorf("%w: %T answers a request to join", wire.ErrMalformed, m)
+}
+
+// identityFrom checks what the orchestrator made of the request.
+func identityFrom(m *wire.Enrolled, token pki.Token, request *wire.Enrol) (*identity, error) {
+	leaf, err := x509.ParseCertificate(m.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("certificate from the cluster: %w", err)
+	}
+	ca, err := x509.ParseCertificate(m.CA)
+	if err != nil {
+		return nil, fmt.Errorf("authority from the cluster: %w", err)
+	}
+	if _, err := pki.PinnedCA([]*x509.Certificate{leaf, ca}, token.Pin); err != nil {
+		return nil, err
+	}
+	shown, err := pki.VerifyAgent(leaf, ca)
+	if err != nil {
+		return nil, err
+	}
+	if shown.Agent != m.Agent || shown.ClusterID != m.ClusterID || string(leaf.RawSubjectPublicKeyInfo) != string(request.PublicKey) {
+		return nil, fmt.Errorf("%w: it is not what was asked for", pki.ErrIdentity)
+	}
+	return &identity{
+		Agent: m.Agent, Name: m.Name, ClusterID: m.ClusterID, ca: ca,
+		cert: tls.Certificate{Certificate: [][]byte{m.Certificate}, Leaf: leaf},
+	}, nil
+}

@@ -1,0 +1,264 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"quorate/nodeagent/wire"
+)
+
+// ErrRolledBack is wrapped by errors about a cluster that has committed reports
+// which this journal never made: its files were put back to an earlier state, or
+// another agent uses a copy of them.
+var ErrRolledBack = errors.New("journal was rolled back or copied")
+
+// ErrEnded says that an attempt has ended or was cancelled meanwhile.
+var ErrEnded = errors.New("attempt has ended")
+
+// An Action is what a decision asks for.
+type Action uint8
+
+// The actions.
+const (
+	Start  Action = iota + 1 // run the attempt's jobs, once
+	Kill                     // end the attempt's jobs and wait until none is left
+	Reply                    // send Effect.Reply
+	Resend                   // send the reports that are not acknowledged
+)
+
+// An Effect may happen when the decision's records are durable.
+type Effect struct {
+	Action  Action
+	Attempt uint64
+	Reply   wire.Reply
+}
+
+// A Decision is what follows from an event: records first, then effects.
+type Decision struct {
+	Records []Record
+	Effects []Effect
+}
+
+// Durable reports whether the records have to be synced before the effects.
+func (d *Decision) Durable() bool {
+	for _, r := range d.Records {
+		if r.Kind().Durable() {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *Decision) effect(a Action, attempt uint64) {
+	d.Effects = append(d.Effects, Effect{Action: a, Attempt: attempt})
+}
+
+func (d *Decision) reply(attempt uint64, status wire.Status, reason string) {
+	d.Effects = append(d.Effects, Effect{Action: Reply, Attempt: attempt,
+		Reply: wire.Reply{Attempt: attempt, Status: status, Reason: reason}})
+}
+
+// Here is what the agent knows of the connection that a command came by.
+type Here struct {
+	ClusterID, Session string
+}
+
+// fence says why a command is not for this agent, this connection or this time.
+func (s *State) fence(h Here, f *wire.Fence) (reason string, ok bool) {
+	switch {
+	case f.ClusterID != h.ClusterID:
+		return "the command is for another cluster", false
+	case f.Session != h.Session:
+		return "the command is for another connection", false
+	case f.JournalID != s.JournalID:
+		return "the command is for another journal", false
+	case f.Epoch < s.EpochMax:
+		return fmt.Sprintf("the command is of epoch %d, the newest is %d", f.Epoch, s.EpochMax), false
+	}
+	return "", true
+}
+
+func (s *State) raise(d *Decision, epoch uint64) {
+	if epoch > s.EpochMax {
+		d.Records = append(d.Records, &EpochRaised{Epoch: epoch})
+	}
+}
+
+// Dispatch decides about a dispatch whose step has so many jobs.
+func (s *State) Dispatch(h Here, m *wire.Dispatch, jobs uint32, keepGoing bool) Decision {
+	var d Decision
+	if reason, ok := s.fence(h, &m.Fence); !ok {
+		d.reply(m.Attempt, wire.StatusRejected, reason)
+		return d
+	}
+	if m.Attempt == 0 || m.Supersedes >= m.Attempt {
+		d.reply(m.Attempt, wire.StatusRejected, "the attempt does not follow the one it supersedes")
+		return d
+	}
+	s.raise(&d, m.Fence.Epoch)
+	hash := wire.SpecHash(m.Spec)
+	if a, ok := s.attempts[m.Attempt]; ok {
+		switch {
+		case a.Phase != Intent:
+			d.effect(Resend, m.Attempt)
+		case !bytes.Equal(a.Hash, hash[:]):
+			d.reply(m.Attempt, wire.StatusRejected, "another step came under the same attempt before")
+		default:
+			d.reply(m.Attempt, wire.StatusRunning, "")
+		}
+		return d
+	}
+	if m.Attempt <= s.Floor {
+		d.reply(m.Attempt, wire.StatusGone, fmt.Sprintf("everything up to attempt %d is settled", s.Floor))
+		return d
+	}
+	rec := &Intended{Attempt: m.Attempt, Supersedes: m.Supersedes, Hash: hash[:], Spec: m.Spec,
+		Jobs: jobs, Window: min(jobs, WindowJobs), KeepGoing: keepGoing}
+	if p := m.Supersedes; p != 0 {
+		before, ok := s.attempts[p]
+		if ok && before.Phase == Intent {
+			d.reply(m.Attempt, wire.StatusBusy, fmt.Sprintf("attempt %d has not ended", p))
+			return d
+		}
+		// At or below the floor it can never start anyway.
+		rec.Forbids = !ok && p > s.Floor
+	}
+	d.Records = append(d.Records, rec)
+	d.effect(Start, m.Attempt)
+	return d
+}
+
+// Cancel decides about a cancel.
+func (s *State) Cancel(h Here, m *wire.Cancel) Decision {
+	var d Decision
+	if reason, ok := s.fence(h, &m.Fence); !ok {
+		d.reply(m.Attempt, wire.StatusRejected, reason)
+		return d
+	}
+	if m.Attempt == 0 {
+		d.reply(0, wire.StatusRejected, "there is no attempt 0")
+		return d
+	}
+	s.raise(&d, m.Fence.Epoch)
+	a, ok := s.attempts[m.Attempt]
+	switch {
+	case !ok && m.Attempt <= s.Floor:
+		d.reply(m.Attempt, wire.StatusGone, fmt.Sprintf("everything up to attempt %d is settled", s.Floor))
+	case !ok:
+		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, m.Reason)})
+	case a.Phase != Intent:
+		d.effect(Resend, m.Attempt)
+	case a.Ended == 0 && !a.Running:
+		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, m.Reason)})
+		d.effect(Kill, m.Attempt)
+	default:
+		d.effect(Kill, m.Attempt)
+	}
+	return d
+}
+
+// Ack decides about an acknowledgement.
+func (s *State) Ack(m *wire.Ack) (Decision, error) {
+	if m.Seq > s.Seq || s.fresh(m.Seq) {
+		return Decision{}, fmt.Errorf("%w: report %d is acknowledged, the newest is %d", ErrRolledBack, m.Seq, s.Seq)
+	}
+	if m.Seq <= s.Acked && m.Floor <= s.Floor {
+		return Decision{}, nil
+	}
+	return Decision{Records: []Record{&Acked{Seq: m.Seq, Floor: m.Floor}}}, nil
+}
+
+// Welcome decides about the newest report that the cluster has committed. After a
+// reboot it settles the numbers: the reports made since follow on what the cluster
+// has, whatever of the lost ones that is.
+func (s *State) Welcome(m *wire.Welcome) (Decision, error) {
+	if m.Acked > s.ShownSeq() {
+		return Decision{}, fmt.Errorf("%w: the cluster has report %d, the newest is %d", ErrRolledBack, m.Acked, s.ShownSeq())
+	}
+	var d Decision
+	if s.FreshFrom != 0 {
+		d.Records = append(d.Records, &Rebased{Acked: m.Acked})
+	}
+	if m.Acked > s.Acked || m.Floor > s.Floor {
+		d.Records = append(d.Records, &Acked{Seq: m.Acked, Floor: m.Floor})
+	}
+	return d, nil
+}
+
+// Boot decides what to make of the journal when the agent starts. Under another
+// boot of the machine the attempts become unknown of which something may have
+// happened without a record; all that are open after it go on.
+func (s *State) Boot(bootID string) Decision {
+	var d Decision
+	if s.BootID == bootID {
+		return d
+	}
+	d.Records = append(d.Records, &Booted{BootID: bootID})
+	if s.BootID == "" {
+		return d
+	}
+	seq := s.Seq
+	for _, id := range s.Open() {
+		if s.attempts[id].determined() {
+			continue
+		}
+		seq++
+		d.Records = append(d.Records, &AttemptEnded{Report: wire.Report{
+			Seq: seq, Attempt: id, End: true, Outcome: OutcomeUnknown,
+			Reason: "the machine went down while the attempt was under way",
+		}})
+	}
+	return d
+}
+
+// StartJob decides to start the job at the position, at the time in unix nanoseconds.
+func (s *State) StartJob(attempt uint64, position uint32, now int64) (Record, error) {
+	a, err := s.open(attempt)
+	if err != nil {
+		return nil, ErrEnded
+	}
+	if position != a.Ended || position >= a.Window || position >= a.Jobs {
+		return nil, fmt.Errorf("%w: job %d of attempt %d is not the next in its window", ErrInconsistent, position, attempt)
+	}
+	return &JobStarted{Attempt: attempt, Position: position, At: now}, nil
+}
+
+// EndJob gives the report of the job that runs its number.
+func (s *State) EndJob(r wire.Report) (Record, error) {
+	a, err := s.open(r.Attempt)
+	if err != nil {
+		return nil, ErrEnded
+	}
+	if !a.Running {
+		return nil, fmt.Errorf("%w: no job of attempt %d is running", ErrInconsistent, r.Attempt)
+	}
+	r.Seq, r.End = s.Seq+1, false
+	return &JobEnded{Report: r}, nil
+}
+
+// End decides the end of an attempt.
+func (s *State) End(attempt uint64, outcome uint8, reason string) (Record, error) {
+	a, err := s.open(attempt)
+	if err != nil {
+		return nil, ErrEnded
+	}
+	return &AttemptEnded{Report: wire.Report{Seq: s.Seq + 1, Attempt: attempt, End: true,
+		Outcome: outcome, Reason: reason, OutputDigest: hex.EncodeToString(a.Digest)}}, nil
+}
+
+// Extend decides to let more of the attempt's jobs start, where there are more.
+func (s *State) Extend(attempt uint64) (*WindowExtended, bool) {
+	a, err := s.open(attempt)
+	if err != nil || a.Window >= a.Jobs {
+		return nil, false
+	}
+	return &WindowExtended{Attempt: attempt, Window: min(a.Jobs, a.Window+WindowJobs)}, true
+}
+
+func notStarted(seq, attempt uint64, reason string) wire.Report {
+	return wire.Report{Seq: seq, Attempt: attempt, End: true, Outcome: OutcomeNotStarted, Reason: reason}
+}
+
+func supersededReason(by uint64) string { return fmt.Sprintf("superseded by attempt %d", by) }

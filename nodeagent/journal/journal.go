@@ -1,0 +1,192 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+)
+
+const (
+	// compactBytesMin is the size below which a file is not rewritten, and
+	// compactFactor how much bigger than its live content it may be.
+	compactBytesMin = 4 << 20
+	compactFactor   = 4
+)
+
+// errClosed is the state of a journal after Close.
+var errClosed = errors.New("journal is closed")
+
+// A Journal is the durable journal of one agent. Its methods are safe for
+// concurrent use. After an error it refuses everything: what is on disk is then
+// not known, and the agent has to start again from it.
+type Journal struct {
+	dir string
+
+	syncing sync.Mutex // held while the file is synced or replaced; taken before mu
+
+	mu    sync.Mutex
+	file  *os.File
+	state *State
+	// base turns positions in the file into positions in all that was ever
+	// appended, which are what appended and synced count.
+	base, appended, synced int64
+	compactAt              int64 // size of the file
+	err                    error
+}
+
+// Open opens the journal in dir, makes one where there is none, and decides about
+// the attempts under way as [State.Boot] says.
+func Open(dir, bootID string) (*Journal, error) {
+	f, s, size, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{dir: dir, file: f, state: s, appended: size, synced: size}
+	j.compactAt = max(compactBytesMin, size+compactBytesMin)
+	err = j.Commit(func(s *State, add func(Record)) error {
+		d := s.Boot(bootID)
+		for _, r := range d.Records {
+			add(r)
+		}
+		return nil
+	})
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// View calls f with the state, which f must not change or keep.
+func (j *Journal) View(f func(*State)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f(j.state)
+}
+
+// Append calls f, which decides on the state and adds records. Each is folded as
+// it is added, and all are written together before Append returns, also where f
+// returns an error, which Append passes on. They survive the process, not the machine.
+func (j *Journal) Append(f func(s *State, add func(Record)) error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.append(f)
+}
+
+func (j *Journal) append(f func(s *State, add func(Record)) error) error {
+	if j.err != nil {
+		return j.err
+	}
+	var buf []byte
+	add := func(r Record) {
+		if j.err != nil {
+			return
+		}
+		b, err := appendFrame(buf, r, j.synced-j.base)
+		if err == nil {
+			err = j.state.Apply(r)
+		}
+		if err != nil {
+			j.err = fmt.Errorf("journal: %w", err)
+			return
+		}
+		buf = b
+	}
+	refused := f(j.state, add)
+	if j.err == nil && len(buf) > 0 {
+		n, err := j.file.Write(buf)
+		j.appended += int64(n)
+		if err != nil {
+			j.err = fmt.Errorf("journal: %w", err)
+		}
+	}
+	if j.err != nil {
+		return j.err
+	}
+	return refused
+}
+
+// Commit is Append and Sync.
+func (j *Journal) Commit(f func(s *State, add func(Record)) error) error {
+	if err := j.Append(f); err != nil {
+		return err
+	}
+	return j.Sync()
+}
+
+// Sync returns when everything is on disk that was appended before the call. Calls
+// that wait at the same time share one sync.
+func (j *Journal) Sync() error {
+	j.mu.Lock()
+	target := j.appended
+	j.mu.Unlock()
+
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
+	j.mu.Lock()
+	if j.err != nil || j.synced >= target {
+		err := j.err
+		j.mu.Unlock()
+		return err
+	}
+	reached, file := j.appended, j.file
+	j.mu.Unlock()
+
+	err := file.Sync()
+
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err != nil && j.err == nil {
+		j.err = fmt.Errorf("journal: %w", err)
+	}
+	if j.err == nil {
+		j.synced = reached
+	}
+	return j.err
+}
+
+// Compact rewrites the file where most of it is history.
+func (j *Journal) Compact() error {
+	j.mu.Lock()
+	due := j.err == nil && j.appended-j.base >= j.compactAt
+	j.mu.Unlock()
+	if !due {
+		return nil
+	}
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err != nil {
+		return j.err
+	}
+	f, size, err := rewrite(j.dir, j.state)
+	if err != nil {
+		j.err = err
+		return err
+	}
+	j.file.Close()
+	j.file = f
+	j.base = j.appended - size
+	j.synced = j.appended
+	j.compactAt = max(compactBytesMin, compactFactor*size)
+	return nil
+}
+
+// Close syncs and closes the file.
+func (j *Journal) Close() error {
+	err := j.Sync()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if errors.Is(j.err, errClosed) {
+		return nil
+	}
+	if e := j.file.Close(); err == nil {
+		err = e
+	}
+	if j.err == nil {
+		j.err = errClosed
+	}
+	return err
+}

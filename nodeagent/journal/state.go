@@ -1,0 +1,150 @@
+package journal
+
+import (
+	"slices"
+
+	"quorate/nodeagent/wire"
+)
+
+// Phase is where an attempt is. An attempt that the journal does not hold is in
+// none of them.
+type Phase uint8
+
+// The phases. All but Intent are terminal.
+const (
+	Intent    Phase = 1 // accepted; its jobs may be running
+	Done      Phase = 2 // ended, with a definite outcome
+	Unknown   Phase = 3 // ended, and nobody can say what took effect
+	Tombstone Phase = 4 // never started, and never will
+)
+
+// Outcomes of reports, numbered as eventlog.Outcome.
+const (
+	OutcomeSucceeded  uint8 = 1
+	OutcomeFailed     uint8 = 2
+	OutcomeSkipped    uint8 = 3
+	OutcomeCancelled  uint8 = 4
+	OutcomeNotStarted uint8 = 5
+	OutcomeUnknown    uint8 = 6
+)
+
+// WindowJobs is how many jobs of an attempt one synced record lets start. It
+// bounds what is unknown after the machine went down.
+const WindowJobs = 64
+
+// An Attempt is what the journal knows of one.
+type Attempt struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	ID, Supersedes uint64
+	Phase          Phase
+	// Hash is of the encoded step; Spec, the step itself, is kept while it may be needed.
+	Hash, Spec []byte
+	// Jobs is the number of jobs, and jobs at positions below Window may start.
+	Jobs, Window uint32
+	KeepGoing    bool
+	// Ended jobs come first; where Running is set the one after them has started.
+	Ended   uint32
+	Running bool
+	// StartedAt is when the running job started, unix nanoseconds.
+	StartedAt int64
+	// Process of the running job; Pid is 0 where none was recorded.
+	Process Process
+	// Failed and Cancelled say that a job ended so.
+	Failed, Cancelled bool
+	// Digest is over the outputs of the ended jobs.
+	Digest []byte
+	// EndSeq is the number of the report of the attempt's end, or 0.
+	EndSeq uint64
+}
+
+// State is what the records of a journal amount to. Only Apply changes it.
+type State struct {
+	JournalID string
+	BootID    string
+	EpochMax  uint64
+	Floor     uint64
+	// Seq numbers the newest report, Acked the newest that the cluster has.
+	Seq, Acked uint64
+
+	// After a reboot reports may have been sent whose records were not synced, so
+	// the numbers behind the last known report may be taken. FreshFrom is the
+	// first report made since, 0 where numbers are certain, and SeqBound is the
+	// highest number that can have been sent before.
+	FreshFrom, SeqBound uint64
+
+	attempts map[uint64]*Attempt
+	// reports are those above Acked, without holes.
+	reports     []wire.Report
+	reportBytes int
+}
+
+// newState returns a State without any record.
+func newState() *State { return &State{attempts: map[uint64]*Attempt{}} }
+
+// Attempt returns what is known of an attempt. It is not to be changed.
+func (s *State) Attempt(id uint64) (*Attempt, bool) {
+	a, ok := s.attempts[id]
+	return a, ok
+}
+
+// Attempts returns the ids of the attempts that the journal holds, ascending.
+func (s *State) Attempts() []uint64 {
+	ids := make([]uint64, 0, len(s.attempts))
+	for id := range s.attempts {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Open returns the ids of the attempts that have not ended, ascending.
+func (s *State) Open() []uint64 {
+	ids := s.Attempts()
+	return slices.DeleteFunc(ids, func(id uint64) bool { return s.attempts[id].Phase != Intent })
+}
+
+// ShownSeq is the number to introduce a connection with. It is never below what
+// the cluster can have committed, so that only a journal that was rolled back
+// shows a lower one.
+func (s *State) ShownSeq() uint64 {
+	if s.FreshFrom != 0 {
+		return max(s.Seq, s.SeqBound)
+	}
+	return s.Seq
+}
+
+// ReportsAfter returns the reports behind the number, as many as fit into the
+// size, but one at least where there is one. Where the numbers are not certain
+// there are none to send.
+func (s *State) ReportsAfter(seq uint64, bytesMax int) []wire.Report {
+	if s.FreshFrom != 0 || len(s.reports) == 0 {
+		return nil
+	}
+	from := 0
+	if first := s.reports[0].Seq; seq >= first {
+		from = int(min(seq-first+1, uint64(len(s.reports))))
+	}
+	to, size := from, 0
+	for to < len(s.reports) && size < bytesMax {
+		size += s.reports[to].Bytes()
+		to++
+	}
+	return slices.Clone(s.reports[from:to])
+}
+
+// ReportBytes is about how much the reports take that are not acknowledged.
+func (s *State) ReportBytes() int { return s.reportBytes }
+
+// Pristine reports whether nothing was ever done with the journal, so that it may
+// serve a new identity.
+func (s *State) Pristine() bool {
+	return s.EpochMax == 0 && s.Floor == 0 && s.Seq == 0 && len(s.attempts) == 0
+}
+
+// determined reports whether nothing of the attempt can have happened that is not
+// in the records, also if the machine went down since: what was synced covers
+// nothing that may have started behind the last end.
+func (a *Attempt) determined() bool {
+	return a.Ended >= min(a.Window, a.Jobs) || a.Failed && !a.KeepGoing
+}

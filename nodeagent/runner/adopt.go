@@ -1,0 +1,113 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Finding is what is left of a job that an earlier agent started.
+type Finding uint8
+
+// The findings.
+const (
+	// NotSpawned: the job has no files, so no process of it was ever started.
+	NotSpawned Finding = iota + 1
+	// Alive: its process runs; [Runner.Adopt] waits for it.
+	Alive
+	// Ended: its process ended and left its status; Adopt returns it.
+	Ended
+	// Lost: it was started, and nobody can say how it ended.
+	Lost
+)
+
+const adoptPoll = 100 * time.Millisecond
+
+// Find looks for what is left of a job. The process is what was recorded of it, or
+// zero. It also returns the process that was found alive.
+func (r *Runner) Find(j Ref, recorded Process) (Finding, Process) {
+	if _, err := os.Stat(r.path(j, suffixOut)); errors.Is(err, fs.ErrNotExist) {
+		return NotSpawned, Process{}
+	}
+	if recorded.Pid != 0 {
+		if s, ok := readStat(recorded.Pid); ok && s.live() && s.startTicks == recorded.StartTicks {
+			return Alive, recorded
+		}
+	} else if p, ok := r.findLeader(j); ok {
+		return Alive, p
+	}
+	if _, ok := r.readStatus(j); ok {
+		return Ended, recorded
+	}
+	return Lost, recorded
+}
+
+// findLeader finds the process that leads the job's session by its marks.
+func (r *Runner) findLeader(j Ref) (Process, bool) {
+	all, err := processes()
+	if err != nil {
+		return Process{}, false
+	}
+	for _, p := range all {
+		if p.pid == p.session && r.marked(j, p.pid) {
+			return p.process(), true
+		}
+	}
+	return Process{}, false
+}
+
+// Adopt waits for the process of a job that an earlier agent started and returns
+// its status, like [Runner.Run]. lost is true where it ended without leaving one;
+// what was left of its group is then ended.
+func (r *Runner) Adopt(ctx context.Context, j Ref, p Process) (e Exited, lost bool, err error) {
+	out, err := r.openOutputs(j, false)
+	if err != nil {
+		return Exited{}, true, err
+	}
+	defer out.close()
+	ctx, w := r.watch(ctx, out, func() {})
+	defer w.stop()
+	if p.Pid != 0 && !wait(ctx, p) {
+		if errors.Is(context.Cause(ctx), ErrLeave) {
+			return Exited{}, false, ErrLeave
+		}
+		r.kill(j, p)
+		e.Stdout, e.Stderr = out.read()
+		e.Code = -1
+		return e, false, causeOf(ctx)
+	}
+	code, ok := r.readStatus(j)
+	if !ok {
+		r.kill(j, p)
+	}
+	e.Stdout, e.Stderr = out.read()
+	e.Code = code
+	return e, !ok, nil
+}
+
+// wait waits until the process has ended and returns true, or until ctx ends.
+func wait(ctx context.Context, p Process) bool {
+	fd, err := unix.PidfdOpen(int(p.Pid), 0)
+	if err == nil {
+		defer unix.Close(fd)
+	}
+	for {
+		// Checked after the descriptor was opened, so that it is this process's.
+		s, ok := readStat(p.Pid)
+		if !ok || !s.live() || s.startTicks != p.StartTicks {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if err != nil {
+			time.Sleep(adoptPoll)
+			continue
+		}
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(adoptPoll.Milliseconds()))
+	}
+}

@@ -1,0 +1,245 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"quorate/nodeagent/wire"
+)
+
+// Names of the markers in the environment of everything that a job starts.
+const (
+	envJournal = "QUORATE_JOURNAL"
+	envAttempt = "QUORATE_ATTEMPT"
+	envJob     = "QUORATE_JOB"
+	envPrefix  = "QUORATE_"
+)
+
+const (
+	defaultGrace = 2 * time.Second
+	// defaultOutputBytesMax bounds what an output may take on the disk.
+	defaultOutputBytesMax = 64 << 20
+)
+
+// ErrLeave is the cause to cancel a context with when the agent stops: the
+// process goes on and is adopted later.
+var ErrLeave = errors.New("agent stops and leaves its jobs running")
+
+// ErrOutput says that a job was ended because its output could not be bounded.
+var ErrOutput = errors.New("output is larger than the disk space set aside for it")
+
+// Config is what a Runner needs to know.
+type Config struct {
+	// Dir holds the files of jobs: <attempt>/<job>.out, .err and .rc.
+	Dir string
+	// JournalID tells this agent's processes from those of others on the machine.
+	JournalID string
+	// Grace is the time between SIGTERM and SIGKILL; 0 is two seconds.
+	Grace time.Duration
+	// OutputBytesMax bounds the disk space of each output; 0 is 64 MiB. The
+	// middle of what is larger is given back while the job runs.
+	OutputBytesMax int64
+	Logger         *slog.Logger
+}
+
+// A Runner runs scripts. Its methods are safe for concurrent use, for different jobs.
+type Runner struct {
+	cfg   Config
+	shell string
+	env   []string // the agent's own, without ours, and the journal's marker
+}
+
+// New returns a Runner that uses bash where there is one, and otherwise sh.
+func New(cfg Config) (*Runner, error) {
+	if cfg.Grace == 0 {
+		cfg.Grace = defaultGrace
+	}
+	if cfg.OutputBytesMax == 0 {
+		cfg.OutputBytesMax = defaultOutputBytesMax
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("directory of jobs: %w", err)
+	}
+	cfg.Dir = dir
+	shell, err := exec.LookPath("bash")
+	if err != nil {
+		shell, err = exec.LookPath("sh")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("shell: %w", err)
+	}
+	r := &Runner{cfg: cfg, shell: shell}
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, envPrefix) {
+			r.env = append(r.env, e)
+		}
+	}
+	r.env = append(r.env, envJournal+"="+cfg.JournalID)
+	return r, nil
+}
+
+// A Ref names a job of an attempt.
+type Ref struct {
+	Attempt uint64
+	Job     uint32
+}
+
+// A Process is a process of the machine, for as long as it is up.
+type Process struct {
+	Pid int32
+	// StartTicks is its start time in clock ticks since the machine's.
+	StartTicks uint64
+}
+
+// A Command is a script of a job.
+type Command struct {
+	Ref
+	Script string
+	// Env is added to the agent's own environment.
+	Env []string
+	Dir string
+	// Detach starts the script and does not wait for it; its output is lost.
+	Detach bool
+	// Started is called from another goroutine with the script's process, where
+	// that runs for longer than a moment.
+	Started func(Process)
+}
+
+// Exited is what became of a command.
+type Exited struct {
+	// Code is the exit code, or 128 and the signal's number.
+	Code int
+	// Signal is the name of the signal that ended it, or "".
+	Signal         string
+	Stdout, Stderr wire.Output
+}
+
+// path returns the name of one of the job's files.
+func (r *Runner) path(j Ref, suffix string) string {
+	return r.cfg.Dir + "/" + strconv.FormatUint(j.Attempt, 10) + "/" + strconv.FormatUint(uint64(j.Job), 10) + suffix
+}
+
+// Run runs the script and waits for it. When ctx ends it ends the whole process
+// group, waits until nothing of the job is left, and returns what there is with
+// the context's error; when ctx is cancelled for [ErrLeave] it returns that at
+// once. With any other error, except [ErrOutput], the script did not start.
+func (r *Runner) Run(ctx context.Context, c Command) (Exited, error) {
+	if err := ctx.Err(); err != nil {
+		return Exited{}, causeOf(ctx)
+	}
+	if c.Detach {
+		return r.detach(c)
+	}
+	out, err := r.openOutputs(c.Ref, true)
+	if err != nil {
+		return Exited{}, err
+	}
+	defer out.close()
+	cmd, err := r.command(c)
+	if err != nil {
+		return Exited{}, err
+	}
+	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
+	if err := cmd.Start(); err != nil {
+		return Exited{}, fmt.Errorf("starting %s: %w", r.shell, err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		// The error repeats what ProcessState says.
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	ctx, w := r.watch(ctx, out, func() {
+		if c.Started != nil {
+			if p, ok := identify(cmd.Process.Pid); ok {
+				c.Started(p)
+			}
+		}
+	})
+	defer w.stop()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		if errors.Is(context.Cause(ctx), ErrLeave) {
+			return Exited{}, ErrLeave
+		}
+		leader, _ := identify(cmd.Process.Pid)
+		leader.Pid = int32(cmd.Process.Pid)
+		r.kill(c.Ref, leader)
+		<-ended
+		err = causeOf(ctx)
+	}
+	e := Exited{}
+	e.Code, e.Signal = exitOf(cmd.ProcessState)
+	e.Stdout, e.Stderr = out.read()
+	return e, err
+}
+
+// causeOf is the reason that a context ended for, where it is one of ours.
+func causeOf(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ErrLeave) || errors.Is(cause, ErrOutput) {
+		return cause
+	}
+	return ctx.Err()
+}
+
+func (r *Runner) detach(c Command) (Exited, error) {
+	// The files say, if the agent dies now, that the script may have started.
+	out, err := r.openOutputs(c.Ref, true)
+	if err != nil {
+		return Exited{}, err
+	}
+	out.close()
+	cmd, err := r.command(c)
+	if err != nil {
+		return Exited{}, err
+	}
+	if err := cmd.Start(); err != nil {
+		return Exited{}, fmt.Errorf("starting %s: %w", r.shell, err)
+	}
+	go func() { _ = cmd.Wait() }() // only so that no zombie stays
+	return Exited{}, nil
+}
+
+// Forget removes the files of a job whose report is in the journal.
+func (r *Runner) Forget(j Ref) {
+	for _, suffix := range []string{suffixOut, suffixErr, suffixStatus} {
+		os.Remove(r.path(j, suffix))
+	}
+}
+
+// ForgetAttempt removes all files of an attempt.
+func (r *Runner) ForgetAttempt(attempt uint64) error {
+	return os.RemoveAll(filepath.Join(r.cfg.Dir, strconv.FormatUint(attempt, 10)))
+}
+
+// Attempts returns the attempts that have files.
+func (r *Runner) Attempts() ([]uint64, error) {
+	entries, err := os.ReadDir(r.cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("directory of jobs: %w", err)
+	}
+	var ids []uint64
+	for _, e := range entries {
+		if id, err := strconv.ParseUint(e.Name(), 10, 64); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}

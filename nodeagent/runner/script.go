@@ -1,0 +1,109 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	suffixOut    = ".out"
+	suffixErr    = ".err"
+	suffixStatus = ".rc"
+	suffixScript = ".sh"
+
+	// scriptBytesMax is how long a script may be as an argument; the kernel's
+	// limit for one is 128 KiB. Longer ones go into a file.
+	scriptBytesMax = 96 << 10
+)
+
+// interferes finds scripts that could replace the prelude's traps or the shell.
+// It may find one too many: that costs a fork.
+var interferes = regexp.MustCompile(`\b(trap|exec)\b`)
+
+// dieOf takes the status back and dies of the signal, as the shell would without us.
+const dieOf = `trap 'trap - EXIT %[1]s; kill -s %[1]s $$' %[1]s; `
+
+// prelude is for all signals by which bash ends with its EXIT trap run.
+var prelude = func() string {
+	var b strings.Builder
+	for _, s := range []string{"TERM", "HUP", "INT", "ALRM", "USR1", "USR2", "XCPU", "XFSZ", "VTALRM"} {
+		fmt.Fprintf(&b, dieOf, s)
+	}
+	return b.String()
+}()
+
+// wrap returns the text that runs the script and leaves its status in a file. The
+// script begins on the first line, so that line numbers in messages are right.
+func wrap(script, statusPath string) string {
+	save := "{ echo $? >|" + quote(statusPath) + "; } 2>/dev/null"
+	if !interferes.MatchString(script) {
+		return prelude + "trap " + quote(save) + " EXIT; " + script
+	}
+	return prelude + "(eval " + quote(script) + "); set -- $?; { echo $1 >|" + quote(statusPath) + "; } 2>/dev/null; exit $1"
+}
+
+// quote returns s as one word of the shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// command prepares the process of a script.
+func (r *Runner) command(c Command) (*exec.Cmd, error) {
+	script := c.Script
+	if strings.ContainsRune(script, 0) {
+		return nil, fmt.Errorf("the script holds a NUL byte")
+	}
+	if len(script) > scriptBytesMax {
+		path := r.path(c.Ref, suffixScript)
+		if err := r.inDir(c.Ref, func() error { return os.WriteFile(path, []byte(script), 0o600) }); err != nil {
+			return nil, fmt.Errorf("writing the script: %w", err)
+		}
+		dot := ". " + quote(path)
+		if interferes.MatchString(script) {
+			dot += " # exec"
+		}
+		script = dot
+	}
+	if !c.Detach {
+		script = wrap(script, r.path(c.Ref, suffixStatus))
+	}
+	cmd := exec.Command(r.shell, "-c", script)
+	cmd.Dir = c.Dir
+	cmd.Env = make([]string, 0, len(r.env)+len(c.Env)+2)
+	cmd.Env = append(append(cmd.Env, r.env...), c.Env...)
+	cmd.Env = append(cmd.Env,
+		envAttempt+"="+strconv.FormatUint(c.Attempt, 10), envJob+"="+strconv.FormatUint(uint64(c.Job), 10))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd, nil
+}
+
+// exitOf reads how the process ended.
+func exitOf(s *os.ProcessState) (code int, signal string) {
+	if s == nil {
+		return -1, ""
+	}
+	ws, ok := s.Sys().(syscall.WaitStatus)
+	if ok && ws.Signaled() {
+		return 128 + int(ws.Signal()), unix.SignalName(ws.Signal())
+	}
+	return s.ExitCode(), ""
+}
+
+// readStatus reads what the shell left. A status that is not complete is none.
+func (r *Runner) readStatus(j Ref) (code int, ok bool) {
+	b, err := os.ReadFile(r.path(j, suffixStatus))
+	if err != nil {
+		return 0, false
+	}
+	text, ok := strings.CutSuffix(string(b), "\n")
+	if !ok {
+		return 0, false
+	}
+	code, err = strconv.Atoi(text)
+	return code, err == nil && code >= 0 && code <= 255
+}
