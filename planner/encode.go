@@ -1,19 +1,37 @@
 package planner
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"quorate/internal/job"
 )
 
-// Encode returns the plan's canonical bytes: msgpack arrays, no maps.
+// Encode returns the plan's canonical bytes: msgpack arrays in the order of the
+// structs' fields, integers as short as can be, no maps, no nil.
 func (p *Plan) Encode() []byte {
-	data, err := msgpack.Marshal(p)
-	if err != nil {
-		panic("planner: a plan holds only what msgpack encodes: " + err.Error())
-	}
-	return data
+	var buf bytes.Buffer
+	e := &planEncoder{msgpack.NewEncoder(&buf)}
+	e.array(7)
+	e.uint(uint64(p.Format))
+	e.text(p.PlannerVersion)
+	encodeList(e, p.Hosts, e.text)
+	encodeList(e, p.HostSets, func(set []uint32) {
+		encodeList(e, set, func(h uint32) { e.uint(uint64(h)) })
+	})
+	encodeList(e, p.Tasks, e.task)
+	encodeList(e, p.Vars, e.option)
+	encodeList(e, p.Inputs, func(in Input) {
+		e.array(4)
+		e.text(string(in.Role))
+		e.text(in.Name)
+		e.text(in.Digest)
+		e.int(in.Size)
+	})
+	return buf.Bytes()
 }
 
 // ID is the SHA-256 of the plan's bytes, lower-case hex.
@@ -22,11 +40,80 @@ func (p *Plan) ID() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Decode reads a plan's bytes and checks everything that users of a plan rely on.
-func Decode(data []byte) (*Plan, error) {
-	p := new(Plan)
-	if err := msgpack.Unmarshal(data, p); err != nil {
-		return nil, err
+// A planEncoder writes into memory, which does not fail.
+type planEncoder struct{ *msgpack.Encoder }
+
+func (e *planEncoder) array(n int)   { _ = e.EncodeArrayLen(n) }
+func (e *planEncoder) text(s string) { _ = e.EncodeString(s) }
+func (e *planEncoder) uint(v uint64) { _ = e.EncodeUint(v) }
+func (e *planEncoder) int(v int64)   { _ = e.EncodeInt(v) }
+func (e *planEncoder) bool(v bool)   { _ = e.EncodeBool(v) }
+
+func encodeList[T any](e *planEncoder, list []T, one func(T)) {
+	e.array(len(list))
+	for i := range list {
+		one(list[i])
 	}
-	return p, nil
+}
+
+func (e *planEncoder) task(t Task) {
+	e.array(14)
+	e.text(t.ID)
+	e.text(t.Service)
+	e.text(t.Name)
+	e.text(t.Action)
+	e.text(string(t.Driver))
+	e.uint(uint64(t.HostSet))
+	encodeList(e, t.Requires, func(d Dep) {
+		e.array(2)
+		e.uint(uint64(d.Task))
+		e.uint(uint64(d.Scope))
+	})
+	encodeList(e, t.Provides, e.text)
+	encodeList(e, t.Jobs, e.job)
+	encodeList(e, t.Messages, e.text)
+	e.bool(t.Idempotent)
+	e.bool(t.Always)
+	e.bool(t.KeepGoing)
+	e.pos(t.Source)
+}
+
+func (e *planEncoder) job(j Job) {
+	e.array(3)
+	e.spec(&j.Spec)
+	e.uint(uint64(j.HostSet))
+	e.pos(j.Source)
+}
+
+func (e *planEncoder) spec(j *job.Job) {
+	e.array(10)
+	e.uint(uint64(j.Index))
+	e.text(j.Verb)
+	e.text(j.Name)
+	e.text(j.Text)
+	encodeList(e, j.Options, e.option)
+	e.uint(uint64(j.TimeoutSeconds))
+	e.bool(j.SkipCache)
+	encodeList(e, j.Files, func(f job.File) {
+		e.array(4)
+		e.text(f.Name)
+		e.text(f.Digest)
+		e.int(f.Size)
+		e.uint(uint64(f.Mode))
+	})
+	encodeList(e, j.SuccessExits, func(v int32) { e.int(int64(v)) })
+	e.text(j.Fingerprint)
+}
+
+func (e *planEncoder) option(o job.Option) {
+	e.array(2)
+	e.text(o.Name)
+	e.text(o.Value)
+}
+
+func (e *planEncoder) pos(p Pos) {
+	e.array(3)
+	e.text(p.File)
+	e.uint(uint64(p.Line))
+	e.uint(uint64(p.Column))
 }
