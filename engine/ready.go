@@ -13,7 +13,7 @@ func (r *Run) allocate(task uint32) {
 	g := r.Graph
 	t.Steps = make([]Step, g.StepCount(task))
 	for pos := range t.Steps {
-		t.Steps[pos].Host = g.hostAt(task, pos)
+		t.Steps[pos] = Step{Host: g.hostAt(task, pos), Status: t.Status, Reason: t.Reason}
 	}
 	for _, e := range g.needs[task].edges {
 		if e.all {
@@ -31,7 +31,7 @@ func (r *Run) allocate(task uint32) {
 
 // wake readies the steps of a task that waits for no whole task any more.
 func (r *Run) wake(task uint32) {
-	if r.stopped() {
+	if r.stopped() || r.Tasks[task].doom != 0 {
 		return
 	}
 	r.allocate(task)

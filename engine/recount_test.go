@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"fmt"
+
+	"quorate/eventlog"
+)
+
+// recount compares everything that the fold counts as it goes with a count from
+// nothing.
+func recount(s *State) error {
+	for _, r := range s.Runs {
+		if err := recountRun(s, r); err != nil {
+			return fmt.Errorf("run %d: %w", r.ID, err)
+		}
+	}
+	for _, a := range s.Agents {
+		var open []uint64
+		for id := uint64(1); id <= s.Index; id++ {
+			if at := s.Attempts[id]; at != nil && at.Agent == a.ID && at.Outcome == 0 {
+				open = append(open, id)
+			}
+		}
+		if fmt.Sprint(open) != fmt.Sprint(a.Open) {
+			return fmt.Errorf("agent %d: open %v, counted %v", a.ID, a.Open, open)
+		}
+	}
+	return nil
+}
+
+func recountRun(s *State, r *Run) error {
+	want := Counts{
+		Steps:         r.Graph.steps,
+		JobsSucceeded: r.Counts.JobsSucceeded, JobsFailed: r.Counts.JobsFailed, JobsUnchanged: r.Counts.JobsUnchanged,
+	}
+	jobs := Counts{}
+	running := map[uint32]uint32{}
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		var tally [statuses]uint32
+		for pos := range r.Graph.StepCount(uint32(i)) {
+			st := r.Step(uint32(i), pos)
+			tally[st.Status]++
+			*want.of(st.Status)++
+			if st.Status == Running {
+				running[st.Host]++
+				if a := s.Attempts[st.Attempt]; a.Outcome != 0 || a.Successor != 0 {
+					return fmt.Errorf("task %d: step %d runs, attempt %d is settled", i, pos, a.ID)
+				}
+			}
+		}
+		if tally != t.tally {
+			return fmt.Errorf("task %d: tally %v, counted %v", i, t.tally, tally)
+		}
+		if got := t.derive(); got != t.Status {
+			return fmt.Errorf("task %d: is %s, its steps say %s", i, t.Status, got)
+		}
+		if !t.Status.Settled() {
+			continue
+		}
+		want.TasksSettled++
+		switch t.Status {
+		case Done:
+			want.TasksSucceeded++
+		case TaskFailed:
+			want.TasksFailed++
+		case TaskSkipped:
+			want.TasksSkipped++
+		case TaskCancelled:
+			want.TasksCancelled++
+		}
+	}
+	if want != r.Counts {
+		return fmt.Errorf("counts %+v, counted %+v", r.Counts, want)
+	}
+	for _, a := range s.Attempts {
+		for _, j := range a.Jobs {
+			switch {
+			case a.Run != r.ID:
+			case j.Outcome == eventlog.Succeeded || j.Outcome == eventlog.Skipped:
+				jobs.JobsSucceeded++
+				if !j.Changed {
+					jobs.JobsUnchanged++
+				}
+			case j.Outcome == eventlog.Failed:
+				jobs.JobsFailed++
+			}
+		}
+	}
+	if jobs.JobsSucceeded != want.JobsSucceeded || jobs.JobsFailed != want.JobsFailed || jobs.JobsUnchanged != want.JobsUnchanged {
+		return fmt.Errorf("jobs %+v, counted %+v", r.Counts, jobs)
+	}
+	if r.Outcome != 0 {
+		return nil
+	}
+	return recountQueue(r, running)
+}
+
+// recountQueue compares the queues with the steps: while nothing stops the run,
+// a step is ready exactly if nothing that it depends on is left.
+func recountQueue(r *Run, running map[uint32]uint32) error {
+	queued := map[stepRef]bool{}
+	for i, sl := range r.queue.slots {
+		host := uint32(i)
+		if i == len(r.queue.slots)-1 {
+			host = NoHost
+		}
+		if sl.running != running[host] || sl.running > r.queue.stepsPerHostMax {
+			return fmt.Errorf("slot %d: %d under way, counted %d, limit %d", i, sl.running, running[host], r.queue.stepsPerHostMax)
+		}
+		if fit := len(sl.refs) > 0 && sl.running < r.queue.stepsPerHostMax; fit != sl.listed {
+			return fmt.Errorf("slot %d: listed %v, should be %v", i, sl.listed, fit)
+		}
+		for _, ref := range sl.refs {
+			queued[ref] = true
+		}
+	}
+	for _, task := range r.queue.engine {
+		queued[stepRef{task, 0}] = true
+	}
+	if int(r.queue.running) != r.Counts.Running || r.queue.running > r.queue.stepsMax {
+		return fmt.Errorf("%d under way, counted %d, limit %d", r.queue.running, r.Counts.Running, r.queue.stepsMax)
+	}
+	if r.stopped() {
+		return nil
+	}
+	for i := range r.Tasks {
+		for pos := range r.Graph.StepCount(uint32(i)) {
+			st := r.Step(uint32(i), pos)
+			if queued[stepRef{uint32(i), uint32(pos)}] != (st.Status == Ready) {
+				return fmt.Errorf("task %d: step %d is %s, queued %v", i, pos, st.Status, st.Status != Ready)
+			}
+			if met := depsDone(r, uint32(i), st.Host); met != (st.Status != Pending && st.Status != TaskSkipped) {
+				return fmt.Errorf("task %d: step %d is %s, dependencies met %v", i, pos, st.Status, met)
+			}
+		}
+	}
+	return nil
+}
+
+// depsDone says from the plan alone whether all that the step depends on is done.
+func depsDone(r *Run, task, host uint32) bool {
+	g := r.Graph
+	for _, d := range g.Tasks[task].Requires {
+		hosted := g.needs[d.Task].who == byHosts && g.needs[task].who == byHosts
+		for pos := range g.StepCount(d.Task) {
+			st := r.Step(d.Task, pos)
+			if st.Status != Done && (d.Scope == 0 || !hosted || st.Host == host) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"quorate/eventlog"
+)
+
+// The states of an attempt in an agent's journal.
+const (
+	simIntent = 1 + iota
+	simEnded  // DONE or UNKNOWN
+	simTombstone
+)
+
+// A simSpec is what a dispatch hands over.
+type simSpec struct {
+	attempt, supersedes uint64
+	run                 uint64
+	task, host          uint32
+	jobs                []uint32
+	keepGoing           bool
+}
+
+type simEntry struct {
+	simSpec
+	state   int
+	next    int // position in jobs
+	running bool
+	failed  bool
+}
+
+// A simAgent follows the journal table of the dispatch protocol. What it holds
+// survives a crash, except that nothing is running afterwards.
+type simAgent struct {
+	w       *simWorld
+	id      uint64
+	name    string
+	journal string
+	session string // empty while not connected
+	n       int    // sessions there were
+
+	epochMax, floor uint64
+	seq             uint64
+	entries         map[uint64]*simEntry
+	unacked         []eventlog.Event
+}
+
+type simMessage struct {
+	to      *simAgent
+	session string
+	epoch   uint64
+	// One of these.
+	dispatch *simSpec
+	cancel   uint64
+	ack      *[2]uint64 // seq, floor
+}
+
+func (a *simAgent) handle(m simMessage) {
+	if m.session != a.session || m.epoch < a.epochMax {
+		return
+	}
+	a.epochMax = m.epoch
+	switch {
+	case m.dispatch != nil:
+		a.dispatch(m.dispatch)
+	case m.cancel != 0:
+		a.cancel(m.cancel)
+	case m.ack != nil:
+		a.ack(m.ack[0], m.ack[1])
+	}
+}
+
+func (a *simAgent) dispatch(sp *simSpec) {
+	if a.entries[sp.attempt] != nil || sp.attempt <= a.floor {
+		return
+	}
+	// The attempt before the one it supersedes may be the one that still runs,
+	// when that one never got here: so every attempt of the step counts.
+	for id, e := range a.entries {
+		same := e.run == sp.run && e.task == sp.task && e.host == sp.host
+		if same && (e.state == simIntent || id > sp.attempt) {
+			return // busy, or older than what is known
+		}
+	}
+	if p := sp.supersedes; p > a.floor && a.entries[p] == nil {
+		a.entries[p] = &simEntry{simSpec: simSpec{attempt: p}, state: simTombstone}
+	}
+	a.entries[sp.attempt] = &simEntry{simSpec: *sp, state: simIntent}
+}
+
+func (a *simAgent) cancel(attempt uint64) {
+	e := a.entries[attempt]
+	switch {
+	case e == nil && attempt <= a.floor:
+	case e == nil:
+		a.entries[attempt] = &simEntry{simSpec: simSpec{attempt: attempt}, state: simTombstone}
+		a.end(attempt, eventlog.NotStarted)
+	case e.state != simIntent:
+	case e.next == 0 && !e.running:
+		e.state = simTombstone
+		a.end(attempt, eventlog.NotStarted)
+	default:
+		if e.running {
+			a.job(e, eventlog.Cancelled)
+		}
+		e.running, e.state = false, simEnded
+		a.end(attempt, eventlog.Cancelled)
+	}
+}
+
+func (a *simAgent) ack(seq, floor uint64) {
+	a.unacked = slices.DeleteFunc(a.unacked, func(e eventlog.Event) bool { return reportSeq(e) <= seq })
+	a.floor = max(a.floor, floor)
+	maps.DeleteFunc(a.entries, func(id uint64, e *simEntry) bool { return id <= a.floor && e.state != simIntent })
+}
+
+func reportSeq(e eventlog.Event) uint64 {
+	switch e := e.(type) {
+	case *eventlog.JobEnded:
+		return e.Seq
+	case *eventlog.AttemptEnded:
+		return e.Seq
+	}
+	return 0
+}
+
+func (a *simAgent) job(e *simEntry, o eventlog.Outcome) {
+	a.seq++
+	a.unacked = append(a.unacked, &eventlog.JobEnded{
+		Attempt: e.attempt, Job: e.jobs[e.next], Outcome: o, Changed: e.next%2 == 0, Seq: a.seq,
+	})
+}
+
+func (a *simAgent) end(attempt uint64, o eventlog.Outcome) {
+	a.seq++
+	a.unacked = append(a.unacked, &eventlog.AttemptEnded{Attempt: attempt, Outcome: o, Reason: "agent", Seq: a.seq})
+}
+
+// work lets one attempt make progress.
+func (a *simAgent) work(rng *rand.Rand) {
+	var open []*simEntry
+	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
+		if e := a.entries[id]; e.state == simIntent {
+			open = append(open, e)
+		}
+	}
+	if len(open) == 0 {
+		return
+	}
+	e := open[rng.IntN(len(open))]
+	switch {
+	case e.running:
+		o := eventlog.Succeeded
+		if rng.Float64() < a.w.failing {
+			o, e.failed = eventlog.Failed, true
+		}
+		a.job(e, o)
+		e.running = false
+		e.next++
+		if o == eventlog.Failed && !e.keepGoing {
+			e.next = len(e.jobs)
+		}
+	case e.next < len(e.jobs):
+		e.running = true
+		a.w.effect(a, e)
+	default:
+		e.state = simEnded
+		o := eventlog.Succeeded
+		if e.failed {
+			o = eventlog.Failed
+		}
+		a.end(e.attempt, o)
+	}
+}
+
+// crash kills what runs. What had not started may be known not to have.
+func (a *simAgent) crash(rng *rand.Rand) {
+	a.session = ""
+	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
+		e := a.entries[id]
+		if e.state != simIntent {
+			continue
+		}
+		o := eventlog.Unknown
+		if !e.running && e.next < len(e.jobs) && rng.IntN(2) == 0 {
+			o = eventlog.NotStarted
+		}
+		if e.next < len(e.jobs) && (e.running || o == eventlog.NotStarted) && rng.IntN(3) > 0 {
+			a.job(e, o)
+		}
+		e.running, e.state = false, simEnded
+		a.end(id, o)
+	}
+}
+
+// wipe loses the disk: the host comes back with another journal.
+func (a *simAgent) wipe() {
+	a.session = ""
+	a.n++
+	a.journal = fmt.Sprintf("%s-wiped-%d", a.journal, a.n)
+	a.entries, a.unacked, a.seq, a.floor = map[uint64]*simEntry{}, nil, 0, 0
+}

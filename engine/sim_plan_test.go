@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"quorate/eventlog"
+	"quorate/planner"
+)
+
+// randomPlan makes a small plan that has a bit of everything.
+func randomPlan(rng *rand.Rand, id string, hosts int) *eventlog.PlanRecorded {
+	p := &eventlog.PlanRecorded{PlanID: id}
+	for h := range hosts {
+		p.Hosts = append(p.Hosts, fmt.Sprintf("h%d", h))
+	}
+	for range 5 {
+		set := []uint32{}
+		for h := range uint32(hosts) {
+			if rng.IntN(3) > 0 {
+				set = append(set, h)
+			}
+		}
+		p.HostSets = append(p.HostSets, set)
+	}
+	drivers := []planner.Driver{planner.DriverLocal, planner.DriverPrint, planner.DriverNoop}
+	for i := range 1 + rng.IntN(12) {
+		t := eventlog.PlanTask{
+			ID:         fmt.Sprintf("t%d", i),
+			Driver:     string(planner.DriverDirectord),
+			HostSet:    uint32(rng.IntN(len(p.HostSets))),
+			Jobs:       uint32(rng.IntN(4)),
+			Idempotent: rng.IntN(3) == 0,
+			KeepGoing:  rng.IntN(4) == 0,
+		}
+		if rng.IntN(4) == 0 {
+			t.Driver = string(drivers[rng.IntN(len(drivers))])
+		}
+		for j := uint32(0); rng.IntN(3) == 0 && j < t.Jobs; j++ {
+			t.JobHostSets = append(t.JobHostSets, uint32(rng.IntN(len(p.HostSets))))
+		}
+		if len(t.JobHostSets) != int(t.Jobs) {
+			t.JobHostSets = nil
+		}
+		for d := range uint32(i) {
+			if rng.IntN(4) == 0 {
+				t.Requires = append(t.Requires, eventlog.PlanDep{Task: d, Scope: uint8(rng.IntN(2))})
+			}
+		}
+		p.Tasks = append(p.Tasks, t)
+	}
+	return p
+}
+
+// jobsFor are the jobs of the task on the host from a job on, as a gateway
+// takes them from the plan.
+func jobsFor(g *Graph, task, host, from uint32) (jobs []uint32) {
+	t := &g.Tasks[task]
+	for j := from; j < t.Jobs; j++ {
+		if len(t.JobHostSets) == 0 || host == NoHost || slices.Contains(g.HostSets[t.JobHostSets[j]], host) {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs
+}
