@@ -55,6 +55,7 @@ type stream interface {
 	io.ReadWriteCloser
 	SetDeadline(time.Time) error
 	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
 }
 
 func (l *link) open(ctx context.Context) (stream, error) {
@@ -77,4 +78,3 @@ func (l *link) close(reason string) { _ = l.conn.CloseWithError(codeDone, reason
 
 // done is closed when the connection is over.
 func (l *link) done() <-chan struct{} { return l.conn.Context().Done() }
-

@@ -3,11 +3,292 @@ package nodeagent
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"quorate/internal/job"
+	"quorate/nodeagent/facts"
+	"quorate/nodeagent/journal"
+	"quorate/nodeagent/runner"
+	"quorate/nodeagent/verb"
+	"quorate/nodeagent/wire"
 )
+
+const (
+	// syncEvery bounds how much progress a machine that goes down can take along.
+	syncEvery = 200 * time.Millisecond
+	// stopTimeout is what verbs that run inside the agent get to end when it stops.
+	stopTimeout = 5 * time.Second
+	// unackedBytesMax is where the agent starts no further jobs until the cluster
+	// has taken some of the reports.
+	unackedBytesMax = 64 << 20
+	// jobsMax bounds the jobs that run at the same time.
+	jobsMax = 128
+)
+
+// An executor runs a job; [verb.Execute] is the one.
+type executor func(ctx context.Context, env *verb.Env, j *job.Job) verb.Result
+
+// agent is a running agent.
+type agent struct {
+	cfg     Config
+	log     *slog.Logger
+	id      *identity
+	journal *journal.Journal
+	runner  *runner.Runner
+	facts   *facts.Store
+	blobs   *blobCache
+	verbs   map[string]*verb.Verb
+	execute executor
+	workDir string
+	boot    string
+	slots   chan struct{}
+
+	jobs     sync.WaitGroup
+	jobsCtx  context.Context
+	stopJobs context.CancelCauseFunc
+	fatal    context.CancelCauseFunc
+
+	mu      sync.Mutex
+	running map[uint64]context.CancelCauseFunc
+	session *session
+	// acked is closed and replaced when the cluster has taken reports.
+	acked chan struct{}
+}
 
 // Run is the whole life of an agent: it joins the cluster where it has no
 // identity yet, connects, and works until ctx ends. Jobs that run then go on, and
-// the next Run on the same data directory adopts them.
-func Run(ctx context.Context, cfg Config) error {
-	return errors.New("agent: not connected")
+// the next Run on the same data directory adopts them. It returns nil when ctx
+// ends, and an error where it cannot work: [ErrLocked], a [RefusedError] of the
+// join token, journal.ErrCorrupt, or an error of the disk.
+func Run(ctx context.Context, cfg Config) error { return run(ctx, cfg, verb.Execute) }
+
+func run(ctx context.Context, cfg Config, execute executor) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(cfg.Servers) == 0 {
+		return errors.New("agent: no server is configured")
+	}
+	lock, err := lockDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	id, j, err := join(ctx, &cfg, boot)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	a, err := newAgent(cfg, id, j, boot, execute)
+	if err != nil {
+		j.Close()
+		return err
+	}
+	return a.run(ctx)
+}
+
+func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute executor) (*agent, error) {
+	a := &agent{
+		cfg: cfg, id: id, journal: j, boot: boot, execute: execute,
+		log:     cfg.Logger.With("agent", id.Agent, "name", id.Name),
+		verbs:   verb.Table(),
+		slots:   make(chan struct{}, jobsMax),
+		running: map[uint64]context.CancelCauseFunc{},
+		acked:   make(chan struct{}),
+	}
+	var journalID string
+	j.View(func(s *journal.State) { journalID = s.JournalID })
+	var err error
+	if a.workDir, err = workDir(&cfg); err != nil {
+		return nil, err
+	}
+	a.runner, err = runner.New(runner.Config{Dir: filepath.Join(cfg.DataDir, "jobs"), JournalID: journalID, Logger: a.log})
+	if err != nil {
+		return nil, err
+	}
+	if a.blobs, err = newBlobCache(filepath.Join(cfg.DataDir, "blobs"), a); err != nil {
+		return nil, err
+	}
+	if a.facts, err = facts.Open(filepath.Join(cfg.DataDir, "facts.db")); err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	return a, nil
+}
+
+// run resumes what an earlier run left, and serves connections until ctx ends.
+func (a *agent) run(ctx context.Context) error {
+	ctx, a.fatal = context.WithCancelCause(ctx)
+	defer a.fatal(nil)
+	a.jobsCtx, a.stopJobs = context.WithCancelCause(context.Background())
+
+	var open []uint64
+	a.journal.View(func(s *journal.State) { open = s.Open() })
+	if err := a.tidy(open); err != nil {
+		a.log.Warn("could not remove files of old jobs", "error", err)
+	}
+	for _, id := range open {
+		a.log.Info("going on with an attempt", "attempt", id)
+		a.start(id)
+	}
+	var syncing sync.WaitGroup
+	syncing.Go(func() { a.syncLoop(ctx) })
+	a.connectLoop(ctx)
+
+	a.stopJobs(runner.ErrLeave)
+	ended := make(chan struct{})
+	go func() { a.jobs.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(stopTimeout):
+		a.log.Warn("some jobs did not stop in time; their outcome may be unknown")
+	}
+	syncing.Wait()
+	err := context.Cause(ctx)
+	var broken *brokenError
+	if !errors.As(err, &broken) {
+		err = nil
+	}
+	if e := a.journal.Close(); err == nil && e != nil {
+		err = e
+	}
+	if e := a.facts.Close(); err == nil && e != nil {
+		err = e
+	}
+	return err
+}
+
+// brokenError is a failure that the agent cannot work with.
+type brokenError struct{ err error }
+
+func (e *brokenError) Error() string { return e.err.Error() }
+func (e *brokenError) Unwrap() error { return e.err }
+
+// broken ends the agent: what its journal cannot hold must not happen.
+func (a *agent) broken(err error) {
+	if a.jobsCtx.Err() != nil {
+		return // it stops already
+	}
+	a.log.Error("the agent cannot go on", "error", err)
+	a.fatal(&brokenError{err})
+}
+
+// syncLoop syncs the progress that nobody waits for.
+func (a *agent) syncLoop(ctx context.Context) {
+	for sleep(ctx, syncEvery) {
+		if err := a.journal.Sync(); err != nil {
+			a.broken(err)
+			return
+		}
+	}
+}
+
+// tidy removes the files of attempts that are over.
+func (a *agent) tidy(open []uint64) error {
+	have, err := a.runner.Attempts()
+	if err != nil {
+		return err
+	}
+	keep := map[uint64]bool{}
+	for _, id := range open {
+		keep[id] = true
+	}
+	for _, id := range have {
+		if !keep[id] {
+			err = errors.Join(err, a.runner.ForgetAttempt(id))
+		}
+	}
+	return err
+}
+
+// start runs an attempt that the journal holds as intended.
+func (a *agent) start(id uint64) {
+	ctx, cancel := context.WithCancelCause(a.jobsCtx)
+	a.mu.Lock()
+	if _, ok := a.running[id]; ok {
+		a.mu.Unlock()
+		cancel(nil)
+		return
+	}
+	a.running[id] = cancel
+	a.mu.Unlock()
+	a.jobs.Go(func() {
+		defer cancel(nil)
+		err := a.runAttempt(ctx, id)
+		a.mu.Lock()
+		delete(a.running, id)
+		a.mu.Unlock()
+		if err != nil && !errors.Is(err, journal.ErrEnded) && !errors.Is(err, runner.ErrLeave) {
+			a.broken(err)
+		}
+	})
+}
+
+// kill ends what runs of an attempt; its goroutine journals what came of it.
+func (a *agent) kill(id uint64) {
+	a.mu.Lock()
+	cancel := a.running[id]
+	a.mu.Unlock()
+	if cancel != nil {
+		cancel(errCancelled)
+	}
+}
+
+// notify says that there are new reports.
+func (a *agent) notify() {
+	a.mu.Lock()
+	s := a.session
+	a.mu.Unlock()
+	if s != nil {
+		s.wake()
+	}
+}
+
+// setSession makes s the connection that reports go by, or none.
+func (a *agent) setSession(s *session) {
+	a.mu.Lock()
+	a.session = s
+	a.mu.Unlock()
+	if s != nil {
+		a.blobs.connected()
+	}
+}
+
+func (a *agent) current() *session {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.session
+}
+
+// ackArrived wakes the attempts that wait for room.
+func (a *agent) ackArrived() {
+	a.mu.Lock()
+	close(a.acked)
+	a.acked = make(chan struct{})
+	a.mu.Unlock()
+}
+
+func (a *agent) ackWait() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.acked
+}
+
+// hello introduces the agent.
+func (a *agent) hello() *wire.Hello {
+	h := &wire.Hello{Version: a.cfg.Version, BootID: a.boot}
+	a.journal.View(func(s *journal.State) {
+		h.JournalID, h.JournalSeq = s.JournalID, s.ShownSeq()
+		h.Floor, h.EpochMax, h.Attempts = s.Floor, s.EpochMax, s.Attempts()
+	})
+	return h
 }

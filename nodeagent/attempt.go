@@ -1,0 +1,296 @@
+package nodeagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"quorate/nodeagent/journal"
+	"quorate/nodeagent/runner"
+	"quorate/nodeagent/verb"
+	"quorate/nodeagent/wire"
+)
+
+// errCancelled is the cause that a cancelled attempt's context ends for.
+var errCancelled = errors.New("attempt is cancelled")
+
+// windowAhead is how many jobs before the end of its window it is extended.
+const windowAhead = journal.WindowJobs / 2
+
+// runAttempt runs the jobs of an attempt that have not ended, in order, and
+// journals its end. It returns runner.ErrLeave where the agent stops before, and
+// journal.ErrEnded where the attempt was ended from elsewhere; any other error is
+// the journal's.
+func (a *agent) runAttempt(ctx context.Context, id uint64) error {
+	var at journal.Attempt
+	open := false
+	a.journal.View(func(s *journal.State) {
+		if p, ok := s.Attempt(id); ok && p.Phase == journal.Intent {
+			at, open = *p, true
+		}
+	})
+	if !open {
+		return journal.ErrEnded
+	}
+	step, err := wire.DecodeStep(at.Spec)
+	if err != nil {
+		return a.endAttempt(id, journal.OutcomeFailed, "the step cannot be read: "+err.Error())
+	}
+	r := &attemptRun{agent: a, id: id, step: step, window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled}
+	for position := at.Ended; ; position++ {
+		if outcome, reason, over := r.verdict(ctx, position); over {
+			return a.endAttempt(id, outcome, reason)
+		}
+		if err := r.job(ctx, position, at.Running && position == at.Ended, &at); err != nil || r.ended {
+			return err
+		}
+	}
+}
+
+// An attemptRun is what is needed to get through the jobs of an attempt.
+type attemptRun struct {
+	agent  *agent
+	id     uint64
+	step   *wire.Step
+	window *window
+
+	failed, cancelled, unknown, ended bool
+}
+
+// verdict says how the attempt ends, if it ends before the job at the position.
+func (r *attemptRun) verdict(ctx context.Context, position uint32) (outcome uint8, reason string, over bool) {
+	last := position >= uint32(len(r.step.Jobs))
+	switch {
+	case r.unknown:
+		return journal.OutcomeUnknown, "the outcome of a job is unknown", true
+	case r.cancelled:
+		return journal.OutcomeCancelled, "", true
+	case r.failed && (last || !r.step.KeepGoing):
+		return journal.OutcomeFailed, "", true
+	case last:
+		return journal.OutcomeSucceeded, "", true
+	case errors.Is(context.Cause(ctx), errCancelled) && position > 0:
+		return journal.OutcomeCancelled, errCancelled.Error(), true
+	}
+	return 0, "", false
+}
+
+// job runs the job at the position, or finds out what became of it where an
+// earlier agent started it, and journals its end. Where that ends the attempt too,
+// both ends are journalled and reported together.
+func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at *journal.Attempt) error {
+	a := r.agent
+	if err := a.admit(ctx); err != nil {
+		return err
+	}
+	defer func() { <-a.slots }()
+	if err := r.window.wait(ctx, position); err != nil {
+		return err
+	}
+	j := &r.step.Jobs[position]
+	ref := runner.Ref{Attempt: r.id, Job: j.Index}
+	run := &jobRun{agent: a, ref: ref, position: position}
+	begin := time.Now().UnixNano()
+	var res verb.Result
+	resume := false
+	if started {
+		begin = at.StartedAt
+		res, resume = run.pickUp(ctx, j, r, runner.Process{Pid: at.Process.Pid, StartTicks: at.Process.StartTicks})
+	}
+	if !resume {
+		if errors.Is(context.Cause(ctx), runner.ErrLeave) {
+			return runner.ErrLeave
+		}
+		begin = time.Now().UnixNano()
+		err := a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+			rec, err := s.StartJob(r.id, position, begin)
+			if err == nil {
+				add(rec)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		res = run.execute(ctx, j, r.env(run))
+	}
+	if run.interrupted(ctx, j, res.Outcome) {
+		return runner.ErrLeave
+	}
+	r.note(&res)
+	report := jobReport(r.id, j.Index, begin, &res)
+	err := a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+		rec, err := s.EndJob(report)
+		if err != nil {
+			return err
+		}
+		add(rec)
+		if outcome, reason, over := r.verdict(ctx, position+1); over {
+			rec, err := s.End(r.id, outcome, reason)
+			if err != nil {
+				return err
+			}
+			add(rec)
+			r.ended = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.notify()
+	run.forget(r.ended)
+	return nil
+}
+
+// note takes the outcome of a job into account for the attempt's.
+func (r *attemptRun) note(res *verb.Result) {
+	switch res.Outcome {
+	case verb.Succeeded, verb.Skipped:
+	case verb.Cancelled:
+		r.cancelled = true
+	case verb.Unknown:
+		r.unknown = true
+	default:
+		res.Outcome = verb.Failed
+		r.failed = true
+	}
+}
+
+func jobReport(attempt uint64, index uint32, begin int64, res *verb.Result) wire.Report {
+	return wire.Report{
+		Attempt: attempt, Job: index, Outcome: res.Outcome, Changed: res.Changed, Exit: res.Exit,
+		StartedAt: begin, Duration: max(0, time.Now().UnixNano()-begin),
+		Info:   bounded(res.Info, wire.InfoBytesMax),
+		Stdout: boundedOutput(res.Stdout), Stderr: boundedOutput(res.Stderr),
+	}
+}
+
+// bounded cuts text to size.
+func bounded(s string, bytesMax int) string {
+	if len(s) > bytesMax {
+		return s[:bytesMax]
+	}
+	return s
+}
+
+func boundedOutput(o wire.Output) wire.Output {
+	o.Size = max(o.Size, int64(len(o.Head)+len(o.Tail)))
+	if len(o.Head) > wire.OutputHeadBytesMax {
+		o.Head = o.Head[:wire.OutputHeadBytesMax]
+	}
+	if n := len(o.Tail); n > wire.OutputTailBytesMax {
+		o.Tail = o.Tail[n-wire.OutputTailBytesMax:]
+	}
+	return o
+}
+
+func (a *agent) endAttempt(id uint64, outcome uint8, reason string) error {
+	err := a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+		rec, err := s.End(id, outcome, bounded(reason, wire.InfoBytesMax))
+		if err == nil {
+			add(rec)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	a.notify()
+	if err := a.runner.ForgetAttempt(id); err != nil {
+		a.log.Warn("could not remove files of a job", "attempt", id, "error", err)
+	}
+	return nil
+}
+
+// admit waits for a slot, and for room for another report. The caller gives the
+// slot back.
+func (a *agent) admit(ctx context.Context) error {
+	for {
+		acked := a.ackWait()
+		full := false
+		a.journal.View(func(s *journal.State) { full = s.ReportBytes() >= unackedBytesMax })
+		if !full {
+			break
+		}
+		select {
+		case <-acked:
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), runner.ErrLeave) {
+				return runner.ErrLeave
+			}
+			full = false
+		}
+		if !full {
+			break
+		}
+	}
+	select {
+	case a.slots <- struct{}{}:
+		return nil
+	case <-a.jobsCtx.Done():
+		return runner.ErrLeave
+	}
+}
+
+// A window follows how many jobs of an attempt may start.
+type window struct {
+	agent *agent
+	id    uint64
+	jobs  uint32
+	until uint32
+	next  chan windowResult // of the extension under way, or nil
+}
+
+type windowResult struct {
+	until uint32
+	err   error
+}
+
+func newWindow(a *agent, id uint64, until, jobs uint32) *window {
+	return &window{agent: a, id: id, jobs: jobs, until: until}
+}
+
+// wait returns when the job at the position may start. It extends the window
+// early, so that usually the disk is not waited for.
+func (w *window) wait(ctx context.Context, position uint32) error {
+	if w.next == nil && w.until < w.jobs && position+windowAhead >= w.until {
+		w.next = make(chan windowResult, 1)
+		next := w.next
+		w.agent.jobs.Go(func() {
+			var r windowResult
+			r.err = w.agent.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
+				rec, ok := s.Extend(w.id)
+				if !ok {
+					return journal.ErrEnded
+				}
+				add(rec)
+				r.until = rec.Window
+				return nil
+			})
+			next <- r
+		})
+	}
+	if position < w.until {
+		if w.next == nil {
+			return nil
+		}
+		select {
+		case r := <-w.next:
+			return w.take(r)
+		default:
+			return nil
+		}
+	}
+	if w.next == nil {
+		return fmt.Errorf("%w: job %d of attempt %d lies behind its window", journal.ErrInconsistent, position, w.id)
+	}
+	return w.take(<-w.next)
+}
+
+func (w *window) take(r windowResult) error {
+	w.next = nil
+	w.until = max(w.until, r.until)
+	return r.err
+}

@@ -1,0 +1,194 @@
+package nodeagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"quorate/internal/job"
+	"quorate/nodeagent/facts"
+	"quorate/nodeagent/journal"
+	"quorate/nodeagent/runner"
+	"quorate/nodeagent/verb"
+)
+
+// A jobRun is one job under way: it gives the verb its shell and remembers what
+// happened in it that the verb cannot tell.
+type jobRun struct {
+	agent    *agent
+	ref      runner.Ref
+	position uint32
+
+	mu       sync.Mutex
+	spawned  bool
+	leaving  bool
+	lost     bool
+	finding  runner.Finding // of an earlier agent's process; the first command takes it over
+	process  runner.Process
+	adopting bool
+}
+
+var errLost = errors.New("the command was interrupted together with the agent, and left no exit status")
+
+// env is what the job may use.
+func (r *attemptRun) env(run *jobRun) *verb.Env {
+	a := r.agent
+	return &verb.Env{
+		Facts: a.facts, Vars: r.step.Vars, WorkDir: a.workDir,
+		JobEnv: []string{
+			"QUORATE_RUN=" + strconv.FormatUint(r.step.Run, 10),
+			"QUORATE_TASK=" + r.step.Task,
+			"QUORATE_HOST=" + r.step.Host,
+			"QUORATE_ATTEMPT=" + strconv.FormatUint(r.id, 10),
+			"QUORATE_JOB=" + strconv.FormatUint(uint64(run.ref.Job), 10),
+		},
+		Blob: a.blobs.get, Shell: run.shell, Attempt: r.id, IgnoreCache: r.step.IgnoreCache,
+		Provenance: facts.Origin{Run: r.step.Run, Task: r.step.Task, Attempt: r.id, Job: run.ref.Job},
+	}
+}
+
+// execute runs the verb. What the shell knows better than the verb wins: a command
+// whose end nobody saw has no definite outcome.
+func (run *jobRun) execute(ctx context.Context, j *job.Job, env *verb.Env) verb.Result {
+	res := run.agent.execute(ctx, env, j)
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	if run.lost {
+		res.Outcome, res.Info = verb.Unknown, errLost.Error()
+	}
+	return res
+}
+
+// shell is the verb's way to run a command.
+func (run *jobRun) shell(ctx context.Context, c verb.Command) (verb.Exited, error) {
+	run.mu.Lock()
+	adopt := run.adopting
+	run.adopting = false
+	run.spawned = true
+	run.mu.Unlock()
+	if adopt {
+		return run.adopt(ctx, c)
+	}
+	e, err := run.agent.runner.Run(ctx, runner.Command{
+		Ref: run.ref, Script: c.Script, Env: c.Env, Dir: c.Dir, Detach: c.Detach, Started: run.seen,
+	})
+	return run.exited(e, err)
+}
+
+// seen journals the process of the command, so that a restarted agent knows it.
+func (run *jobRun) seen(p runner.Process) {
+	err := run.agent.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+		if a, ok := s.Attempt(run.ref.Attempt); ok && a.Phase == journal.Intent {
+			add(&journal.ProcessSeen{Attempt: run.ref.Attempt, Position: run.position,
+				Process: journal.Process{Pid: p.Pid, StartTicks: p.StartTicks}})
+		}
+		return nil
+	})
+	if err != nil {
+		run.agent.broken(err)
+	}
+}
+
+func (run *jobRun) exited(e runner.Exited, err error) (verb.Exited, error) {
+	if errors.Is(err, runner.ErrLeave) {
+		run.mu.Lock()
+		run.leaving = true
+		run.mu.Unlock()
+	}
+	return verb.Exited{Code: e.Code, Signal: e.Signal, Stdout: e.Stdout, Stderr: e.Stderr}, err
+}
+
+// adopt answers the verb's first command with the process that an earlier agent
+// started for it.
+func (run *jobRun) adopt(ctx context.Context, c verb.Command) (verb.Exited, error) {
+	if c.Detach {
+		// It was never to be waited for; only whether it started matters.
+		if run.finding == runner.Alive {
+			return verb.Exited{}, nil
+		}
+		return verb.Exited{}, run.loseIt()
+	}
+	if run.finding == runner.Ended {
+		run.process = runner.Process{}
+	}
+	e, lost, err := run.agent.runner.Adopt(ctx, run.ref, run.process)
+	if lost {
+		return verb.Exited{Code: -1, Stdout: e.Stdout, Stderr: e.Stderr}, run.loseIt()
+	}
+	return run.exited(e, err)
+}
+
+func (run *jobRun) loseIt() error {
+	run.mu.Lock()
+	run.lost = true
+	run.mu.Unlock()
+	return errLost
+}
+
+// interrupted reports whether the job's result is not its own but comes of the
+// agent's stop: the next agent finds out what becomes of it.
+func (run *jobRun) interrupted(ctx context.Context, j *job.Job, outcome uint8) bool {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	if run.leaving {
+		return true
+	}
+	if !errors.Is(context.Cause(ctx), runner.ErrLeave) || outcome == verb.Succeeded || outcome == verb.Skipped {
+		return false
+	}
+	return outcome == verb.Cancelled || j.Verb != verbRun
+}
+
+// forget removes the job's files when its end is in the journal.
+func (run *jobRun) forget(attemptEnded bool) {
+	run.mu.Lock()
+	spawned := run.spawned
+	run.mu.Unlock()
+	if spawned && !attemptEnded {
+		run.agent.runner.Forget(run.ref)
+	}
+	if attemptEnded {
+		if err := run.agent.runner.ForgetAttempt(run.ref.Attempt); err != nil {
+			run.agent.log.Warn("could not remove files of a job", "attempt", run.ref.Attempt, "error", err)
+		}
+	}
+}
+
+// pickUp finds out what became of a job that an earlier agent started. resume is
+// false where the job may simply run (again).
+func (run *jobRun) pickUp(ctx context.Context, j *job.Job, r *attemptRun, recorded runner.Process) (res verb.Result, resume bool) {
+	finding, process := run.agent.runner.Find(run.ref, recorded)
+	v := run.agent.verbs[j.Verb]
+	log := run.agent.log.With("attempt", run.ref.Attempt, "job", run.ref.Job, "verb", j.Verb)
+	switch {
+	case v != nil && v.Decl.Idempotent:
+		run.agent.runner.Kill(run.ref, process)
+		log.Info("running an interrupted job again, which is harmless")
+		return verb.Result{}, false
+	case j.Verb != verbRun:
+		run.agent.runner.Kill(run.ref, process)
+		return verb.Result{Outcome: verb.Unknown, Exit: -1, Info: fmt.Sprintf("the agent was interrupted while %s was under way", j.Verb)}, true
+	case finding == runner.NotSpawned:
+		log.Info("running a job whose command had not started")
+		return verb.Result{}, false
+	}
+	log.Info("taking over a command of the agent before", "alive", finding == runner.Alive)
+	run.finding, run.process, run.adopting = finding, process, true
+	env := r.env(run)
+	// What the cache knows of the job it can only know from this very command.
+	env.IgnoreCache = true
+	res = run.execute(ctx, j, env)
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	if run.adopting {
+		// The verb gave up before its command, so nothing tells how that ended.
+		run.agent.runner.Kill(run.ref, process)
+		res.Outcome, res.Info = verb.Unknown, errLost.Error()
+	}
+	return res, true
+}
+
+// verbRun is the one verb whose job is exactly one command, which can be adopted.
+const verbRun = "RUN"

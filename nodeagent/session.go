@@ -1,0 +1,287 @@
+package nodeagent
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"quorate/nodeagent/journal"
+	"quorate/nodeagent/wire"
+)
+
+const (
+	// batchMax is how many commands share one sync.
+	batchMax = 256
+	// linger is the shortest time between two frames of reports: what ends in
+	// between travels together. The first after a pause goes at once.
+	linger = 5 * time.Millisecond
+	// resendEvery bounds how often repeated commands make the agent repeat reports.
+	resendEvery  = 5 * time.Second
+	repliesMax   = 4096
+	writeTimeout = 60 * time.Second
+)
+
+// A session is one accepted connection.
+type session struct {
+	agent   *agent
+	link    *link
+	control stream
+	here    journal.Here
+	changed chan struct{} // holds one token when there may be something to send
+
+	mu      sync.Mutex
+	replies []*wire.Reply
+	sent    uint64 // newest report sent
+	resent  time.Time
+}
+
+func newSession(a *agent, l *link, control stream, w *wire.Welcome) *session {
+	return &session{
+		agent: a, link: l, control: control, changed: make(chan struct{}, 1),
+		here: journal.Here{ClusterID: w.ClusterID, Session: w.Session},
+		sent: w.Acked, resent: time.Now(),
+	}
+}
+
+func (s *session) wake() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run reads commands and writes reports until the connection or ctx ends.
+func (s *session) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	messages := make(chan wire.Message, batchMax)
+	var both sync.WaitGroup
+	both.Go(func() { cancel(s.read(ctx, messages)) })
+	both.Go(func() { cancel(s.write(ctx)) })
+	s.wake()
+	for ctx.Err() == nil {
+		select {
+		case m := <-messages:
+			if err := s.handle(gather(m, messages)); err != nil {
+				cancel(err)
+			}
+		case <-s.link.done():
+			cancel(errors.New("the connection is gone"))
+		case <-ctx.Done():
+		}
+	}
+	err := context.Cause(ctx)
+	s.link.close("agent closes the connection")
+	both.Wait()
+	return err
+}
+
+// gather takes what has arrived together.
+func gather(first wire.Message, more <-chan wire.Message) []wire.Message {
+	batch := []wire.Message{first}
+	for len(batch) < batchMax {
+		select {
+		case m := <-more:
+			batch = append(batch, m)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (s *session) read(ctx context.Context, to chan<- wire.Message) error {
+	r := bufio.NewReaderSize(s.control, 64<<10)
+	for {
+		m, err := wire.ReadFrom(r, wire.Orchestrator)
+		if err != nil {
+			return err
+		}
+		select {
+		case to <- m:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// handle decides about commands, makes the decisions durable with one sync, and
+// only then lets their effects happen.
+func (s *session) handle(batch []wire.Message) error {
+	var effects []journal.Effect
+	durable := false
+	acked := false
+	err := s.agent.journal.Append(func(st *journal.State, add func(journal.Record)) error {
+		for _, m := range batch {
+			d, err := s.decide(st, m)
+			if err != nil {
+				return err
+			}
+			for _, r := range d.Records {
+				add(r)
+			}
+			durable = durable || d.Durable()
+			effects = append(effects, d.Effects...)
+			if _, ok := m.(*wire.Ack); ok {
+				acked = true
+			}
+		}
+		return nil
+	})
+	var over *overError
+	if err != nil && !errors.As(err, &over) {
+		s.agent.broken(err)
+		return err
+	}
+	if durable {
+		if err := s.agent.journal.Sync(); err != nil {
+			s.agent.broken(err)
+			return err
+		}
+	}
+	for _, e := range effects {
+		s.effect(e)
+	}
+	if acked {
+		s.agent.ackArrived()
+		if err := s.agent.journal.Compact(); err != nil {
+			s.agent.broken(err)
+			return err
+		}
+	}
+	return err
+}
+
+// overError ends the connection, not the agent.
+type overError struct{ err error }
+
+func (e *overError) Error() string { return e.err.Error() }
+func (e *overError) Unwrap() error { return e.err }
+
+func (s *session) decide(st *journal.State, m wire.Message) (journal.Decision, error) {
+	switch m := m.(type) {
+	case *wire.Dispatch:
+		var jobs uint32
+		keepGoing := false
+		// A step that cannot be read is accepted as one without jobs, and fails.
+		if step, err := wire.DecodeStep(m.Spec); err == nil {
+			jobs, keepGoing = uint32(len(step.Jobs)), step.KeepGoing
+		}
+		return st.Dispatch(s.here, m, jobs, keepGoing), nil
+	case *wire.Cancel:
+		return st.Cancel(s.here, m), nil
+	case *wire.Ack:
+		d, err := st.Ack(m)
+		if err != nil {
+			err = &overError{err}
+		}
+		return d, err
+	case *wire.Refuse:
+		return journal.Decision{}, &overError{&RefusedError{m.Code, m.Reason}}
+	}
+	return journal.Decision{}, &overError{fmt.Errorf("%w: %T is not expected here", wire.ErrMalformed, m)}
+}
+
+func (s *session) effect(e journal.Effect) {
+	switch e.Action {
+	case journal.Start:
+		s.agent.start(e.Attempt)
+	case journal.Kill:
+		s.agent.kill(e.Attempt)
+		s.wake() // the journal may hold a tombstone's report
+	case journal.Reply:
+		if e.Reply.Status == wire.StatusRejected {
+			s.agent.log.Warn("command rejected", "attempt", e.Attempt, "reason", e.Reply.Reason)
+		}
+		s.mu.Lock()
+		if len(s.replies) < repliesMax {
+			s.replies = append(s.replies, &e.Reply)
+		}
+		s.mu.Unlock()
+		s.wake()
+	case journal.Resend:
+		s.resend()
+	}
+}
+
+// resend sends all reports again that are not acknowledged. The stream is
+// reliable, so once in a while is enough.
+func (s *session) resend() {
+	var acked uint64
+	s.agent.journal.View(func(st *journal.State) { acked = st.Acked })
+	s.mu.Lock()
+	if time.Since(s.resent) >= resendEvery {
+		s.resent = time.Now()
+		s.sent = min(s.sent, acked)
+	}
+	s.mu.Unlock()
+	s.wake()
+}
+
+// write sends replies and reports as they come.
+func (s *session) write(ctx context.Context) error {
+	w := wire.NewWriter(s.control)
+	var last time.Time
+	for {
+		select {
+		case <-s.changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if rest := linger - time.Since(last); rest > 0 && !sleep(ctx, rest) {
+			return ctx.Err()
+		}
+		for {
+			more, err := s.gatherFrames(w)
+			if err != nil {
+				return err
+			}
+			if w.Buffered() == 0 {
+				break
+			}
+			_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			last = time.Now()
+			if !more {
+				break
+			}
+		}
+	}
+}
+
+// gatherFrames adds what there is to send, as much as fits into one frame of
+// reports, and says whether there may be more.
+func (s *session) gatherFrames(w *wire.Writer) (more bool, err error) {
+	s.mu.Lock()
+	replies, from := s.replies, s.sent
+	s.replies = nil
+	s.mu.Unlock()
+	for _, r := range replies {
+		if err := w.Add(r); err != nil {
+			return false, err
+		}
+	}
+	var reports []wire.Report
+	s.agent.journal.View(func(st *journal.State) { reports = st.ReportsAfter(from, wire.ResultsBytesTarget) })
+	if len(reports) == 0 {
+		return false, nil
+	}
+	if err := w.Add(&wire.Results{Reports: reports}); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	if s.sent == from {
+		s.sent = reports[len(reports)-1].Seq
+	}
+	s.mu.Unlock()
+	size := 0
+	for i := range reports {
+		size += reports[i].Bytes()
+	}
+	return size >= wire.ResultsBytesTarget, nil
+}
