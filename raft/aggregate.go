@@ -2,13 +2,8 @@ package raft
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
-
-	"github.com/lni/dragonboat/v4"
-	"github.com/lni/dragonboat/v4/client"
 
 	"quorate/eventlog"
 )
@@ -21,10 +16,8 @@ const (
 	queueAppendsMax    = 1024
 )
 
-const (
-	proposeTimeout = 2 * time.Second // until a proposal is made again, under its id
-	proposeBackoff = 20 * time.Millisecond
-)
+// proposeBackoff is how long an aggregator waits before it proposes again.
+const proposeBackoff = 20 * time.Millisecond
 
 // A pendingAppend waits for the answer to the proposal that its entries are in.
 type pendingAppend struct {
@@ -36,18 +29,17 @@ type pendingAppend struct {
 	done    chan struct{}
 }
 
-// A proposerHost is what an aggregator needs of dragonboat's NodeHost.
-type proposerHost interface {
-	Propose(session *client.Session, cmd []byte, timeout time.Duration) (*dragonboat.RequestState, error)
-}
+// A try proposes once and waits for the answer: the index of the first record,
+// or why there is none. Again is true where the outcome is open, or the proposal
+// was dropped.
+type try func(cmd []byte) (first uint64, again bool, err error)
 
 // An aggregator joins concurrent appends into proposals and keeps several in
 // flight. A proposal without an answer is made again under its id, which the
 // state machine applies once.
 type aggregator struct {
-	host     proposerHost
-	session  *client.Session
-	proposer uint64
+	try      try
+	proposer uint64 // random
 	queue    chan *pendingAppend
 	stop     chan struct{}
 	ended    chan struct{} // closed when nothing will be answered any more
@@ -58,9 +50,10 @@ type aggregator struct {
 	flights  sync.WaitGroup
 }
 
-func newAggregator(host proposerHost, session *client.Session, proposer uint64) *aggregator {
+func newAggregator(proposer uint64, try try) *aggregator {
 	return &aggregator{
-		host: host, session: session, proposer: proposer,
+		try:      try,
+		proposer: proposer,
 		queue:    make(chan *pendingAppend, queueAppendsMax),
 		stop:     make(chan struct{}),
 		ended:    make(chan struct{}),
@@ -217,33 +210,6 @@ func waitedFor(group []*pendingAppend) error {
 		}
 	}
 	return err
-}
-
-// try proposes once. Again is true where the outcome is open, or there was none.
-func (a *aggregator) try(cmd []byte) (first uint64, again bool, err error) {
-	request, err := a.host.Propose(a.session, cmd, proposeTimeout)
-	switch {
-	case errors.Is(err, dragonboat.ErrPayloadTooBig), errors.Is(err, dragonboat.ErrInvalidSession):
-		return 0, false, fmt.Errorf("%w: %w", eventlog.ErrRefused, err)
-	case errors.Is(err, dragonboat.ErrClosed), errors.Is(err, dragonboat.ErrShardClosed), errors.Is(err, dragonboat.ErrShardNotFound):
-		return 0, false, eventlog.ErrClosed
-	case err != nil: // busy, or not ready yet
-		return 0, true, nil
-	}
-	defer request.Release()
-	result := <-request.ResultC()
-	switch {
-	case result.Completed():
-		if r := result.GetResult(); r.Value != 0 {
-			return r.Value, false, nil
-		} else {
-			return 0, false, fmt.Errorf("proposal was not applied: %s", r.Data)
-		}
-	case result.Terminated():
-		return 0, false, eventlog.ErrClosed
-	default: // timed out, dropped, aborted
-		return 0, true, nil
-	}
 }
 
 func (a *aggregator) refuse(p *pendingAppend) {

@@ -41,6 +41,9 @@ var (
 	// ErrBehind is wrapped where Raft's log ends before what the store has
 	// applied: entries that were acknowledged are missing from it.
 	ErrBehind = errors.New("raft log ends before what was applied")
+	// ErrStoreBehind is wrapped where the store ends before Raft's log begins: it
+	// was lost or is an old copy, and what is between is not on this replica.
+	ErrStoreBehind = errors.New("store ends before the raft log begins")
 	// ErrHostname is wrapped where the data directory is of another host name.
 	ErrHostname = errors.New("data directory belongs to another host name")
 	// ErrDamaged is wrapped where Raft's files cannot be read.

@@ -9,6 +9,9 @@ import (
 	"github.com/lni/dragonboat/v4/raftio"
 )
 
+// readThroughBytes is how much of the log is read at a time.
+const readThroughBytes = 16 << 20
+
 // guard creates Raft's log and refuses one that ends before what the store has
 // applied. The library takes a zeroed chunk header for the end of the log (D1)
 // and silently skips what a replica is ahead by (D2): without this check a
@@ -53,32 +56,63 @@ func (g *guard) check(db raftio.ILogDB) error {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	g.known = true
-	last, err := lastIndex(db, g.replica)
+	first, last, err := extent(db, g.replica)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if g.applied < first {
+		return fmt.Errorf("%w: it applied %d, and the log begins behind %d: remove this replica and add it again under a new number",
+			ErrStoreBehind, g.applied, first)
 	}
 	if last < g.applied {
 		return fmt.Errorf("%w: it ends at %d, and %d was applied: remove this replica and add it again under a new number",
 			ErrBehind, last, g.applied)
 	}
+	if err := readThrough(db, g.replica, last); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	return nil
 }
 
-// lastIndex returns where Raft's log, or the snapshot in its place, ends.
-func lastIndex(db raftio.ILogDB, replica uint64) (uint64, error) {
+// readThrough reads every entry of the log, up to last. Damage found later, in
+// the background, would end the process with a panic (D3).
+func readThrough(db raftio.ILogDB, replica, last uint64) error {
 	snapshot, err := db.GetSnapshot(controlShard, replica)
 	if err != nil {
-		return 0, err
+		return err
+	}
+	for next := snapshot.Index + 1; next <= last; {
+		entries, _, err := db.IterateEntries(nil, 0, controlShard, replica, next, last+1, readThroughBytes)
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			return fmt.Errorf("entry %d is missing, the log ends at %d", next, last)
+		}
+		for i := range entries {
+			if entries[i].Index != next {
+				return fmt.Errorf("entry %d is missing, and %d is in its place", next, entries[i].Index)
+			}
+			next++
+		}
+	}
+	return nil
+}
+
+// extent returns the index of the snapshot that Raft's log begins behind, and
+// where the log ends.
+func extent(db raftio.ILogDB, replica uint64) (first, last uint64, err error) {
+	snapshot, err := db.GetSnapshot(controlShard, replica)
+	if err != nil {
+		return 0, 0, err
 	}
 	state, err := db.ReadRaftState(controlShard, replica, snapshot.Index)
-	if errors.Is(err, raftio.ErrNoSavedLog) {
-		return snapshot.Index, nil
+	switch {
+	case errors.Is(err, raftio.ErrNoSavedLog):
+	case err != nil:
+		return 0, 0, err
+	case state.EntryCount > 0:
+		return snapshot.OnDiskIndex, state.FirstIndex + state.EntryCount - 1, nil
 	}
-	if err != nil {
-		return 0, err
-	}
-	if state.EntryCount == 0 {
-		return snapshot.Index, nil
-	}
-	return state.FirstIndex + state.EntryCount - 1, nil
+	return snapshot.OnDiskIndex, snapshot.Index, nil
 }

@@ -58,7 +58,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	var id [8]byte
 	rand.Read(id[:]) // never fails
-	n.appends = newAggregator(n.host, n.host.GetNoOPSession(controlShard), binary.BigEndian.Uint64(id[:]))
+	n.appends = newAggregator(binary.BigEndian.Uint64(id[:]), tryHost(n.host, n.host.GetNoOPSession(controlShard)))
 	n.running.Go(n.appends.run)
 	if err := n.ready(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("raft start: %w", err), n.Close())

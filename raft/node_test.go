@@ -5,8 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
+	"quorate/eventlog"
 	"quorate/eventlog/logtest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func start(tb testing.TB, dir string) *Node {
 	tb.Helper()
@@ -27,4 +32,49 @@ func TestNodeKeepsTheContract(t *testing.T) { logtest.Run(t, subject()) }
 
 func TestNodeLosesNothingAcknowledgedWhenKilled(t *testing.T) {
 	logtest.RunKilled(t, subject(), 3, 300)
+}
+
+func TestReplicaOfOneLeadsSoonAndSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	var before uint64
+	for range 3 {
+		began := time.Now()
+		n := start(t, dir)
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("start took %v", took)
+		}
+		term, leading, _ := n.Leading()
+		if !leading || term <= before {
+			t.Errorf("leading %v in term %d, the term before was %d", leading, term, before)
+		}
+		before = term
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestClusterIDIsKeptWithTheLog(t *testing.T) {
+	dir := t.TempDir()
+	n := start(t, dir)
+	e, err := eventlog.NewEntry(1, &eventlog.ClusterCreated{ClusterID: "c1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Append(t.Context(), []eventlog.Entry{e}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = start(t, dir)
+	if got := n.ClusterID(); got != "c1" {
+		t.Errorf("cluster id %q", got)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if head, _, err := eventlog.Verify(n.store.Path()); err != nil || head != 1 {
+		t.Errorf("verify: %d, %v", head, err)
+	}
 }
