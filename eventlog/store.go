@@ -144,6 +144,9 @@ func openBolt(path string, opt StoreOptions) (db *bolt.DB, err error) {
 		}
 		return nil, fmt.Errorf("log %s: %w", path, err)
 	}
+	if err := checkMetaPages(path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	if !existed && !opt.ReadOnly {
 		if err := syncDir(filepath.Dir(path)); err != nil {
 			return nil, errors.Join(err, db.Close())
