@@ -30,7 +30,7 @@ type PlanSubmit struct {
 // BlobsMissing answers POST /v1/blobs/missing with the digests, of those in the
 // request's list, that the orchestrator does not have.
 type BlobsMissing struct {
-	Schema string `json:"schema"`
+	Schema  string   `json:"schema"`
 	Digests []string `json:"digests"`
 }
 

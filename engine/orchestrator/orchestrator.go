@@ -140,11 +140,12 @@ func (o *Orchestrator) WaitFolded(ctx context.Context, index uint64) error {
 	return o.folded.wait(ctx, index)
 }
 
-// Void returns why the record at the index changed nothing, or "".
-func (o *Orchestrator) Void(index uint64) string {
+// ViewVoids is View with why records, up to the newest that is folded, changed
+// nothing; it is empty for those that did change something.
+func (o *Orchestrator) ViewVoids(f func(s *engine.State, void func(index uint64) string)) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	return o.voids.reason(index)
+	f(o.state, o.voids.reason)
 }
 
 // Records returns up to limit records of the log from an index on.

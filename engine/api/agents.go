@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"sort"
+	"strconv"
+	"time"
+
+	"quorate/engine"
+	"quorate/engine/orchestrator"
+)
+
+func (h *Handler) agents(w http.ResponseWriter, _ *http.Request) error {
+	out := Agents{Schema: Schema, Agents: []Agent{}}
+	h.o.View(func(s *engine.State) {
+		for _, a := range s.Agents {
+			out.Agents = append(out.Agents, AgentView(a))
+		}
+	})
+	sort.Slice(out.Agents, func(i, j int) bool {
+		a, b := &out.Agents[i], &out.Agents[j]
+		return a.Name < b.Name || a.Name == b.Name && a.ID < b.ID
+	})
+	return answer(w, http.StatusOK, out)
+}
+
+func (h *Handler) agent(w http.ResponseWriter, r *http.Request) error {
+	return h.answerAgent(w, r.PathValue("name"))
+}
+
+func (h *Handler) answerAgent(w http.ResponseWriter, ref string) error {
+	var out Agent
+	h.o.View(func(s *engine.State) {
+		if a := orchestrator.FindAgent(s, ref); a != nil {
+			out = AgentView(a)
+		}
+	})
+	if out.ID == 0 {
+		return &Error{Code: "not-found", Message: "no agent " + strconv.Quote(ref), Hint: `"quorate agent ls" lists them`}
+	}
+	return answer(w, http.StatusOK, out)
+}
+
+func (h *Handler) approve(w http.ResponseWriter, r *http.Request) error {
+	return h.changeAgent(w, r, h.o.Approve)
+}
+
+func (h *Handler) revoke(w http.ResponseWriter, r *http.Request) error {
+	return h.changeAgent(w, r, h.o.Revoke)
+}
+
+func (h *Handler) changeAgent(w http.ResponseWriter, r *http.Request, change func(context.Context, string, orchestrator.Change) error) error {
+	var in AgentChange
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	if err := checkSchema(in.Schema); err != nil {
+		return err
+	}
+	name := r.PathValue("name")
+	if err := change(r.Context(), name, changeBy(r, in.RequestID, in.Reason)); err != nil {
+		return err
+	}
+	return h.answerAgent(w, name)
+}
+
+func (h *Handler) createToken(w http.ResponseWriter, r *http.Request) error {
+	var in TokenCreate
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	if err := checkSchema(in.Schema); err != nil {
+		return err
+	}
+	const secondsMax = int64(1<<63-1) / int64(time.Second)
+	if in.TTLSeconds < 0 || in.TTLSeconds > secondsMax {
+		return badRequest("ttl_seconds %d is out of range", in.TTLSeconds)
+	}
+	token, expires, err := h.o.CreateToken(r.Context(), orchestrator.TokenRequest{
+		Name: in.Name, Role: in.Role, Labels: in.Labels, TTL: time.Duration(in.TTLSeconds) * time.Second,
+		AutoApprove: in.AutoApprove, By: callerOf(r).name,
+	})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return answer(w, http.StatusCreated, Token{Schema: Schema, Token: token, Name: in.Name, ExpiresAt: expires})
+}

@@ -1,0 +1,165 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"quorate/engine/orchestrator"
+)
+
+// A Handler serves the API of one orchestrator.
+type Handler struct {
+	o       *orchestrator.Orchestrator
+	logger  *slog.Logger
+	mux     *http.ServeMux
+	history *history
+	retells chan struct{} // slots of watches that fold the log again
+	denied  prometheus.Counter
+	metrics http.Handler
+	stop    func()
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// retellsMax bounds the watches that fold the log from its beginning at once.
+const retellsMax = 2
+
+// NewHandler returns the handler of an orchestrator's API. Make it before the
+// orchestrator runs, so that it sees all records; Close ends it.
+//
+// It lets through who is marked by [ServeUnix] as local or has shown an
+// operator's certificate to [ServeTLS].
+func NewHandler(o *orchestrator.Orchestrator) *Handler {
+	h := &Handler{
+		o: o, logger: o.Logger(), mux: http.NewServeMux(), history: newHistory(historyEventsMax),
+		retells: make(chan struct{}, retellsMax),
+		denied: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "quorate_api_denied_total", Help: "Requests whose caller had no right to them.",
+		}),
+	}
+	h.metrics = h.newMetrics()
+	h.stop = o.Observe(h.history.observe, h.history.begin)
+	for _, route := range h.routes() {
+		h.mux.Handle(route.pattern, h.guard(route))
+	}
+	return h
+}
+
+// Close stops following the orchestrator. Requests under way are not ended by it.
+func (h *Handler) Close() error {
+	h.stop()
+	return nil
+}
+
+// A route is one entry point. Its right is checked before anything of the
+// request is looked at.
+type route struct {
+	pattern string
+	right   right
+	handle  func(w http.ResponseWriter, r *http.Request) error
+	// streams: the answer, or the body, may take as long as it moves.
+	streams bool
+}
+
+// routes is the one table of entry points and what each asks for.
+func (h *Handler) routes() []route {
+	return []route{
+		{pattern: "GET /livez", right: anyone, handle: h.livez},
+		{pattern: "GET /readyz", right: anyone, handle: h.readyz},
+		{pattern: "GET /metrics", right: read, handle: h.serveMetrics},
+		{pattern: "GET /v1/status", right: read, handle: h.status},
+		{pattern: "POST /v1/blobs/missing", right: operate, handle: h.missingBlobs},
+		{pattern: "PUT /v1/blobs/{digest}", right: operate, handle: h.putBlob, streams: true},
+		{pattern: "GET /v1/blobs/{digest}", right: read, handle: h.getBlob, streams: true},
+		{pattern: "POST /v1/plans", right: operate, handle: h.submitPlan},
+		{pattern: "GET /v1/plans/{id}", right: read, handle: h.plan},
+		{pattern: "GET /v1/runs", right: read, handle: h.runs},
+		{pattern: "POST /v1/runs", right: operate, handle: h.createRun},
+		{pattern: "GET /v1/runs/{id}", right: read, handle: h.run},
+		{pattern: "GET /v1/runs/{id}/watch", right: read, handle: h.watch, streams: true},
+		{pattern: "GET /v1/runs/{id}/output", right: read, handle: h.output, streams: true},
+		{pattern: "POST /v1/runs/{id}/cancel", right: operate, handle: h.cancelRun},
+		{pattern: "POST /v1/runs/{id}/resolve", right: operate, handle: h.resolve},
+		{pattern: "GET /v1/log", right: read, handle: h.log, streams: true},
+		{pattern: "GET /v1/agents", right: read, handle: h.agents},
+		{pattern: "GET /v1/agents/{name}", right: read, handle: h.agent},
+		{pattern: "POST /v1/agents/{name}/approve", right: administer, handle: h.approve},
+		{pattern: "POST /v1/agents/{name}/revoke", right: administer, handle: h.revoke},
+		{pattern: "POST /v1/tokens", right: administer, handle: h.createToken},
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, pattern := h.mux.Handler(r)
+	if pattern != "" {
+		h.mux.ServeHTTP(w, r)
+		return
+	}
+	if !identify(r, h.o.Now()).role.may(read) {
+		h.deny(w, r, caller{})
+		return
+	}
+	rec := &statusOnly{header: http.Header{}}
+	h.mux.ServeHTTP(rec, r) // finds out whether the path or the method is wrong
+	if rec.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", rec.header.Get("Allow"))
+		writeError(w, rec.status, &Error{Code: "invalid", Message: "method " + r.Method + " is not for " + r.URL.Path})
+		return
+	}
+	writeError(w, http.StatusNotFound, &Error{Code: "not-found", Message: "nothing is served at " + r.URL.Path})
+}
+
+// guard checks the caller's right and turns errors into answers.
+func (h *Handler) guard(route route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := identify(r, h.o.Now())
+		if !c.role.may(route.right) {
+			h.deny(w, r, c)
+			return
+		}
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler {
+					panic(v)
+				}
+				h.logger.Error("API handler panicked", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		if !route.streams {
+			control := http.NewResponseController(w)
+			// Where a deadline cannot be set the server's own bounds hold.
+			_ = control.SetReadDeadline(time.Now().Add(requestTimeout))
+			_ = control.SetWriteDeadline(time.Now().Add(requestTimeout))
+		}
+		if err := route.handle(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c))); err != nil {
+			h.fail(w, r, err)
+		}
+	})
+}
+
+// deny answers a caller without the right.
+func (h *Handler) deny(w http.ResponseWriter, r *http.Request, c caller) {
+	h.denied.Inc()
+	h.logger.Warn("request denied", "caller", c.name, "address", r.RemoteAddr, "method", r.Method, "path", r.URL.Path)
+	writeError(w, http.StatusForbidden, &Error{
+		Code: "unauthorized", Message: "the caller has no right to this",
+		Hint: "use the unix socket as the orchestrator's user, or an operator's certificate",
+	})
+}
+
+// statusOnly keeps the status and the header of an answer.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (s *statusOnly) Header() http.Header         { return s.header }
+func (s *statusOnly) Write(p []byte) (int, error) { return len(p), nil }
+func (s *statusOnly) WriteHeader(status int)      { s.status = status }
