@@ -67,6 +67,7 @@ type node struct {
 	driver  Driver
 	set     uint32
 	jobs    []nodeJob
+	symbols []string // what it requires, others' needed-by included
 	// dropped is true where --limit or --restrict leaves the task out.
 	dropped bool
 }
@@ -297,6 +298,7 @@ func (e *emitter) task(n *node) Task {
 		for _, s := range n.task.provides {
 			t.Provides = append(t.Provides, s.text)
 		}
+		t.Symbols = slices.Compact(slices.Sorted(slices.Values(n.symbols)))
 	default:
 		t.Name, t.KeepGoing = n.id, n.group.keepGoing
 	}

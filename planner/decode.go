@@ -141,7 +141,7 @@ func (d *planDecoder) plan() *Plan {
 	p.PlannerVersion = d.text()
 	p.Hosts = decodeList(d, 1, d.text)
 	p.HostSets = decodeList(d, 1, func() []uint32 { return decodeList(d, 1, d.uint32) })
-	p.Tasks = decodeList(d, 18, d.task)
+	p.Tasks = decodeList(d, 19, d.task)
 	p.Vars = decodeList(d, 3, d.option)
 	p.Inputs = decodeList(d, 5, func() (in Input) {
 		d.array(4, "an input")
@@ -152,7 +152,7 @@ func (d *planDecoder) plan() *Plan {
 }
 
 func (d *planDecoder) task() (t Task) {
-	d.array(14, "a task")
+	d.array(15, "a task")
 	t.ID, t.Service, t.Name, t.Action = d.text(), d.text(), d.text(), d.text()
 	t.Driver = Driver(d.text())
 	t.HostSet = d.uint32()
@@ -167,6 +167,7 @@ func (d *planDecoder) task() (t Task) {
 		return dep
 	})
 	t.Provides = decodeList(d, 1, d.text)
+	t.Symbols = decodeList(d, 1, d.text)
 	t.Jobs = decodeList(d, 17, d.job)
 	t.Messages = decodeList(d, 1, d.text)
 	t.Idempotent, t.Always, t.KeepGoing = d.bool(), d.bool(), d.bool()

@@ -57,7 +57,7 @@ func encodeList[T any](e *planEncoder, list []T, one func(T)) {
 }
 
 func (e *planEncoder) task(t Task) {
-	e.array(14)
+	e.array(15)
 	e.text(t.ID)
 	e.text(t.Service)
 	e.text(t.Name)
@@ -70,6 +70,7 @@ func (e *planEncoder) task(t Task) {
 		e.uint(uint64(d.Scope))
 	})
 	encodeList(e, t.Provides, e.text)
+	encodeList(e, t.Symbols, e.text)
 	encodeList(e, t.Jobs, e.job)
 	encodeList(e, t.Messages, e.text)
 	e.bool(t.Idempotent)

@@ -14,6 +14,7 @@ func (c *compiler) linkSymbols() {
 			continue
 		}
 		for _, want := range t.requires {
+			c.nodes[i].symbols = append(c.nodes[i].symbols, want.text)
 			if from, known := provider[want.text]; known {
 				c.links = append(c.links, link{from: from, to: int32(i)})
 			} else if !c.partial {
@@ -110,6 +111,9 @@ func (c *compiler) neededBy(i int32, t *task, provider map[string]int32) {
 		switch {
 		case known:
 			c.links = append(c.links, link{from: i, to: to})
+			for _, own := range t.provides {
+				c.nodes[to].symbols = append(c.nodes[to].symbols, own.text)
+			}
 		case c.partial || len(c.idleProviders()[s.text]) > 0:
 			// What would wait is left out of the plan.
 		default:

@@ -101,6 +101,9 @@ func (p *Plan) validateTask(i uint32) error {
 			return fmt.Errorf("what it requires is not ascending positions before its own")
 		}
 	}
+	if !ascending(t.Symbols) {
+		return fmt.Errorf("its symbols are not sorted")
+	}
 	for k := range t.Jobs {
 		j := &t.Jobs[k]
 		if int(j.HostSet) >= len(p.HostSets) || len(p.HostSets[j.HostSet]) == 0 && t.Driver == DriverDirectord {
