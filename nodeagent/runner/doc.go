@@ -10,5 +10,5 @@
 // with the status of whatever command came before. The prelude therefore catches
 // the signals that end a shell, takes the EXIT trap back, and dies of the same
 // signal, so that a killed script leaves no status. A script that uses trap or
-// exec itself runs in a subshell, where it cannot reach the prelude.
+// exec itself runs in a shell below, where it cannot reach the prelude.
 package runner

@@ -19,12 +19,12 @@ const (
 	suffixScript = ".sh"
 
 	// scriptBytesMax is how long a script may be as an argument; the kernel's
-	// limit for one is 128 KiB. Longer ones go into a file.
-	scriptBytesMax = 96 << 10
+	// limit for one is 128 KiB, and quotes take more room. Longer ones go into a file.
+	scriptBytesMax = 24 << 10
 )
 
 // interferes finds scripts that could replace the prelude's traps or the shell.
-// It may find one too many: that costs a fork.
+// It may find one too many: that costs a process.
 var interferes = regexp.MustCompile(`\b(trap|exec)\b`)
 
 // dieOf takes the status back and dies of the signal, as the shell would without us.
@@ -41,12 +41,12 @@ var prelude = func() string {
 
 // wrap returns the text that runs the script and leaves its status in a file. The
 // script begins on the first line, so that line numbers in messages are right.
-func wrap(script, statusPath string) string {
+func (r *Runner) wrap(script, statusPath string) string {
 	save := "{ echo $? >|" + quote(statusPath) + "; } 2>/dev/null"
 	if !interferes.MatchString(script) {
 		return prelude + "trap " + quote(save) + " EXIT; " + script
 	}
-	return prelude + "(eval " + quote(script) + "); set -- $?; { echo $1 >|" + quote(statusPath) + "; } 2>/dev/null; exit $1"
+	return prelude + quote(r.shell) + " -c " + quote(script) + "; set -- $?; { echo $1 >|" + quote(statusPath) + "; } 2>/dev/null; exit $1"
 }
 
 // quote returns s as one word of the shell.
@@ -70,7 +70,7 @@ func (r *Runner) command(c Command) (*exec.Cmd, error) {
 		script = dot
 	}
 	if !c.Detach {
-		script = wrap(script, r.path(c.Ref, suffixStatus))
+		script = r.wrap(script, r.path(c.Ref, suffixStatus))
 	}
 	cmd := exec.Command(r.shell, "-c", script)
 	cmd.Dir = c.Dir

@@ -1,0 +1,442 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const waitMax = 20 * time.Second
+
+func newRunner(t testing.TB, change ...func(*Config)) *Runner {
+	t.Helper()
+	cfg := Config{Dir: filepath.Join(t.TempDir(), "it's jobs"), JournalID: t.Name(), Grace: 300 * time.Millisecond}
+	for _, f := range change {
+		f(&cfg)
+	}
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// eventually polls until the condition holds.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(waitMax)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not happen", what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// TestSameAsPlainShell compares what a script prints and how it ends with what the
+// bare shell makes of it: the prelude must not show.
+func TestSameAsPlainShell(t *testing.T) {
+	r := newRunner(t)
+	scripts := map[string]string{
+		"plain":              `echo hello world`,
+		"exit":               `exit 3`,
+		"last status":        `false`,
+		"several statements": "echo a; echo b >&2\nfalse\ntrue",
+		"errexit":            `set -e; echo a; false; echo b`,
+		"nounset":            `set -u; echo "$missing"; echo on`,
+		"xtrace":             `set -x; echo hi`,
+		"noclobber":          `set -o noclobber; echo hi`,
+		"quotes":             `echo 'single "double" '"\"and ' both\""`,
+		"heredoc":            "cat <<EOF\nit's $((1+2))\nEOF",
+		"comment at the end": "echo a # not b",
+		"exec":               `echo before; exec sh -c 'echo replaced; exit 7'`,
+		"exec redirect":      `exec 2>&1; echo to-stdout >&2; exit 4`,
+		"own exit trap":      `trap 'echo bye; exit 9' EXIT; echo hi`,
+		"own term trap":      `trap 'echo caught; exit 5' TERM; kill -TERM $$; echo not reached`,
+		"kill itself":        `kill -TERM $$; echo not reached`,
+		"kill itself hard":   `kill -KILL $$`,
+		"kill by usr1":       `kill -USR1 $$; sleep 1`,
+		"syntax error":       `echo a; if then`,
+		"arguments":          `echo "$#" "$0"`,
+		"background":         `sleep 0.01 & wait $!; echo waited $?`,
+		"function":           `f() { echo in f; return 6; }; f`,
+		"brackets":           `[[ a == a ]] && for i in {0..3}; do echo $i; done`,
+		"pipe status":        `set -o pipefail; false | true`,
+		"subshell exit":      `(exit 8)`,
+		"line number":        "true\nno-such-command-here",
+		"umask":              `umask`,
+		"empty":              ``,
+		"long":               "echo begin\n" + strings.Repeat("# "+strings.Repeat("x", 1000)+"\n", 300) + "exit 11",
+		"long with exec":     strings.Repeat("# "+strings.Repeat("x", 1000)+"\n", 300) + "exec sh -c 'exit 12'",
+	}
+	job := uint32(0)
+	for name, script := range scripts {
+		job++
+		ref := Ref{Attempt: 1, Job: job}
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			args := []string{"-c", script}
+			if len(script) > scriptBytesMax {
+				args[1] = "eval \"$(cat)\""
+			}
+			plain := exec.Command(r.shell, args...)
+			plain.Stdin = strings.NewReader(script)
+			if len(script) <= scriptBytesMax {
+				plain.Stdin = nil
+			}
+			plain.Stdout, plain.Stderr = &stdout, &stderr
+			_ = plain.Run()
+			wantCode, wantSignal := exitOf(plain.ProcessState)
+
+			e, err := r.Run(t.Context(), Command{Ref: ref, Script: script})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Code != wantCode || e.Signal != wantSignal {
+				t.Errorf("ended with %d %q, the plain shell with %d %q", e.Code, e.Signal, wantCode, wantSignal)
+			}
+			if got := string(e.Stdout.Head); got != stdout.String() {
+				t.Errorf("stdout %q, want %q", got, stdout.String())
+			}
+			got, want := string(e.Stderr.Head), stderr.String()
+			if name == "syntax error" {
+				got, want = "", "" // the shell quotes the line, which has the prelude on it
+			}
+			if got != want {
+				t.Errorf("stderr %q, want %q", got, want)
+			}
+			code, ok := r.readStatus(ref)
+			if ok && code != wantCode {
+				t.Errorf("the status file says %d", code)
+			}
+			if wantSignal != "" && ok {
+				t.Errorf("a killed script left the status %d", code)
+			}
+			if wantSignal == "" && !ok && name != "syntax error" {
+				t.Error("no status was left")
+			}
+		})
+	}
+}
+
+// TestKilledShellLeavesNoStatus kills the shell, as the end of a service does, in
+// the middle of a script whose last command succeeded: the status of that must
+// not be taken for the script's.
+func TestKilledShellLeavesNoStatus(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGKILL, syscall.SIGUSR1, syscall.SIGALRM} {
+		for name, script := range map[string]string{
+			"builtin": `true; echo up; while :; do :; done`,
+			"child":   `true; sh -c 'echo up; exec sleep 100'; true`,
+			"trap":    `trap : CHLD; true; echo up; while :; do :; done`,
+		} {
+			t.Run(sig.String()+" "+name, func(t *testing.T) {
+				t.Parallel()
+				r := newRunner(t)
+				ref := Ref{Attempt: 1}
+				pids := make(chan Process, 1)
+				done := make(chan error, 1)
+				go func() {
+					_, err := r.Run(t.Context(), Command{Ref: ref, Script: script, Started: func(p Process) { pids <- p }})
+					done <- err
+				}()
+				p := <-pids
+				eventually(t, "output", func() bool {
+					b, _ := os.ReadFile(r.path(ref, suffixOut))
+					return string(b) == "up\n"
+				})
+				_ = syscall.Kill(-int(p.Pid), sig)
+				select {
+				case err := <-done:
+					if err != nil {
+						t.Fatal(err)
+					}
+				case <-time.After(waitMax):
+					r.Kill(ref, p)
+					t.Fatal("the script did not end")
+				}
+				if name == "trap" && sig != syscall.SIGKILL {
+					return // the subshell's status may be its end by the signal
+				}
+				if code, ok := r.readStatus(ref); ok {
+					t.Errorf("the killed script left the status %d", code)
+				}
+				if f, _ := r.Find(ref, p); f != Lost {
+					t.Errorf("finding %d, want Lost", f)
+				}
+			})
+		}
+	}
+}
+
+// TestCancelEndsEverything: what left the group, ignores SIGTERM or cleared its
+// environment ends too, and before Run returns.
+func TestCancelEndsEverything(t *testing.T) {
+	for name, script := range map[string]string{
+		"simple":      `echo $$ >>"$PIDS"; sleep 100`,
+		"ignores":     `trap '' TERM; echo $$ >>"$PIDS"; while :; do sleep 0.1; done`,
+		"background":  `sleep 100 & echo $! >>"$PIDS"; echo $$ >>"$PIDS"; wait`,
+		"own session": `setsid sh -c 'echo $$ >>"$PIDS"; exec sleep 100' & echo $$ >>"$PIDS"; sleep 100`,
+		"clean":       `env -i setsid sh -c 'echo $$ >>'"$PIDS"'; exec sleep 100' & echo $$ >>"$PIDS"; sleep 100`,
+		"stopped":     `echo $$ >>"$PIDS"; kill -STOP $$; sleep 100`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRunner(t)
+			pidFile := filepath.Join(t.TempDir(), "pids")
+			want := 1
+			if strings.Contains(script, "&") {
+				want = 2
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() {
+				eventually(t, "start", func() bool { return len(readPids(pidFile)) == want })
+				cancel()
+			}()
+			_, err := r.Run(ctx, Command{Ref: Ref{Attempt: 3, Job: 1}, Script: script, Env: []string{"PIDS=" + pidFile}})
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("error %v, want context.Canceled", err)
+			}
+			for _, pid := range readPids(pidFile) {
+				if s, ok := readStat(pid); ok && s.live() {
+					t.Errorf("process %d is alive", pid)
+				}
+			}
+		})
+	}
+}
+
+// TestSparesOthers: ending one job leaves the processes of another job, and of the
+// same job of another agent, alone.
+func TestSparesOthers(t *testing.T) {
+	r := newRunner(t)
+	other := newRunner(t, func(c *Config) { c.JournalID = "other" })
+	start := func(r *Runner, ref Ref) Process {
+		p := make(chan Process, 1)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = r.Run(ctx, Command{Ref: ref, Script: "sleep 100", Started: func(q Process) { p <- q }})
+		}()
+		t.Cleanup(func() { cancel(context.Canceled); <-done })
+		return <-p
+	}
+	mine := start(r, Ref{1, 1})
+	next := start(r, Ref{1, 2})
+	theirs := start(other, Ref{1, 1})
+	r.Kill(Ref{1, 1}, mine)
+	if s, ok := readStat(mine.Pid); ok && s.live() {
+		t.Error("the job is alive")
+	}
+	for _, p := range []Process{next, theirs} {
+		if s, ok := readStat(p.Pid); !ok || !s.live() {
+			t.Error("a process was ended that is not the job's")
+		}
+	}
+}
+
+func readPids(path string) []int32 {
+	b, _ := os.ReadFile(path)
+	var pids []int32
+	for _, f := range strings.Fields(string(b)) {
+		var n int32
+		for _, c := range f {
+			n = n*10 + (c - '0')
+		}
+		pids = append(pids, n)
+	}
+	return pids
+}
+
+func TestTimeout(t *testing.T) {
+	r := newRunner(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	e, err := r.Run(ctx, Command{Ref: Ref{Attempt: 1}, Script: "echo partial; sleep 100"})
+	if !errors.Is(err, context.DeadlineExceeded) || string(e.Stdout.Head) != "partial\n" {
+		t.Errorf("%v, output %q", err, e.Stdout.Head)
+	}
+}
+
+// TestAdopt leaves jobs behind in every state and finds out about them.
+func TestAdopt(t *testing.T) {
+	leave := func(t *testing.T, r *Runner, script string, recorded bool) Process {
+		t.Helper()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		p := make(chan Process, 1)
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.Run(ctx, Command{Ref: Ref{Attempt: 5, Job: 2}, Script: script, Started: func(q Process) { p <- q }})
+			done <- err
+		}()
+		q := <-p
+		cancel(ErrLeave)
+		if err := <-done; !errors.Is(err, ErrLeave) {
+			t.Fatalf("error %v", err)
+		}
+		if !recorded {
+			return Process{}
+		}
+		return q
+	}
+	for _, recorded := range []bool{true, false} {
+		name := map[bool]string{true: "recorded", false: "by its marks"}[recorded]
+		t.Run("alive "+name, func(t *testing.T) {
+			r := newRunner(t)
+			gate := filepath.Join(t.TempDir(), "gate")
+			p := leave(t, r, "echo a; while ! test -e "+quote(gate)+"; do sleep 0.02; done; echo b; exit 3", recorded)
+			f, q := r.Find(Ref{5, 2}, p)
+			if f != Alive {
+				t.Fatalf("finding %d, want Alive", f)
+			}
+			go func() { _ = os.WriteFile(gate, nil, 0o600) }()
+			e, lost, err := r.Adopt(t.Context(), Ref{5, 2}, q)
+			if err != nil || lost || e.Code != 3 || string(e.Stdout.Head) != "a\nb\n" {
+				t.Errorf("%+v lost=%v err=%v", e, lost, err)
+			}
+		})
+	}
+	t.Run("ended meanwhile", func(t *testing.T) {
+		r := newRunner(t)
+		p := leave(t, r, "sleep 0.2; echo done; exit 4", true)
+		eventually(t, "end", func() bool { f, _ := r.Find(Ref{5, 2}, p); return f == Ended })
+		e, lost, err := r.Adopt(t.Context(), Ref{5, 2}, p)
+		if err != nil || lost || e.Code != 4 || string(e.Stdout.Head) != "done\n" {
+			t.Errorf("%+v lost=%v err=%v", e, lost, err)
+		}
+	})
+	t.Run("killed later", func(t *testing.T) {
+		r := newRunner(t)
+		p := leave(t, r, "true; while :; do sleep 0.1; done", true)
+		go func() { _ = syscall.Kill(-int(p.Pid), syscall.SIGTERM) }()
+		if _, lost, err := r.Adopt(t.Context(), Ref{5, 2}, p); err != nil || !lost {
+			t.Errorf("lost=%v err=%v, want lost", lost, err)
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		r := newRunner(t)
+		p := leave(t, r, "sleep 100", true)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, lost, err := r.Adopt(ctx, Ref{5, 2}, p); !errors.Is(err, context.Canceled) || lost {
+			t.Errorf("lost=%v err=%v", lost, err)
+		}
+		if s, ok := readStat(p.Pid); ok && s.live() {
+			t.Error("the process is alive")
+		}
+	})
+	t.Run("number reused", func(t *testing.T) {
+		r := newRunner(t)
+		p := leave(t, r, "sleep 0.05", true)
+		p.StartTicks--
+		eventually(t, "end", func() bool { f, _ := r.Find(Ref{5, 2}, p); return f != Alive })
+	})
+	t.Run("never started", func(t *testing.T) {
+		if f, _ := newRunner(t).Find(Ref{5, 2}, Process{}); f != NotSpawned {
+			t.Errorf("finding %d, want NotSpawned", f)
+		}
+	})
+}
+
+func TestOutputHeadAndTail(t *testing.T) {
+	r := newRunner(t)
+	e, err := r.Run(t.Context(), Command{Ref: Ref{Attempt: 1}, Script: `printf first; head -c 200000 /dev/zero | tr '\0' x; printf last`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := e.Stdout
+	if o.Size != 200009 || len(o.Head) != 32<<10 || len(o.Tail) != 32<<10 ||
+		!bytes.HasPrefix(o.Head, []byte("first")) || !bytes.HasSuffix(o.Tail, []byte("xlast")) {
+		t.Errorf("size %d, head %d, tail %d", o.Size, len(o.Head), len(o.Tail))
+	}
+}
+
+// TestEndlessOutput: a job that never stops printing takes a bounded part of the
+// disk, and the truth about how much it was is kept.
+func TestEndlessOutput(t *testing.T) {
+	r := newRunner(t, func(c *Config) { c.OutputBytesMax = 8 << 20 })
+	ref := Ref{Attempt: 1}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var most, size int64
+	go func() {
+		defer cancel()
+		eventually(t, "much output", func() bool {
+			var s syscall.Stat_t
+			if syscall.Stat(r.path(ref, suffixOut), &s) == nil {
+				most, size = max(most, s.Blocks*512), s.Size
+			}
+			return size > 100<<20
+		})
+	}()
+	e, err := r.Run(ctx, Command{Ref: ref, Script: `i=0; while head -c 1000000 /dev/zero; do sleep 0.01; done`})
+	if errors.Is(err, ErrOutput) {
+		t.Skip("the file system cannot give space back: the job was ended instead")
+	}
+	if !errors.Is(err, context.Canceled) || e.Stdout.Size < 100<<20 {
+		t.Fatalf("%v after %d bytes", err, e.Stdout.Size)
+	}
+	if most > 64<<20 {
+		t.Errorf("the output took %d bytes of the disk", most)
+	}
+}
+
+func TestDetach(t *testing.T) {
+	r := newRunner(t)
+	file := filepath.Join(t.TempDir(), "late")
+	e, err := r.Run(t.Context(), Command{Ref: Ref{Attempt: 1}, Detach: true, Script: "sleep 0.1; echo x >" + quote(file)})
+	if err != nil || e.Code != 0 {
+		t.Fatalf("%+v %v", e, err)
+	}
+	eventually(t, "the detached script's end", func() bool { b, _ := os.ReadFile(file); return len(b) == 2 })
+}
+
+func TestParseStat(t *testing.T) {
+	line := "42 (evil ) R 1 (x) S 1 41 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"
+	s, ok := parseStat(42, []byte(line))
+	if !ok || s.group != 41 || s.session != 40 || s.startTicks != 987654 || s.state != 'S' {
+		t.Errorf("%+v %v", s, ok)
+	}
+	for _, bad := range []string{"", "1 (x", "1 (x) S", "1 (x) S a b c"} {
+		if _, ok := parseStat(1, []byte(bad)); ok {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+// BenchmarkSpawn is what a job costs; BenchmarkPlainExec is the floor.
+func BenchmarkSpawn(b *testing.B) {
+	r := newRunner(b)
+	i := uint32(0)
+	for b.Loop() {
+		i++
+		e, err := r.Run(b.Context(), Command{Ref: Ref{1, i}, Script: "echo hello world"})
+		if err != nil || len(e.Stdout.Head) != 12 {
+			b.Fatalf("%+v %v", e, err)
+		}
+		r.Forget(Ref{1, i})
+	}
+}
+
+func BenchmarkPlainExec(b *testing.B) {
+	shell, err := exec.LookPath("bash")
+	if err != nil {
+		b.Skip("no bash")
+	}
+	for b.Loop() {
+		var stdout, stderr bytes.Buffer
+		cmd := exec.Command(shell, "-c", "echo hello world")
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		if err := cmd.Run(); err != nil || stdout.Len() != 12 {
+			b.Fatal(err)
+		}
+	}
+}
