@@ -1,0 +1,148 @@
+package template
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"quorate/internal/pyvalue"
+)
+
+// compare applies a comparison.
+func (r *renderer) compare(op string, a, b pyvalue.Value) (bool, error) {
+	switch op {
+	case "in", "not in":
+		found, err := r.contains(b, a)
+		return found == (op == "in"), err
+	}
+	if err := defined(a, b); err != nil {
+		return false, err
+	}
+	switch op {
+	case "==", "!=":
+		return r.equal(a, b) == (op == "=="), nil
+	}
+	n, err := r.order(a, b, op)
+	if err != nil {
+		return false, err
+	}
+	switch op {
+	case "<":
+		return n < 0, nil
+	case "<=":
+		return n <= 0, nil
+	case ">":
+		return n > 0, nil
+	}
+	return n >= 0, nil
+}
+
+// equal is ==, which knows the values of templates beside Python's own.
+func (r *renderer) equal(a, b pyvalue.Value) bool {
+	switch x := a.(type) {
+	case rangeValue:
+		y, ok := b.(rangeValue)
+		return ok && (x == y || x.len() == 0 && y.len() == 0)
+	case *generator, *view, *function, *namespace, *macro, *loop, *cycler, *joiner:
+		return a == b
+	}
+	return pyvalue.Equal(a, b)
+}
+
+// unordered is the answer for NaN: no order, no error.
+const unordered = 2
+
+// order compares two values by size. op is for the message.
+func (r *renderer) order(a, b pyvalue.Value, op string) (int, error) {
+	return r.orderWithin(a, b, op, 0)
+}
+
+func (r *renderer) orderWithin(a, b pyvalue.Value, op string, depth int) (int, error) {
+	if err := r.step(); err != nil {
+		return 0, err
+	}
+	if err := defined(a, b); err != nil {
+		return 0, err
+	}
+	switch x := a.(type) {
+	case pyvalue.Str:
+		if y, ok := b.(pyvalue.Str); ok {
+			return cmp.Compare(x, y), nil
+		}
+	case *pyvalue.List:
+		if y, ok := b.(*pyvalue.List); ok && depth < 100 {
+			return r.orderItems(x.Items, y.Items, op, depth)
+		}
+	case pyvalue.Tuple:
+		if y, ok := b.(pyvalue.Tuple); ok && depth < 100 {
+			return r.orderItems(x, y, op, depth)
+		}
+	}
+	_, okA := pyvalue.ToFloat(a)
+	_, okB := pyvalue.ToFloat(b)
+	if okA && okB {
+		if n, ok := pyvalue.CompareNumbers(a, b); ok {
+			return n, nil
+		}
+		if op == "<" || op == "<=" {
+			return unordered, nil
+		}
+		return -unordered, nil
+	}
+	return 0, fmt.Errorf("'%s' not supported between instances of '%s' and '%s'", op, a.Type(), b.Type())
+}
+
+func (r *renderer) orderItems(a, b []pyvalue.Value, op string, depth int) (int, error) {
+	for i := 0; i < len(a) && i < len(b); i++ {
+		if !r.equal(a[i], b[i]) {
+			return r.orderWithin(a[i], b[i], op, depth+1)
+		}
+	}
+	return cmp.Compare(len(a), len(b)), nil
+}
+
+// contains is Python's in.
+func (r *renderer) contains(in, v pyvalue.Value) (bool, error) {
+	if err := defined(in); err != nil {
+		return false, err
+	}
+	switch in := in.(type) {
+	case pyvalue.Str:
+		if err := defined(v); err != nil {
+			return false, err
+		}
+		sub, ok := v.(pyvalue.Str)
+		if !ok {
+			return false, fmt.Errorf("'in <string>' requires string as left operand, not %s", v.Type())
+		}
+		return strings.Contains(string(in), string(sub)), nil
+	case *pyvalue.Dict:
+		if err := defined(v); err != nil {
+			return false, err
+		}
+		if !pyvalue.Hashable(v) {
+			return false, fmt.Errorf("unhashable type: '%s'", v.Type())
+		}
+		_, ok := in.Get(v)
+		return ok, nil
+	}
+	items, err := r.list(in)
+	if err != nil {
+		if defined(in) == nil {
+			err = fmt.Errorf("argument of type '%s' is not iterable", in.Type())
+		}
+		return false, err
+	}
+	for _, item := range items {
+		if err := r.step(); err != nil {
+			return false, err
+		}
+		if err := defined(v, item); err != nil {
+			return false, err
+		}
+		if r.equal(v, item) {
+			return true, nil
+		}
+	}
+	return false, nil
+}

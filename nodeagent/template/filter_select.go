@@ -1,0 +1,167 @@
+package template
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"quorate/internal/pyvalue"
+)
+
+// filterMap takes an attribute of every item, or applies a filter to it.
+func filterMap(a *arguments) (pyvalue.Value, error) {
+	items, err := a.r.list(a.pos[0])
+	if err != nil {
+		return nil, err
+	}
+	apply, err := a.mapping()
+	if err != nil {
+		return nil, err
+	}
+	out := &generator{"sync_do_map", make([]pyvalue.Value, len(items))}
+	for i, item := range items {
+		if err := a.r.step(); err != nil {
+			return nil, err
+		}
+		if out.items[i], err = apply(item); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (a *arguments) mapping() (getFunc, error) {
+	if at := slices.Index(a.names, "attribute"); at >= 0 && len(a.pos) == 1 {
+		var fallback pyvalue.Value
+		for i, id := range a.names {
+			switch id {
+			case "attribute":
+			case "default":
+				fallback = a.values[i]
+			default:
+				return nil, fmt.Errorf("unexpected keyword argument '%s'", id)
+			}
+		}
+		return a.r.getter(a.values[at], fallback), nil
+	}
+	if len(a.pos) < 2 {
+		return nil, errors.New("map requires a filter argument")
+	}
+	id, err := toStr(a.pos[1])
+	if err != nil {
+		return nil, err
+	}
+	return func(item pyvalue.Value) (pyvalue.Value, error) {
+		inner := *a
+		inner.pos = a.pos[2:]
+		return applyFilter(&inner, id, item)
+	}, nil
+}
+
+// filterSelect is select, reject, selectattr and rejectattr: it keeps the items
+// for which a test holds, or does not hold, or which are true where there is none.
+func filterSelect(a *arguments) (pyvalue.Value, error) {
+	items, err := a.r.list(a.pos[0])
+	if err != nil {
+		return nil, err
+	}
+	rest := a.pos[1:]
+	get := a.r.getter(pyvalue.None, nil)
+	if strings.HasSuffix(a.fn, "attr") {
+		if len(rest) == 0 {
+			return nil, errors.New("missing parameter for attribute name")
+		}
+		get, rest = a.r.getter(rest[0], nil), rest[1:]
+	}
+	holds := func(v pyvalue.Value) (bool, error) { return truth(v) }
+	if len(rest) > 0 {
+		id, err := toStr(rest[0])
+		if err != nil {
+			return nil, err
+		}
+		holds = func(v pyvalue.Value) (bool, error) {
+			inner := *a
+			inner.pos = rest[1:]
+			return applyTest(&inner, id, v)
+		}
+	}
+	wanted := strings.HasPrefix(a.fn, "select")
+	out := &generator{filter: "select_or_reject"}
+	for _, item := range items {
+		if err := a.r.step(); err != nil {
+			return nil, err
+		}
+		v, err := get(item)
+		if err != nil {
+			return nil, err
+		}
+		ok, err := holds(v)
+		if err != nil {
+			return nil, err
+		}
+		if ok == wanted {
+			out.items = append(out.items, item)
+		}
+	}
+	return out, nil
+}
+
+func filterBatch(a *arguments) (pyvalue.Value, error) {
+	args, err := a.bind("value linecount fill_with", pyvalue.None)
+	if err != nil {
+		return nil, err
+	}
+	items, err := a.r.list(args[0])
+	if err != nil {
+		return nil, err
+	}
+	n, err := toInt(args[1])
+	if err != nil || n < 1 {
+		return nil, errors.Join(err, errors.New("a number of items from 1 is needed"))
+	}
+	out := &generator{filter: "do_batch"}
+	for part := range slices.Chunk(items, n) {
+		part = slices.Clone(part)
+		if missing := n - len(part); missing > 0 && args[2] != pyvalue.Value(pyvalue.None) {
+			if err := a.r.elements(missing); err != nil {
+				return nil, err
+			}
+			part = append(part, slices.Repeat([]pyvalue.Value{args[2]}, missing)...)
+		}
+		out.items = append(out.items, &pyvalue.List{Items: part})
+	}
+	return out, nil
+}
+
+func filterSlice(a *arguments) (pyvalue.Value, error) {
+	args, err := a.bind("value slices fill_with", pyvalue.None)
+	if err != nil {
+		return nil, err
+	}
+	items, err := a.r.list(args[0])
+	if err != nil {
+		return nil, err
+	}
+	n, err := toInt(args[1])
+	if err != nil || n < 1 {
+		return nil, errors.Join(err, errors.New("a number of slices from 1 is needed"))
+	}
+	if err := a.r.elements(3 * n); err != nil {
+		return nil, err
+	}
+	each, extra := len(items)/n, len(items)%n
+	out := &generator{filter: "sync_do_slice"}
+	for i, offset := 0, 0; i < n; i++ {
+		start := offset + i*each
+		if i < extra {
+			offset++
+		}
+		part := slices.Clone(items[start : offset+(i+1)*each])
+		if args[2] != pyvalue.Value(pyvalue.None) && i >= extra {
+			part = append(part, args[2])
+		}
+		out.items = append(out.items, &pyvalue.List{Items: part})
+	}
+	return out, nil
+}
