@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -28,12 +29,14 @@ type machine struct {
 	store *eventlog.Store
 	tail  *eventlog.Tail
 	log   *slog.Logger
+	space space
 
 	mu        sync.Mutex // guards what follows, and the order of tail.Append
 	window    *window
 	applied   uint64 // index in Raft's log
 	unflushed int    // records
 	health    error  // of the last flush
+	noRoom    error  // while the disk is about to be full
 
 	flushMu sync.Mutex // one flush at a time
 	wake    chan struct{}
@@ -53,9 +56,11 @@ func newMachine(store *eventlog.Store, log *slog.Logger) (*machine, error) {
 	}
 	m := &machine{
 		store: store, tail: eventlog.NewTail(store.Head()), log: log,
+		space: freeSpace(filepath.Dir(store.Path())),
 		window: w, applied: store.Applied(),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
+	m.checkSpace()
 	m.stopped.Go(m.flushLoop)
 	return m, nil
 }
@@ -168,10 +173,14 @@ func (m *machine) flush() error {
 func (m *machine) flushLoop() {
 	ticker := time.NewTicker(flushInterval)
 	defer ticker.Stop()
+	room := time.NewTicker(spaceInterval)
+	defer room.Stop()
 	for {
 		select {
 		case <-ticker.C:
 		case <-m.wake:
+		case <-room.C:
+			m.checkSpace()
 		case <-m.stop:
 			return
 		}
@@ -183,5 +192,8 @@ func (m *machine) flushLoop() {
 func (m *machine) healthy() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.health
+	if m.health != nil {
+		return m.health
+	}
+	return m.noRoom
 }
