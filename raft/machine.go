@@ -56,7 +56,7 @@ func newMachine(store *eventlog.Store, log *slog.Logger) (*machine, error) {
 	}
 	m := &machine{
 		store: store, tail: eventlog.NewTail(store.Head()), log: log,
-		space: freeSpace(filepath.Dir(store.Path())),
+		space:  freeSpace(filepath.Dir(store.Path())),
 		window: w, applied: store.Applied(),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
