@@ -132,7 +132,7 @@ func (c *checker) sized(width, above int) (int, bool, error) {
 	for _, x := range b {
 		v = v<<8 | uint64(x)
 	}
-	if v <= uint64(above) || v > math.MaxInt32 {
+	if int64(v) <= int64(above) || v > math.MaxInt32 {
 		return 0, false, fmt.Errorf("length %d in %d bytes", v, width)
 	}
 	return int(v), false, nil
