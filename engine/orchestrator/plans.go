@@ -11,15 +11,20 @@ import (
 
 	"quorate/engine"
 	"quorate/eventlog"
+	"quorate/nodeagent/wire"
 	"quorate/planner"
 )
 
+// problemsListedMax bounds how many of many problems an error names.
+const problemsListedMax = 5
+
+// dispatchSpareBytes is what a dispatch has beside its jobs.
+const dispatchSpareBytes = 64 << 10
+
 // Bounds of the plans kept decoded.
 const (
-	plansCachedMax     = 16
-	planCacheBytesMax  = 64 << 20
-	problemsListedMax  = 5
-	planByteLengthHint = "the plan's blob must be uploaded before it is recorded"
+	plansCachedMax    = 16
+	planCacheBytesMax = 64 << 20
 )
 
 // RecordPlan puts a plan, whose blobs are uploaded, on record. Recording one
@@ -39,6 +44,9 @@ func (o *Orchestrator) RecordPlan(ctx context.Context, planID, by string) error 
 		return err
 	}
 	if err := o.checkVerbs(plan); err != nil {
+		return err
+	}
+	if err := checkJobs(plan); err != nil {
 		return err
 	}
 	_, err = o.propose(ctx, engine.NewPlanRecorded(plan, planID, by))
@@ -107,6 +115,29 @@ func (o *Orchestrator) checkVerbs(plan *planner.Plan) error {
 	return nil
 }
 
+// checkJobs wants every step to fit into a message, since one that does not could
+// be scheduled and never sent, and jobs to be counted from 0: results name them
+// by their index.
+func checkJobs(plan *planner.Plan) error {
+	for t := range plan.Tasks {
+		step := wire.Step{Vars: plan.Vars}
+		for j := range plan.Tasks[t].Jobs {
+			if index := plan.Tasks[t].Jobs[j].Spec.Index; int(index) != j {
+				return invalid("task %s: job %d has index %d", plan.Tasks[t].ID, j, index)
+			}
+			step.Jobs = append(step.Jobs, plan.Tasks[t].Jobs[j].Spec)
+		}
+		spec, err := wire.EncodeStep(&step)
+		if err != nil {
+			return invalid("task %s: %v", plan.Tasks[t].ID, err)
+		}
+		if len(spec) > wire.OrchestratorFrameBytesMax-dispatchSpareBytes {
+			return invalid("task %s: its jobs take %d bytes, more than the %d of a message", plan.Tasks[t].ID, len(spec), wire.OrchestratorFrameBytesMax)
+		}
+	}
+	return nil
+}
+
 // listed joins the first few of the items.
 func listed(items []string) string {
 	if more := len(items) - problemsListedMax; more > 0 {
@@ -144,19 +175,21 @@ func (c *planCache) get(id string) (*planner.Plan, error) {
 		c.used.MoveToFront(e)
 		return e.Value.(*cachedPlan).plan, nil
 	}
-	data, err := c.blobs.Get(id)
+	size, err := c.blobs.Size(id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{Code: NotFound, Message: fmt.Sprintf("no plan %.12s here", id), Hint: planByteLengthHint, Err: err}
+		return nil, &Error{Code: NotFound, Message: fmt.Sprintf("no blob of plan %.12s here", id), Hint: "upload the plan before it is recorded", Err: err}
 	}
+	if err == nil && size > planner.PlanBytesMax {
+		return nil, invalid("plan %.12s: %d bytes are more than %d", id, size, planner.PlanBytesMax)
+	}
+	// Get checks the digest and Decode that no other bytes encode the same plan.
+	data, err := c.blobs.Get(id)
 	if err != nil {
 		return nil, &Error{Code: Internal, Message: fmt.Sprintf("blob of plan %.12s: %v", id, err), Err: err}
 	}
 	plan, err := planner.Decode(data)
 	if err != nil {
 		return nil, &Error{Code: Invalid, Message: fmt.Sprintf("plan %.12s: %v", id, err), Err: err}
-	}
-	if got := plan.ID(); got != id {
-		return nil, invalid("plan %.12s: its content is not in canonical form (that is %.12s)", id, got)
 	}
 	c.keep(&cachedPlan{plan: plan, id: id, size: len(data)})
 	return plan, nil

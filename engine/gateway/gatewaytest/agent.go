@@ -1,0 +1,255 @@
+package gatewaytest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"quorate/engine/orchestrator"
+	"quorate/eventlog"
+	"quorate/internal/pki"
+	"quorate/nodeagent/wire"
+)
+
+// An Agent is an enrolled agent whose behaviour a test writes itself. Its journal
+// is a list of reports.
+type Agent struct {
+	ID        uint64
+	Name      string
+	JournalID string
+	Identity  tls.Certificate
+	rig       *Rig
+
+	mu      sync.Mutex
+	reports []wire.Report // all that were ever made; reports[i].Seq is i+1
+}
+
+// Enrol makes an agent of a name, over the wire.
+func (r *Rig) Enrol(t testing.TB, name string, labels ...string) *Agent {
+	t.Helper()
+	token, _, err := r.O.CreateToken(t.Context(), orchestrator.TokenRequest{Name: name, Labels: labels, By: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed := Must(pki.ParseToken(token))
+	key := Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	answer, err := r.EnrolWith(t.Context(), parsed, &wire.Enrol{
+		Token: parsed.Secret, PublicKey: Must(x509.MarshalPKIXPublicKey(&key.PublicKey)),
+		JournalID: "journal of " + name, Hostname: name,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Error != "" {
+		t.Fatalf("enrolment of %s: %s", name, answer.Error)
+	}
+	return &Agent{
+		ID: answer.Agent, Name: answer.Name, JournalID: "journal of " + name, rig: r,
+		Identity: tls.Certificate{Certificate: [][]byte{answer.Certificate}, PrivateKey: key},
+	}
+}
+
+// EnrolWith sends one enrolment and returns the answer.
+func (r *Rig) EnrolWith(ctx context.Context, token pki.Token, request *wire.Enrol) (*wire.Enrolled, error) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	conn, err := quic.DialAddr(ctx, r.Address, pki.EnrolTLS(token.Pin), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.CloseWithError(0, "")
+	st, err := conn.OpenStreamSync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := wire.WriteMessage(st, request); err != nil {
+		return nil, err
+	}
+	m, err := wire.ReadFrom(st, wire.Orchestrator)
+	if err != nil {
+		return nil, err
+	}
+	answer, ok := m.(*wire.Enrolled)
+	if !ok {
+		return nil, fmt.Errorf("%T answers an enrolment", m)
+	}
+	return answer, nil
+}
+
+// A Link is an agent's connection.
+type Link struct {
+	Agent   *Agent
+	Quic    *quic.Conn
+	Control *quic.Stream
+	Welcome *wire.Welcome
+}
+
+// Dial opens a connection and its control stream, and says nothing.
+func (a *Agent) Dial(ctx context.Context) (*Link, error) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	conn, err := quic.DialAddr(ctx, a.rig.Address, pki.AgentTLS(a.Identity, a.rig.CA.Certificate()), &quic.Config{KeepAlivePeriod: 5 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	st, err := conn.OpenStreamSync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Link{Agent: a, Quic: conn, Control: st}, nil
+}
+
+// Hello is what the agent introduces itself with.
+func (a *Agent) Hello() *wire.Hello {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return &wire.Hello{Version: "test", JournalID: a.JournalID, JournalSeq: uint64(len(a.reports)), BootID: "boot"}
+}
+
+// Connect dials and is welcomed, or fails with what the orchestrator refused it with.
+func (a *Agent) Connect(ctx context.Context, hello *wire.Hello) (*Link, error) {
+	l, err := a.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := wire.WriteMessage(l.Control, hello); err != nil {
+		return nil, err
+	}
+	m, err := l.Read()
+	if err != nil {
+		return nil, err
+	}
+	switch m := m.(type) {
+	case *wire.Welcome:
+		l.Welcome = m
+		return l, nil
+	case *wire.Refuse:
+		l.Close()
+		return nil, &Refused{m.Code, m.Reason}
+	}
+	return nil, fmt.Errorf("%T answers a hello", m)
+}
+
+// Refused is a refusal as an error.
+type Refused struct{ Code, Reason string }
+
+func (r *Refused) Error() string { return r.Code + ": " + r.Reason }
+
+// MustConnect is Connect for an agent that must be welcomed.
+func (a *Agent) MustConnect(t testing.TB) *Link {
+	t.Helper()
+	l, err := a.Connect(t.Context(), a.Hello())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+// Read returns the next message of the orchestrator.
+func (l *Link) Read() (wire.Message, error) {
+	if err := l.Control.SetReadDeadline(time.Now().Add(Patience)); err != nil {
+		return nil, err
+	}
+	return wire.ReadFrom(l.Control, wire.Orchestrator)
+}
+
+// Close ends the connection.
+func (l *Link) Close() { l.Quic.CloseWithError(0, "bye") }
+
+// Record numbers reports and keeps them, as a journal does.
+func (a *Agent) Record(reports ...wire.Report) []wire.Report {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range reports {
+		reports[i].Seq = uint64(len(a.reports)) + 1
+		a.reports = append(a.reports, reports[i])
+	}
+	return reports
+}
+
+// After returns the reports behind a number.
+func (a *Agent) After(seq uint64) []wire.Report {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]wire.Report(nil), a.reports[min(seq, uint64(len(a.reports))):]...)
+}
+
+// Send sends reports.
+func (l *Link) Send(reports ...wire.Report) error {
+	return wire.WriteMessage(l.Control, &wire.Results{Reports: reports})
+}
+
+// Succeed returns the reports of an attempt all of whose jobs succeed.
+func Succeed(attempt uint64, step *wire.Step) []wire.Report {
+	var reports []wire.Report
+	for i := range step.Jobs {
+		reports = append(reports, wire.Report{
+			Attempt: attempt, Job: step.Jobs[i].Index, Outcome: uint8(eventlog.Succeeded), Changed: true,
+			StartedAt: 1, Duration: int64(time.Millisecond),
+			Stdout: wire.Output{Head: []byte("done\n"), Size: 5},
+		})
+	}
+	return append(reports, wire.Report{Attempt: attempt, End: true, Outcome: uint8(eventlog.Succeeded)})
+}
+
+// Serve answers dispatches with what do makes of them, and cancels with
+// cancelled, until the connection ends. It returns why.
+func (l *Link) Serve(do func(d *wire.Dispatch, step *wire.Step) []wire.Report) error {
+	if again := l.Agent.After(l.Welcome.Acked); len(again) > 0 {
+		if err := l.Send(again...); err != nil {
+			return err
+		}
+	}
+	for {
+		m, err := wire.ReadFrom(l.Control, wire.Orchestrator)
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+		var reports []wire.Report
+		switch m := m.(type) {
+		case *wire.Dispatch:
+			step, err := wire.DecodeStep(m.Spec)
+			if err != nil {
+				return err
+			}
+			reports = do(m, step)
+		case *wire.Cancel:
+			reports = []wire.Report{{Attempt: m.Attempt, End: true, Outcome: uint8(eventlog.Cancelled), Reason: m.Reason}}
+		case *wire.Refuse:
+			return &Refused{m.Code, m.Reason}
+		}
+		if len(reports) == 0 {
+			continue
+		}
+		if err := l.Send(l.Agent.Record(reports...)...); err != nil {
+			return err
+		}
+	}
+}
+
+// Work connects and lets every step succeed until the test ends.
+func (a *Agent) Work(t testing.TB) *Link {
+	t.Helper()
+	l := a.MustConnect(t)
+	go l.Serve(func(d *wire.Dispatch, step *wire.Step) []wire.Report { return Succeed(d.Attempt, step) })
+	return l
+}
+
+// On is the agent with its journal, talking to another rig of the same cluster.
+func (a *Agent) On(r *Rig) *Agent {
+	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, rig: r, reports: a.After(0)}
+}

@@ -1,0 +1,328 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"quorate/engine"
+	"quorate/engine/gateway/gatewaytest"
+	"quorate/engine/orchestrator"
+	"quorate/eventlog"
+	"quorate/internal/pki"
+	"quorate/nodeagent/wire"
+	"quorate/planner"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A plan with a barrier, a local task and a message runs over real QUIC, and the
+// log replays to the same state.
+func TestRun(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	rig.Enrol(t, "n1", "controller").Work(t)
+	rig.Enrol(t, "n2").Work(t)
+	plan := rig.Plan(t, []string{"n1", "n2"},
+		gatewaytest.Task{ID: "svc-a", Jobs: 3},
+		gatewaytest.Task{ID: "svc-b", Driver: planner.DriverLocal, Jobs: 1, After: []uint32{0}},
+		gatewaytest.Task{ID: "svc-c", Jobs: 2, After: []uint32{1}},
+		gatewaytest.Task{ID: "svc-d", Driver: planner.DriverPrint, Messages: []string{"all done"}, After: []uint32{2}},
+	)
+	run := rig.Run(t, plan)
+	if status := rig.UntilEnded(t, run); status != "succeeded" {
+		t.Errorf("run is %s", status)
+	}
+	s := rig.Replay(t)
+	if c := s.Run(run).Counts; c.JobsSucceeded != 2*3+1+2*2 || c.Succeeded != 6 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+// What is under way when the orchestrator stops goes on after a restart from the
+// same log, without anything done twice.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	log := gatewaytest.Must(eventlog.OpenEmbedded(dir))
+	t.Cleanup(func() { log.Close() })
+	opt := gatewaytest.Options{
+		Log: log, CA: gatewaytest.Must(pki.New()),
+		Blobs: gatewaytest.Must(eventlog.OpenBlobs(filepath.Join(dir, "blobs"))),
+	}
+	first := gatewaytest.Start(t, opt)
+	agent := first.Enrol(t, "n1")
+	link := agent.MustConnect(t)
+	run := first.Run(t, first.Plan(t, []string{"n1"}, gatewaytest.Task{ID: "svc-a", Jobs: 2}, gatewaytest.Task{ID: "svc-b", Jobs: 1, After: []uint32{0}}))
+	m, err := link.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dispatch := m.(*wire.Dispatch)
+	first.Stop()
+
+	opt.Socket = gatewaytest.Must(net.ListenPacket("udp", first.Address))
+	second := gatewaytest.Start(t, opt)
+	var again []uint64
+	step, err := wire.DecodeStep(dispatch.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent = agent.On(second)
+	agent.Record(gatewaytest.Succeed(dispatch.Attempt, step)...) // it ended while nobody listened
+	link = agent.MustConnect(t)
+	go link.Serve(func(d *wire.Dispatch, step *wire.Step) []wire.Report {
+		again = append(again, d.Attempt)
+		if d.Attempt == dispatch.Attempt {
+			return nil
+		}
+		return gatewaytest.Succeed(d.Attempt, step)
+	})
+	if status := second.UntilEnded(t, run); status != "succeeded" {
+		t.Errorf("run is %s", status)
+	}
+	second.Replay(t)
+	second.O.View(func(s *engine.State) {
+		if n := s.Run(run).Tasks[0].Steps[0].Attempts; n != 1 {
+			t.Errorf("%d attempts of a step that ended once", n)
+		}
+	})
+}
+
+// A repeat of an attempt carries the same bytes, since an agent refuses others.
+func TestRepeatIsTheSame(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	agent := rig.Enrol(t, "n1")
+	rig.Run(t, rig.Plan(t, []string{"n1"}, gatewaytest.Task{ID: "svc-a", Jobs: 2}))
+	var specs []*wire.Dispatch
+	for range 2 {
+		link := agent.MustConnect(t)
+		m, err := link.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		specs = append(specs, m.(*wire.Dispatch))
+	}
+	if specs[0].Attempt != specs[1].Attempt || !slices.Equal(specs[0].Spec, specs[1].Spec) {
+		t.Error("the second connection was sent another command")
+	}
+	if specs[0].Fence.Session == specs[1].Fence.Session {
+		t.Error("both connections have the same session")
+	}
+}
+
+// The second connection of an agent takes over, and the first is told.
+func TestReplaced(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	agent := rig.Enrol(t, "n1")
+	first := agent.MustConnect(t)
+	second := agent.MustConnect(t)
+	select {
+	case <-first.Quic.Context().Done():
+	case <-second.Quic.Context().Done():
+		t.Fatal("the newer connection was closed")
+	}
+	rig.Until(t, "the newer session on record", func(s *engine.State) bool {
+		a := s.Agent(agent.ID)
+		return a.Connected && a.Session == second.Welcome.Session
+	})
+}
+
+// Disconnects come on record.
+func TestDisconnected(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	agent := rig.Enrol(t, "n1")
+	link := agent.MustConnect(t)
+	rig.Until(t, "connected", func(s *engine.State) bool { return s.Agent(agent.ID).Connected })
+	link.Close()
+	rig.Until(t, "disconnected", func(s *engine.State) bool { return !s.Agent(agent.ID).Connected })
+}
+
+// A cancelled run's attempts are cancelled at the agent, whether they were sent
+// before or not.
+func TestCancel(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	agent, absent := rig.Enrol(t, "n1"), rig.Enrol(t, "n2")
+	run := rig.Run(t, rig.Plan(t, []string{"n1", "n2"}, gatewaytest.Task{ID: "svc-a", Jobs: 1}))
+	link := agent.MustConnect(t)
+	if m, err := link.Read(); err != nil {
+		t.Fatal(err)
+	} else if _, ok := m.(*wire.Dispatch); !ok {
+		t.Fatalf("%T, want a dispatch", m)
+	}
+	change := orchestrator.Change{RequestID: "c1", By: "test", Reason: "enough"}
+	if err := rig.O.Cancel(t.Context(), run, change); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []*gatewaytest.Link{link, absent.MustConnect(t)} {
+		m, err := l.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel, ok := m.(*wire.Cancel)
+		if !ok || cancel.Reason != "enough" {
+			t.Fatalf("%s: %T, want a cancel with the reason", l.Agent.Name, m)
+		}
+		report := wire.Report{Attempt: cancel.Attempt, End: true, Outcome: uint8(eventlog.Cancelled)}
+		if err := l.Send(l.Agent.Record(report)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status := rig.UntilEnded(t, run); status != "cancelled" {
+		t.Errorf("run is %s", status)
+	}
+}
+
+// An agent that is busy with the attempt before is sent its successor again.
+func TestBusyIsSentAgain(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	agent := rig.Enrol(t, "n1")
+	run := rig.Run(t, rig.Plan(t, []string{"n1"}, gatewaytest.Task{ID: "svc-a", Jobs: 1}))
+	link := agent.MustConnect(t)
+	refused := false
+	go link.Serve(func(d *wire.Dispatch, step *wire.Step) []wire.Report {
+		if !refused {
+			refused = true
+			_ = wire.WriteMessage(link.Control, &wire.Reply{Attempt: d.Attempt, Status: wire.StatusBusy})
+			return nil
+		}
+		return gatewaytest.Succeed(d.Attempt, step)
+	})
+	if status := rig.UntilEnded(t, run); status != "succeeded" {
+		t.Errorf("run is %s", status)
+	}
+}
+
+// An agent that does not read what it is sent holds up nobody else.
+func TestSlowReader(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	const hosts = 3
+	var names []string
+	for i := range hosts {
+		names = append(names, fmt.Sprintf("n%d", i))
+		agent := rig.Enrol(t, names[i])
+		if i == 0 {
+			agent.MustConnect(t) // and never reads
+			continue
+		}
+		agent.Work(t)
+	}
+	var tasks []gatewaytest.Task
+	for i := range 40 {
+		tasks = append(tasks, gatewaytest.Task{ID: fmt.Sprintf("svc-%02d", i), Jobs: 5})
+	}
+	run := rig.Run(t, rig.Plan(t, names, tasks...))
+	rig.Until(t, "the steps of the agents that read", func(s *engine.State) bool {
+		return s.Run(run).Counts.Succeeded == (hosts-1)*len(tasks)
+	})
+}
+
+// Six agents at once: every result is on record once and in its agent's order.
+func TestManyResults(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	var names []string
+	for i := range 6 {
+		names = append(names, fmt.Sprintf("n%d", i))
+		rig.Enrol(t, names[i]).Work(t)
+	}
+	var tasks []gatewaytest.Task
+	for i := range 10 {
+		tasks = append(tasks, gatewaytest.Task{ID: fmt.Sprintf("svc-%02d", i), Jobs: 20})
+	}
+	run := rig.Run(t, rig.Plan(t, names, tasks...))
+	if status := rig.UntilEnded(t, run); status != "succeeded" {
+		t.Errorf("run is %s", status)
+	}
+	s := rig.Replay(t)
+	if got, want := s.Run(run).Counts.JobsSucceeded, 6*10*20; got != want {
+		t.Errorf("%d jobs succeeded, want %d", got, want)
+	}
+	for _, a := range s.Agents {
+		if a.JournalSeq != 10*21 {
+			t.Errorf("agent %s: %d reports committed, want %d", a.Name, a.JournalSeq, 10*21)
+		}
+	}
+}
+
+var errStop = errors.New("stop")
+
+// Acknowledgements follow the commit, and cover everything in the end.
+func TestAcknowledged(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	agent := rig.Enrol(t, "n1")
+	run := rig.Run(t, rig.Plan(t, []string{"n1"}, gatewaytest.Task{ID: "svc-a", Jobs: 3}))
+	link := agent.MustConnect(t)
+	for last := uint64(0); last < 4; {
+		m, err := link.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m := m.(type) {
+		case *wire.Dispatch:
+			step, err := wire.DecodeStep(m.Spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := link.Send(agent.Record(gatewaytest.Succeed(m.Attempt, step)...)...); err != nil {
+				t.Fatal(err)
+			}
+		case *wire.Ack:
+			rig.O.View(func(s *engine.State) {
+				if committed := s.Agent(agent.ID).JournalSeq; m.Seq > committed {
+					t.Errorf("acknowledged %d, committed %d", m.Seq, committed)
+				}
+			})
+			last = m.Seq
+		}
+	}
+	rig.UntilEnded(t, run)
+	// A repeat after the acknowledgement changes nothing.
+	if err := link.Send(agent.After(0)...); err != nil {
+		t.Fatal(err)
+	}
+	link = agent.MustConnect(t)
+	if link.Welcome.Acked != 4 || link.Welcome.Floor == 0 {
+		t.Errorf("welcome says %d, floor %d", link.Welcome.Acked, link.Welcome.Floor)
+	}
+}
+
+// BenchmarkResults is six agents with a thousand jobs each, over loopback QUIC and
+// an embedded log with real syncs.
+func BenchmarkResults(b *testing.B) {
+	dir := b.TempDir()
+	log := gatewaytest.Must(eventlog.OpenEmbedded(dir))
+	b.Cleanup(func() { log.Close() })
+	rig := gatewaytest.Start(b, gatewaytest.Options{Log: log})
+	var names []string
+	ctx, cancel := context.WithCancelCause(b.Context())
+	defer cancel(errStop)
+	for i := range 6 {
+		names = append(names, fmt.Sprintf("n%d", i))
+		link, err := rig.Enrol(b, names[i]).Connect(ctx, &wire.Hello{Version: "test", JournalID: "journal of " + names[i], BootID: "b"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer link.Close()
+		go link.Serve(func(d *wire.Dispatch, step *wire.Step) []wire.Report { return gatewaytest.Succeed(d.Attempt, step) })
+	}
+	var tasks []gatewaytest.Task
+	for i := range 1000 {
+		tasks = append(tasks, gatewaytest.Task{ID: fmt.Sprintf("svc-%04d", i), Jobs: 1})
+	}
+	plan := rig.Plan(b, names, tasks...)
+	rig.Record(b, plan)
+	for b.Loop() {
+		id, err := rig.O.CreateRun(b.Context(), orchestrator.RunRequest{PlanID: plan.ID(), RequestID: rig.RequestID()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if status := rig.UntilEnded(b, id); status != "succeeded" {
+			b.Fatal(status)
+		}
+	}
+	b.ReportMetric(6000*float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+}
