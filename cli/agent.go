@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	cli "github.com/urfave/cli/v2"
+
+	"quorate/engine/api"
+	"quorate/nodeagent"
+)
+
+func (p *program) agentCommand() *cli.Command {
+	return &cli.Command{
+		Name: "agent", Category: sectionCluster, Usage: "run an agent; list, approve and revoke agents",
+		Description: "Without a command it runs the agent of this machine. The token is needed once: the\n" +
+			"identity that it buys is kept in the data directory.",
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"QUORATE_AGENT_SERVER"}, Usage: "`ADDRESS,...` of orchestrators for agents, host:port"},
+			&cli.StringFlag{Name: "token", EnvVars: []string{"QUORATE_TOKEN"}, Usage: "the `TOKEN` to join with"},
+			&cli.StringFlag{Name: "token-file", EnvVars: []string{"QUORATE_TOKEN_FILE"}, Usage: "`FILE` that holds the token"},
+			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_AGENT_DATA_DIR"}, Usage: "`DIR` of the identity, the journal and the running jobs"},
+			&cli.StringFlag{Name: "work-dir", EnvVars: []string{"QUORATE_AGENT_WORK_DIR"}, Usage: "`DIR` where relative paths of jobs begin; / for root"},
+			&cli.StringFlag{Name: "name", EnvVars: []string{"QUORATE_AGENT_NAME"}, Usage: "`NAME` to propose where the token has none"},
+			&cli.StringFlag{Name: "log-level", EnvVars: []string{"QUORATE_LOG_LEVEL"}, Value: "info", Usage: "`LEVEL` of messages: debug, info, warn or error"},
+		},
+		Action: p.runAgent,
+		Subcommands: []*cli.Command{
+			{Name: "ls", Usage: "list agents", Action: p.agentList},
+			{Name: "show", Usage: "show an agent", ArgsUsage: "AGENT", Action: p.agentShow},
+			{Name: "approve", Usage: "let a pending agent work", ArgsUsage: "AGENT", Action: p.agentApprove},
+			{Name: "revoke", Usage: "end an agent's right to connect, for ever", ArgsUsage: "AGENT", Action: p.agentRevoke,
+				Flags: []cli.Flag{reasonFlag(), yesFlag()}},
+		},
+	}
+}
+
+func (p *program) runAgent(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	if err := configure(c); err != nil {
+		return err
+	}
+	servers := list(c, "server")
+	if len(servers) == 0 {
+		return usage(commandLine(c)+" --help", "missing --server ADDRESS")
+	}
+	logger, err := p.logger(c)
+	if err != nil {
+		return err
+	}
+	dir, err := p.dataDir(c, "agent")
+	if err != nil {
+		return err
+	}
+	token, err := joinToken(c)
+	if err != nil {
+		return err
+	}
+	if token == "" && !enrolled(dir) {
+		return usage(commandLine(c)+" --help", "%s holds no identity: a token is needed to join, see \"quorate token create\"", dir)
+	}
+	notifySystemd(p.con.getenv, "READY=1")
+	err = nodeagent.Run(c.Context, nodeagent.Config{
+		Servers: servers, Token: token, DataDir: dir, WorkDir: c.String("work-dir"), Name: c.String("name"),
+		Version: p.version, Logger: logger,
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// joinToken reads the token from its flag or file.
+func joinToken(c *cli.Context) (string, error) {
+	path := c.String("token-file")
+	if token := c.String("token"); token != "" || path == "" {
+		return strings.TrimSpace(token), nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("token file: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// enrolled reports whether a data directory holds an agent's identity.
+func enrolled(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "identity.crt"))
+	return err == nil
+}
+
+func (p *program) agentList(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	client, err := p.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	agents, err := client.Agents(c.Context)
+	if err != nil {
+		return err
+	}
+	g := &grid{header: []any{"AGENT", "STATUS", "LABELS", "ADDRESS", "VERSION", "OPEN", "SEEN", "REASON"}}
+	for _, a := range agents {
+		g.add(a.Name, a.Status, some(a.Labels, 4), orDash(a.Address), orDash(a.Version), a.Open, stamp(a.SeenAt), a.Reason)
+	}
+	return emitAll(p, api.Agents{Schema: api.Schema, Agents: notNil(agents)}, agents, g)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// onAgent runs a command about one agent and prints the agent.
+func (p *program) onAgent(c *cli.Context, do func(ctx context.Context, client *api.Client, name string) (*api.Agent, error)) error {
+	if c.NArg() != 1 {
+		return usage(commandLine(c)+" --help", "want one AGENT, by name or number")
+	}
+	client, err := p.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var agent *api.Agent
+	err = persist(c.Context, func() (err error) {
+		agent, err = do(c.Context, client, c.Args().First())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return p.emit(agent, func() error { return p.printAgent(agent) })
+}
+
+func (p *program) printAgent(a *api.Agent) error {
+	g := &grid{header: []any{"FIELD", "VALUE"}}
+	g.add("name", a.Name)
+	g.add("number", a.ID)
+	g.add("status", a.Status)
+	if a.Reason != "" {
+		g.add("reason", a.Reason)
+	}
+	g.add("labels", some(a.Labels, len(a.Labels)))
+	g.add("hostname", orDash(a.Hostname))
+	g.add("address", orDash(a.Address))
+	g.add("version", orDash(a.Version))
+	g.add("enrolled", stamp(a.EnrolledAt))
+	g.add("seen", stamp(a.SeenAt))
+	g.add("open attempts", a.Open)
+	return p.printGrid(g)
+}
+
+func (p *program) agentShow(c *cli.Context) error {
+	return p.onAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
+		return client.Agent(ctx, name)
+	})
+}
+
+func (p *program) agentApprove(c *cli.Context) error {
+	in := api.AgentChange{RequestID: requestID()}
+	return p.onAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
+		return client.Approve(ctx, name, in)
+	})
+}
+
+func (p *program) agentRevoke(c *cli.Context) error {
+	in := api.AgentChange{RequestID: requestID(), Reason: c.String("reason")}
+	if in.Reason == "" {
+		return usage(commandLine(c)+" --help", "--reason is missing: the log keeps why")
+	}
+	if c.NArg() == 1 {
+		if err := p.con.confirm(c.Bool("yes"), fmt.Sprintf("revoke agent %s for ever", c.Args().First())); err != nil {
+			return err
+		}
+	}
+	return p.onAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
+		return client.Revoke(ctx, name, in)
+	})
+}

@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	cli "github.com/urfave/cli/v2"
+
+	"quorate/engine/api"
+	"quorate/planner"
+)
+
+// runFlags are those of every command that starts a run.
+func runFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "ignore-cache", Aliases: []string{"force"}, Usage: "run jobs also where the agent remembers their success"},
+		&cli.BoolFlag{Name: "fail-fast", Usage: "start nothing new after the first failure"},
+		&cli.IntFlag{Name: "parallel", Usage: "keep at most `N` steps under way"},
+		&cli.DurationFlag{Name: "timeout", Usage: "stop following after this `DURATION`, for instance 10m; the run goes on"},
+		&cli.BoolFlag{Name: "detach", Usage: "print the number of the run and do not follow it"},
+		&cli.BoolFlag{Name: "embedded", Usage: "use no cluster: run everything in this process, on this machine"},
+		&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_EMBEDDED_DATA_DIR"}, Usage: "with --embedded: the `DIR` of the log and the agents"},
+		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
+	}
+}
+
+func (p *program) applyCommand() *cli.Command {
+	return &cli.Command{
+		Name: "apply", Category: sectionPlan, Usage: "compile, record, run, and follow to the end",
+		Description: "Compiles the files here, sends the plan and what it ships to the orchestrator, starts\n" +
+			"a run and follows it. Nothing is sent where the files have errors. Ctrl-C detaches;\n" +
+			"the run goes on.",
+		Flags: append(append(sourceFlags(), selectFlags()...), runFlags()...),
+		Action: func(c *cli.Context) error {
+			src, err := sources(c)
+			if err != nil {
+				return err
+			}
+			return p.deploy(c, src)
+		},
+	}
+}
+
+// A backend is the orchestrator that a run is given to.
+type backend struct {
+	client *api.Client
+	// embedded is nil where the orchestrator is a server.
+	embedded *embedded
+}
+
+// deploy compiles the sources, starts a run and follows it.
+func (p *program) deploy(c *cli.Context, src planner.Sources) error {
+	parallel := c.Int("parallel")
+	if parallel < 0 || parallel > math.MaxUint32 {
+		return usage(commandLine(c)+" --help", "--parallel %d: want a number from 1", parallel)
+	}
+	if c.Bool("embedded") && c.Bool("detach") {
+		return usage(commandLine(c)+" --help", "--detach needs a server: with --embedded the run lives in this process")
+	}
+	opt, err := options(c)
+	if err != nil {
+		return err
+	}
+	var be backend
+	if !c.Bool("embedded") {
+		if be.client, err = p.dial(); err != nil {
+			return err
+		}
+		defer be.client.Close()
+	}
+	if err := p.knownHosts(c, be.client, src, &opt); err != nil {
+		return err
+	}
+	made := compile(src, opt)
+	p.printDiagnostics(made.diagnostics)
+	if made.plan == nil {
+		return made.refusal()
+	}
+	if c.Bool("embedded") {
+		if be.embedded, err = p.startEmbedded(c, made.plan); err != nil {
+			return err
+		}
+		defer be.embedded.stop()
+		be.client = be.embedded.client
+	}
+	run, err := submit(c.Context, be.client, made, api.RunSubmit{
+		PlanID: made.plan.ID(), RequestID: requestID(), Parallel: uint32(parallel),
+		FailFast: c.Bool("fail-fast"), IgnoreCache: c.Bool("ignore-cache"),
+	})
+	if err != nil {
+		return err
+	}
+	if c.Bool("detach") {
+		return p.emit(run, func() error {
+			_, err := fmt.Fprintln(p.con.out, run.ID)
+			return err
+		})
+	}
+	if be.embedded == nil && p.format() == formatTable {
+		p.con.note("run %d of plan %.12s", run.ID, run.PlanID)
+	}
+	return p.follow(c.Context, following{client: be.client, run: run.ID, timeout: c.Duration("timeout"), embedded: be.embedded})
+}
+
+// knownHosts tells the planner the nodes that orchestrations without targets go
+// to: all that the cluster knows. Without a cluster there is this machine.
+func (p *program) knownHosts(c *cli.Context, client *api.Client, src planner.Sources, opt *planner.Options) error {
+	if len(src.Orchestrations) == 0 || src.Inventory != "" {
+		return nil
+	}
+	if client == nil {
+		opt.Hosts = opt.Targets
+		return nil
+	}
+	agents, err := client.Agents(c.Context)
+	if err != nil {
+		return err
+	}
+	for _, a := range agents {
+		if a.Status != "pending" && a.Status != "revoked" {
+			opt.Hosts = append(opt.Hosts, a.Name)
+		}
+	}
+	if len(opt.Hosts) == 0 {
+		return fail(exitRefused, fmt.Errorf("no agent is enrolled"), `make a token with "quorate token create", and start an agent with it: "quorate agent --server ADDRESS --token TOKEN"`)
+	}
+	return nil
+}
+
+// submit uploads what the orchestrator lacks, records the plan and starts a run.
+// Starting is repeated under the same request id until the outcome is known.
+func submit(ctx context.Context, client *api.Client, made *compilation, in api.RunSubmit) (*api.Run, error) {
+	if _, err := client.UploadBlobs(ctx, made.blobs()); err != nil {
+		return nil, fmt.Errorf("upload: %w", err)
+	}
+	var run *api.Run
+	err := persist(ctx, func() error {
+		_, err := client.SubmitPlan(ctx, in.PlanID)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("plan %.12s: %w", in.PlanID, err)
+	}
+	err = persist(ctx, func() (err error) {
+		run, err = client.CreateRun(ctx, in)
+		return err
+	})
+	return run, err
+}
+
+// persistMax bounds how long a command is repeated whose outcome is not known,
+// persistPause is the wait in between.
+const (
+	persistMax   = 30 * time.Second
+	persistPause = 200 * time.Millisecond
+)
+
+// persist repeats a command with a request id while the orchestrator cannot be
+// reached or does not know the outcome.
+func persist(ctx context.Context, command func() error) error {
+	for start := time.Now(); ; {
+		err := command()
+		if err == nil || !transient(err) || time.Since(start) > persistMax {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(persistPause):
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"quorate/engine/api"
+	"quorate/internal/pki"
+)
+
+// dial returns a client of the orchestrator that the flags name: --server, or
+// the socket of the server of this machine.
+func (p *program) dial() (*api.Client, error) {
+	address := p.server
+	if address == "" {
+		address = "unix://" + filepath.Join(p.defaultDir("server"), socketName)
+	}
+	var opts []api.DialOption
+	if p.identity != "" {
+		config, err := operatorTLS(p.identity)
+		if err != nil {
+			return nil, fail(exitError, fmt.Errorf("identity: %w", err), "give the file that the server wrote as operator.pem with --identity")
+		}
+		opts = append(opts, api.WithTLS(config))
+	}
+	client, err := api.Dial(address, opts...)
+	if err != nil {
+		return nil, fail(exitUsage, err, "give the address with --server or QUORATE_SERVER, and for https the identity with --identity")
+	}
+	return client, nil
+}
+
+// socketName is the API's socket in an orchestrator's data directory.
+const socketName = "quorate.sock"
+
+// defaultDir is where the state of a server, an agent or an embedded
+// orchestrator lies where no flag says so.
+func (p *program) defaultDir(kind string) string {
+	if dir := p.con.getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "quorate", kind)
+	}
+	if os.Geteuid() == 0 && kind != "embedded" {
+		return filepath.Join("/var/lib/quorate", kind)
+	}
+	home := p.con.getenv("HOME")
+	if home == "" {
+		home = os.TempDir()
+	}
+	return filepath.Join(home, ".local", "state", "quorate", kind)
+}
+
+// requestID names one command, so that its repetition is recognised.
+func requestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+// operatorTLS reads an operator's bundle.
+func operatorTLS(path string) (*tls.Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := pki.ParseBundle(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return pki.OperatorTLS(bundle), nil
+}

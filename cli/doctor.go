@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	cli "github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"quorate/engine/api"
+)
+
+func (p *program) doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name: "doctor", Category: sectionOther, Usage: "look for what would slow down or stop a server or an agent here",
+		Flags:  []cli.Flag{&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_DATA_DIR"}, Usage: "the `DIR` that a server or an agent uses"}},
+		Action: p.doctor,
+	}
+}
+
+// A finding is one thing that the doctor looked at.
+type finding struct {
+	Check string `json:"check"`
+	// Status is ok, warn or fail.
+	Status string `json:"status"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+func (p *program) doctor(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	dir, err := p.dataDir(c, "server")
+	if err != nil {
+		return err
+	}
+	findings := []finding{checkSpace(dir), checkSync(dir), checkBuffer("rmem_max"), checkBuffer("wmem_max"), checkClock(), checkShell()}
+	g := &grid{header: []any{"CHECK", "STATUS", "DETAIL", "HINT"}}
+	bad := false
+	for _, f := range findings {
+		g.add(f.Check, f.Status, f.Detail, f.Hint)
+		bad = bad || f.Status == "fail"
+	}
+	document := struct {
+		Schema   string    `json:"schema"`
+		Findings []finding `json:"findings"`
+	}{api.Schema, findings}
+	if err := emitAll(p, document, findings, g); err != nil {
+		return err
+	}
+	if bad {
+		return ended(exitError)
+	}
+	return nil
+}
+
+// existing is the path or the nearest folder above it that exists.
+func existing(path string) string {
+	for {
+		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+func checkSpace(dir string) finding {
+	f := finding{Check: "disk space", Status: "ok"}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(existing(dir), &fs); err != nil {
+		return finding{f.Check, "fail", err.Error(), "check the data directory"}
+	}
+	free := int(fs.Bavail * 100 / max(fs.Blocks, 1))
+	f.Detail = fmt.Sprintf("%d%% free at %s", free, existing(dir))
+	if free < 10 {
+		f.Status, f.Hint = "warn", "free some space: below 5% the log refuses new events"
+	}
+	return f
+}
+
+// A sync slower than this makes runs slow: every decision waits for one.
+const syncSlow = 20 * time.Millisecond
+
+func checkSync(dir string) finding {
+	f := finding{Check: "disk sync", Status: "ok"}
+	file, err := os.CreateTemp(existing(dir), ".quorate-doctor-*")
+	if err != nil {
+		return finding{f.Check, "fail", err.Error(), "the user that runs quorate must be able to write there"}
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	const rounds = 16
+	start := time.Now()
+	for range rounds {
+		if _, err := file.Write(make([]byte, 4096)); err == nil {
+			err = file.Sync()
+		}
+		if err != nil {
+			return finding{f.Check, "fail", err.Error(), ""}
+		}
+	}
+	mean := time.Since(start) / rounds
+	f.Detail = fmt.Sprintf("%s for 4 KiB", mean.Round(10*time.Microsecond))
+	if mean > syncSlow {
+		f.Status, f.Hint = "warn", "put the data directory on a faster disk"
+	}
+	return f
+}
+
+// What QUIC wants of a UDP socket.
+const bufferWanted = 7 << 20
+
+func checkBuffer(name string) finding {
+	f := finding{Check: "net.core." + name, Status: "ok"}
+	text, err := os.ReadFile("/proc/sys/net/core/" + name)
+	if err != nil {
+		return finding{f.Check, "warn", "not readable here", ""}
+	}
+	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	f.Detail = fmt.Sprintf("%d bytes", n)
+	if n < bufferWanted {
+		f.Status, f.Hint = "warn", fmt.Sprintf("sysctl -w net.core.%s=%d, for many agents on one orchestrator", name, bufferWanted)
+	}
+	return f
+}
+
+func checkClock() finding {
+	f := finding{Check: "clock", Status: "ok", Detail: "synchronised"}
+	var t unix.Timex
+	state, err := unix.Adjtimex(&t)
+	switch {
+	case err != nil:
+		f.Status, f.Detail = "warn", err.Error()
+	case state == unix.TIME_ERROR:
+		f.Status, f.Detail, f.Hint = "warn", "not synchronised", "safety does not depend on it, but times in the log do: run an NTP client"
+	}
+	return f
+}
+
+func checkShell() finding {
+	for _, path := range []string{"/bin/bash", "/usr/bin/bash"} {
+		if _, err := os.Stat(path); err == nil {
+			return finding{"shell", "ok", path, ""}
+		}
+	}
+	return finding{"shell", "warn", "no bash, jobs run in sh", "install bash where jobs use its syntax"}
+}

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"quorate/engine/api"
+)
+
+// The exit codes. Scripts rely on them.
+const (
+	exitDone        = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitChanges     = 3
+	exitRunFailed   = 4
+	exitRefused     = 5
+	exitTimeout     = 6
+	exitWaiting     = 7
+	exitInterrupted = 130
+)
+
+// A failure is an error with an exit code and what to do next.
+type failure struct {
+	code  int
+	err   error // nil where everything is said already
+	hints []string
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return fmt.Sprintf("exit status %d", f.code)
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+// fail makes a failure; hints may be empty.
+func fail(code int, err error, hints ...string) error {
+	return &failure{code: code, err: err, hints: hints}
+}
+
+// usage is a mistake in the command line; help is the command that shows more.
+func usage(help, format string, args ...any) error {
+	return fail(exitUsage, fmt.Errorf(format, args...), fmt.Sprintf("see %q", help))
+}
+
+// ended is a failure that has nothing left to say.
+func ended(code int) error {
+	if code == exitDone {
+		return nil
+	}
+	return &failure{code: code}
+}
+
+func interrupted(cause error) error {
+	return fail(exitInterrupted, fmt.Errorf("interrupted (%w)", cause))
+}
+
+// hinted adds a hint to an error that has none.
+func hinted(err error, format string, args ...any) error {
+	var f *failure
+	if err == nil || errors.As(err, &f) && len(f.hints) > 0 {
+		return err
+	}
+	code := exitError
+	if f != nil {
+		code = f.code
+	}
+	return fail(code, err, fmt.Sprintf(format, args...))
+}
+
+// report prints an error in one line, and its hints, and returns the exit code.
+func (c *console) report(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	f := classify(err)
+	if f.err == nil {
+		return f.code
+	}
+	fmt.Fprintf(c.err, "%s %s\n", c.paint(c.err, red, "quorate: error:"), oneLine(f.err.Error()))
+	for _, hint := range f.hints {
+		if hint != "" {
+			fmt.Fprintf(c.err, "quorate: hint: %s\n", oneLine(hint))
+		}
+	}
+	return f.code
+}
+
+// classify gives errors of the packages below their exit code and hint.
+func classify(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	f = &failure{code: exitError, err: err}
+	var answered *api.Error
+	var absent *api.Unreachable
+	switch {
+	case errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe):
+		return &failure{code: exitError} // the reader has seen enough
+	case errors.As(err, &answered):
+		f.hints = []string{answered.Hint}
+		switch answered.Code {
+		case "invalid", "conflict", "stale", "unauthorized":
+			f.code = exitRefused
+		}
+	case errors.As(err, &absent):
+		f.hints = []string{absent.Hint}
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
+		f.code = exitTimeout
+	case errors.Is(err, syscall.ENOSPC):
+		f.hints = []string{"the disk is full: free some space and try again"}
+	}
+	return f
+}
+
+// oneLine keeps an error within one line.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+}

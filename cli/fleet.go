@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A fleet is processes of this program that end with it.
+type fleet struct {
+	program string
+	logs    string // directory
+	members []member
+}
+
+type member struct {
+	name string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has been waited for
+	log  string
+}
+
+// stopGrace is how long a process may take to end before it is killed.
+const stopGrace = 5 * time.Second
+
+// start starts the program with the arguments. Its messages go to a file; it
+// ends with this process, and a Ctrl-C on the terminal does not reach it.
+func (f *fleet) start(ctx context.Context, name string, env []string, args ...string) error {
+	log, err := os.Create(filepath.Join(f.logs, name+".log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), f.program, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	m := member{name: name, cmd: cmd, done: make(chan struct{}), log: log.Name()}
+	go func() {
+		defer close(m.done)
+		_ = cmd.Wait()
+	}()
+	f.members = append(f.members, m)
+	return nil
+}
+
+// stop ends the processes, agents before the orchestrator that was started first.
+func (f *fleet) stop() {
+	for i := len(f.members) - 1; i >= 0; i-- {
+		_ = f.members[i].cmd.Process.Signal(syscall.SIGTERM)
+	}
+	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	for _, m := range f.members {
+		select {
+		case <-m.done:
+		case <-grace.Done():
+			_ = m.cmd.Process.Kill()
+			<-m.done
+		}
+	}
+	f.members = nil
+}
+
+// explain prints the last words of the processes that wrote errors.
+func (f *fleet) explain(con *console) {
+	logs, err := filepath.Glob(filepath.Join(f.logs, "*.log"))
+	if err != nil {
+		return
+	}
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(text), "level=ERROR") && !strings.Contains(string(text), "quorate: error:") {
+			continue
+		}
+		for _, line := range lastLines(string(text), linesShownMax) {
+			con.note("%s: %s", filepath.Base(path), printable(line))
+		}
+	}
+}
+
+// freeAddress finds a UDP port that nobody listens on.
+func freeAddress() (string, error) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	return conn.LocalAddr().String(), nil
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	cli "github.com/urfave/cli/v2"
+
+	"quorate/engine/api"
+)
+
+func (p *program) logCommand() *cli.Command {
+	return &cli.Command{
+		Name: "log", Category: sectionRuns, Usage: "read the log of all events",
+		Subcommands: []*cli.Command{{
+			Name: "ls", Usage: "list events, oldest first", Action: p.logList,
+			Flags: []cli.Flag{
+				&cli.StringFlag{Name: "since", Usage: "after this `SEQ`, or from this time on (RFC 3339, or a duration ago such as 1h)"},
+				&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with new events"},
+				&cli.StringFlag{Name: "kind", Usage: "of this `KIND` only, for instance StepScheduled"},
+				&cli.Uint64Flag{Name: "run", Usage: "of this `RUN` only"},
+				&cli.IntFlag{Name: "limit", Usage: "at most `N` events"},
+			},
+		}},
+	}
+}
+
+func (p *program) logList(c *cli.Context) error {
+	seq, from, err := since(c.String("since"), time.Now())
+	if err != nil {
+		return usage(commandLine(c)+" --help", "--since %w", err)
+	}
+	client, err := p.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	query := api.LogQuery{Since: seq, Follow: c.Bool("follow"), Kind: c.String("kind"), Run: c.Uint64("run")}
+	limit := c.Int("limit")
+	if from.IsZero() {
+		query.Limit = limit
+	}
+	shown := 0
+	all := []api.LogEvent{}
+	for event, err := range client.Log(c.Context, query) {
+		if err != nil {
+			return err
+		}
+		if event.Time.Before(from) {
+			continue
+		}
+		if p.format() == formatTable || p.format() == formatNDJSON {
+			if err := p.printLogEvent(event); err != nil {
+				return err
+			}
+		} else {
+			all = append(all, event)
+		}
+		if shown++; limit > 0 && shown >= limit {
+			break
+		}
+	}
+	if p.format() == formatTable || p.format() == formatNDJSON {
+		return nil
+	}
+	return p.emit(struct {
+		Schema string         `json:"schema"`
+		Events []api.LogEvent `json:"events"`
+	}{api.Schema, all}, nil)
+}
+
+// since reads a place in the log: an index, a time, or how long ago.
+func since(text string, now time.Time) (seq uint64, from time.Time, err error) {
+	if text == "" {
+		return 0, time.Time{}, nil
+	}
+	if seq, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return seq, time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return 0, now.Add(-ago), nil
+	}
+	from, err = time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("%q: want a sequence number, a time such as 2026-01-02T15:04:05Z, or a duration such as 1h", text)
+	}
+	return 0, from, nil
+}
+
+// printLogEvent prints an event as it comes; a table that is drawn at the end
+// would be of no use with --follow.
+func (p *program) printLogEvent(e api.LogEvent) error {
+	if p.format() == formatNDJSON {
+		return p.printJSON(e, "")
+	}
+	run, void := "-", ""
+	if e.Run > 0 {
+		run = strconv.FormatUint(e.Run, 10)
+	}
+	if e.Void {
+		void = p.con.paint(p.con.out, yellow, "void ("+printable(e.VoidReason)+") ")
+	}
+	detail, err := json.Marshal(e.Event)
+	if err != nil {
+		return err
+	}
+	line := []rune(printable(string(detail)))
+	if room := p.con.columns() - 56; p.con.outTerminal && len(line) > room {
+		line = append(line[:max(room-1, 0)], '…')
+	}
+	_, err = fmt.Fprintf(p.con.out, "%6d  %s  %-17s  %3s  %s%s\n", e.Seq, e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Kind, run, void, string(line))
+	return err
+}

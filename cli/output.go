@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"go.yaml.in/yaml/v4"
+)
+
+// A format is how data is printed.
+type format string
+
+// The formats.
+const (
+	formatTable  format = "table"
+	formatJSON   format = "json"
+	formatYAML   format = "yaml"
+	formatNDJSON format = "ndjson"
+)
+
+func parseFormat(s string) (format, error) {
+	all := []format{formatTable, formatJSON, formatYAML, formatNDJSON}
+	if slices.Contains(all, format(s)) {
+		return format(s), nil
+	}
+	return "", usage("quorate --help", "unknown output format %q: want table, json, yaml or ndjson", s)
+}
+
+// format is what --output says; it was checked before the command started.
+func (p *program) format() format { return format(p.output) }
+
+// A grid is a table to be printed: a header and rows of cells.
+type grid struct {
+	header []any
+	rows   [][]any
+}
+
+func (g *grid) add(cells ...any) { g.rows = append(g.rows, cells) }
+
+// emit prints one document: as JSON or YAML, or as what human prints.
+func (p *program) emit(document any, human func() error) error {
+	switch p.format() {
+	case formatJSON:
+		return p.printJSON(document, "  ")
+	case formatNDJSON:
+		return p.printJSON(document, "")
+	case formatYAML:
+		return printYAML(p.con.out, document)
+	}
+	return human()
+}
+
+// emitAll prints a list: the document as JSON or YAML, its elements as NDJSON, or
+// a table.
+func emitAll[T any](p *program, document any, elements []T, human *grid) error {
+	if p.format() != formatNDJSON {
+		return p.emit(document, func() error { return p.printGrid(human) })
+	}
+	for _, e := range elements {
+		if err := p.printJSON(e, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *program) printJSON(v any, indent string) error {
+	enc := json.NewEncoder(p.con.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	return enc.Encode(v)
+}
+
+// printYAML prints what the JSON would hold, with the same names in the same order.
+func printYAML(w io.Writer, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var node yaml.Node
+	if err := yaml.Unmarshal(data, &node); err != nil {
+		return err
+	}
+	blockStyle(&node)
+	var buf bytes.Buffer
+	enc := yaml.NewEncoder(&buf)
+	enc.SetIndent(2)
+	if err := enc.Encode(&node); err != nil {
+		return err
+	}
+	_, err = w.Write(buf.Bytes())
+	return err
+}
+
+// blockStyle takes the styles of JSON out of a document. Strings keep their tag,
+// so the encoder quotes those that would read as something else.
+func blockStyle(n *yaml.Node) {
+	n.Style = 0
+	for _, c := range n.Content {
+		blockStyle(c)
+	}
+}
+
+// printGrid prints an aligned table without borders.
+func (p *program) printGrid(g *grid) error {
+	if len(g.rows) == 0 {
+		p.con.note("nothing to show")
+		return nil
+	}
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft = ""
+	t.SetStyle(style)
+	t.AppendHeader(table.Row(g.header))
+	for _, row := range g.rows {
+		for i, cell := range row {
+			if s, ok := cell.(string); ok {
+				row[i] = printable(s)
+			}
+		}
+		t.AppendRow(table.Row(row))
+	}
+	for line := range strings.Lines(t.Render() + "\n") {
+		if _, err := fmt.Fprintln(p.con.out, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printable takes control characters out of text that others wrote: an agent
+// must not be able to drive the operator's terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// printableLines is printable for text of several lines.
+func printableLines(s string) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	for i, l := range lines {
+		lines[i] = printable(l)
+	}
+	return strings.Join(lines, "\n")
+}

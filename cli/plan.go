@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	cli "github.com/urfave/cli/v2"
+
+	"quorate/planner"
+)
+
+func (p *program) planCommand() *cli.Command {
+	return &cli.Command{
+		Name: "plan", Category: sectionPlan, Usage: "compile, validate, and show what would run",
+		Description: "Reads the files, reports everything that is wrong with them, and shows the tasks\n" +
+			"in the order of their dependencies. It needs no server and changes nothing.",
+		Flags: append(append(sourceFlags(), selectFlags()...),
+			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit with 3 where tasks would run"}),
+		Action: p.plan,
+	}
+}
+
+func (p *program) plan(c *cli.Context) error {
+	src, err := sources(c)
+	if err != nil {
+		return err
+	}
+	opt, err := options(c)
+	if err != nil {
+		return err
+	}
+	made := compile(src, opt)
+	view := planner.View(made.plan, made.diagnostics, nil)
+	structured := p.format() == formatJSON || p.format() == formatYAML || p.format() == formatNDJSON
+	if structured {
+		if err := p.emit(view, nil); err != nil {
+			return err
+		}
+	} else {
+		p.printDiagnostics(made.diagnostics)
+	}
+	if made.plan == nil {
+		return made.refusal()
+	}
+	if !structured {
+		if err := p.printPlan(view); err != nil {
+			return err
+		}
+	}
+	if c.Bool("detailed-exitcode") {
+		for _, t := range view.Tasks {
+			if t.Action == "run" {
+				return ended(exitChanges)
+			}
+		}
+	}
+	return nil
+}
+
+// hostsShownMax is how many hosts a line names before it counts the rest.
+const hostsShownMax = 4
+
+func (p *program) printPlan(view *planner.PlanView) error {
+	g := &grid{header: []any{"LEVEL", "TASK", "DRIVER", "HOSTS", "JOBS", "AFTER"}}
+	jobs := 0
+	for _, t := range view.Tasks {
+		var after []string
+		for _, e := range t.After {
+			after = append(after, e.Task)
+		}
+		g.add(t.Level, t.ID, t.Driver, some(t.Hosts, hostsShownMax), t.Jobs, some(after, 3))
+		jobs += t.Jobs * max(len(t.Hosts), 1)
+	}
+	if err := p.printGrid(g); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(p.con.out, "\nplan %.12s: %d tasks in %d levels on %d hosts\n", view.PlanID, len(view.Tasks), len(view.Order), len(view.Hosts))
+	return err
+}
+
+// some joins the first few of a list and counts the others.
+func some(all []string, most int) string {
+	if len(all) == 0 {
+		return "-"
+	}
+	if len(all) <= most {
+		return strings.Join(all, ",")
+	}
+	return fmt.Sprintf("%s,+%d", strings.Join(all[:most], ","), len(all)-most)
+}

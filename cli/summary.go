@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"quorate/engine/api"
+)
+
+// stepsShownMax bounds the steps that a summary names one by one, linesShownMax
+// the lines of output shown of each.
+const (
+	stepsShownMax = 10
+	linesShownMax = 10
+)
+
+// printSummary prints what became of a run, the steps that failed with the end
+// of their output first.
+func (p *program) printSummary(ctx context.Context, client *api.Client, run *api.Run) error {
+	failed := stepsOf(run, "failed")
+	for _, s := range failed[:min(len(failed), stepsShownMax)] {
+		if err := p.printFailedStep(ctx, client, run, s); err != nil {
+			return err
+		}
+	}
+	if more := len(failed) - stepsShownMax; more > 0 {
+		fmt.Fprintf(p.con.out, "... and %d more failed steps\n", more)
+	}
+	color := green
+	switch run.Status {
+	case "failed", "cancelled":
+		color = red
+	case "waiting":
+		color = yellow
+	}
+	s := run.Summary
+	_, err := fmt.Fprintf(p.con.out, "run %d %s: %d tasks, %d steps, %d jobs; succeeded %d, skipped %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",
+		run.ID, p.con.paint(p.con.out, color, run.Status), s.Tasks, s.Steps, s.Jobs, s.Succeeded, s.Skipped, s.Unchanged, s.Failed, s.Unknown,
+		elapsed(time.Duration(run.ElapsedMS)*time.Millisecond))
+	return err
+}
+
+// printFailedStep prints why a step failed: its reason and what its failed jobs wrote last.
+func (p *program) printFailedStep(ctx context.Context, client *api.Client, run *api.Run, s api.Step) error {
+	reason := ""
+	if s.Reason != "" {
+		reason = ": " + printable(s.Reason)
+	}
+	fmt.Fprintf(p.con.out, "%s %s%s\n", p.con.paint(p.con.out, red, "failed"), s.ID, reason)
+	task, _, _ := strings.Cut(s.ID, "@")
+	for out, err := range client.Output(ctx, fmt.Sprint(run.ID), task, s.Host) {
+		if err != nil {
+			return fmt.Errorf("output of %s: %w", s.ID, err)
+		}
+		if out.Outcome != "failed" || out.Attempt != s.Attempt {
+			continue
+		}
+		text := out.Stderr
+		if strings.TrimSpace(text) == "" {
+			text = out.Stdout
+		}
+		what := out.Verb
+		if out.Name != "" {
+			what += " " + out.Name
+		}
+		fmt.Fprintf(p.con.out, "  job %d %s: exit %d %s\n", out.Job, printable(what), out.Exit, printable(out.Info))
+		for _, line := range lastLines(text, linesShownMax) {
+			fmt.Fprintf(p.con.out, "  | %s\n", printable(line))
+		}
+	}
+	return nil
+}
+
+// lastLines are the last lines of a text that hold something.
+func lastLines(text string, most int) []string {
+	lines := strings.Split(strings.TrimRight(text, "\n "), "\n")
+	if len(lines) == 1 && lines[0] == "" {
+		return nil
+	}
+	return lines[max(0, len(lines)-most):]
+}
+
+// elapsed rounds a duration to what a reader cares for.
+func elapsed(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
