@@ -178,7 +178,7 @@ func (a *simAgent) work(rng *rand.Rand) {
 }
 
 // crash kills what runs. What had not started may be known not to have.
-func (a *simAgent) crash(rng *rand.Rand) {
+func (a *simAgent) crash(pick func(n int) int) {
 	a.session = ""
 	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
 		e := a.entries[id]
@@ -186,10 +186,10 @@ func (a *simAgent) crash(rng *rand.Rand) {
 			continue
 		}
 		o := eventlog.Unknown
-		if !e.running && e.next < len(e.jobs) && rng.IntN(2) == 0 {
+		if !e.running && e.next < len(e.jobs) && pick(2) == 0 {
 			o = eventlog.NotStarted
 		}
-		if e.next < len(e.jobs) && (e.running || o == eventlog.NotStarted) && rng.IntN(3) > 0 {
+		if e.next < len(e.jobs) && (e.running || o == eventlog.NotStarted) && pick(3) > 0 {
 			a.job(e, o)
 		}
 		e.running, e.state = false, simEnded

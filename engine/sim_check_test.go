@@ -102,7 +102,8 @@ func (w *simWorld) calm() {
 			w.commit()
 		}
 	}
-	for _, r := range w.s.Runs {
+	for _, id := range w.s.active {
+		r := w.s.Run(id)
 		w.t.Errorf("run %d does not end: %s, %+v, %v", r.ID, r.Status(), r.Counts, r.WaitingFor(w.s))
 	}
 }

@@ -94,7 +94,7 @@ func simulate(t *testing.T, seed uint64, seen map[simMove]bool) {
 	for i := range 3 {
 		w.ok(randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts))
 	}
-	for range 1000 + w.rng.IntN(3000) {
+	for range 2000 + w.rng.IntN(3000) {
 		w.act()
 		if w.t.Failed() {
 			return
@@ -172,10 +172,10 @@ func (w *simWorld) act() {
 		w.send(a)
 	case n < 850:
 		w.commit()
-	case n < 870:
+	case n < 860:
 		a.session = ""
 	case n < 885:
-		a.crash(w.rng)
+		a.crash(w.rng.IntN)
 	case n < 910:
 		w.operator(w.rng.IntN(3) == 0)
 	case n < 935:
