@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	cli "github.com/urfave/cli/v2"
 
 	"quorate/engine/api"
+	"quorate/eventlog"
 )
 
 func (p *program) logCommand() *cli.Command {
@@ -19,7 +21,7 @@ func (p *program) logCommand() *cli.Command {
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "since", Usage: "after this `SEQ`, or from this time on (RFC 3339, or a duration ago such as 1h)"},
 				&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with new events"},
-				&cli.StringFlag{Name: "kind", Usage: "of this `KIND` only, for instance StepScheduled"},
+				&cli.StringFlag{Name: "kind", Usage: "of this `KIND` only, for instance step_scheduled"},
 				&cli.Uint64Flag{Name: "run", Usage: "of this `RUN` only"},
 				&cli.IntFlag{Name: "limit", Usage: "at most `N` events"},
 			},
@@ -32,12 +34,16 @@ func (p *program) logList(c *cli.Context) error {
 	if err != nil {
 		return usage(commandLine(c)+" --help", "--since %w", err)
 	}
+	kind, err := kindName(c.String("kind"))
+	if err != nil {
+		return err
+	}
 	client, err := p.dial()
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	query := api.LogQuery{Since: seq, Follow: c.Bool("follow"), Kind: c.String("kind"), Run: c.Uint64("run")}
+	query := api.LogQuery{Since: seq, Follow: c.Bool("follow"), Kind: kind, Run: c.Uint64("run")}
 	limit := c.Int("limit")
 	if from.IsZero() {
 		query.Limit = limit
@@ -69,6 +75,22 @@ func (p *program) logList(c *cli.Context) error {
 		Schema string         `json:"schema"`
 		Events []api.LogEvent `json:"events"`
 	}{api.Schema, all}, nil)
+}
+
+// kindName checks the name of a kind. The name of the event's Go type, such as
+// StepScheduled, will do as well.
+func kindName(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	var known []string
+	for _, k := range eventlog.Kinds() {
+		if name := k.String(); strings.EqualFold(text, name) || strings.EqualFold(text, strings.ReplaceAll(name, "_", "")) {
+			return name, nil
+		}
+		known = append(known, k.String())
+	}
+	return "", unknown("kind", text, known, "quorate log ls")
 }
 
 // since reads a place in the log: an index, a time, or how long ago.
@@ -107,9 +129,9 @@ func (p *program) printLogEvent(e api.LogEvent) error {
 		return err
 	}
 	line := []rune(printable(string(detail)))
-	if room := p.con.columns() - 56; p.con.outTerminal && len(line) > room {
+	if room := p.con.columns() - 57; p.con.outTerminal && len(line) > room {
 		line = append(line[:max(room-1, 0)], '…')
 	}
-	_, err = fmt.Fprintf(p.con.out, "%6d  %s  %-17s  %3s  %s%s\n", e.Seq, e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Kind, run, void, string(line))
+	_, err = fmt.Fprintf(p.con.out, "%6d  %s  %-18s  %3s  %s%s\n", e.Seq, e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Kind, run, void, string(line))
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -97,10 +98,20 @@ func printYAML(w io.Writer, v any) error {
 	return err
 }
 
-// blockStyle takes the styles of JSON out of a document. Strings keep their tag,
-// so the encoder quotes those that would read as something else.
+// plainText matches strings that no version of YAML reads as anything else, but
+// for the words of YAML 1.1, plainWords.
+var (
+	plainText  = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9 ._/@+-]*$`)
+	plainWords = regexp.MustCompile(`^(?i:y|n|yes|no|on|off|true|false|null)$`)
+)
+
+// blockStyle takes the styles of JSON out of a document. Strings that some
+// reader would take for a number, a date or a truth value stay quoted.
 func blockStyle(n *yaml.Node) {
-	n.Style = 0
+	quoted := n.Kind == yaml.ScalarNode && n.Tag == "!!str" && (!plainText.MatchString(n.Value) || plainWords.MatchString(n.Value))
+	if !quoted {
+		n.Style = 0
+	}
 	for _, c := range n.Content {
 		blockStyle(c)
 	}

@@ -119,7 +119,8 @@ func (r *lineReporter) stepEnded(e api.RunEvent) error {
 	case "skipped":
 		return nil
 	}
-	_, err := fmt.Fprintf(r.out, "        %s %s@%s %s\n", r.con.paint(r.out, red, e.Outcome), e.Task, e.Host, printable(e.Reason))
+	line := fmt.Sprintf("        %s %s@%s %s", r.con.paint(r.out, red, e.Outcome), e.Task, e.Host, printable(e.Reason))
+	_, err := fmt.Fprintln(r.out, strings.TrimRight(line, " "))
 	return err
 }
 

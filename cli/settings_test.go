@@ -29,7 +29,9 @@ func TestConfigure(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Setenv("QUORATE_TEST_LISTEN", tt.env)
+			if tt.env != "" {
+				t.Setenv("QUORATE_TEST_LISTEN", tt.env)
+			}
 			path := filepath.Join(t.TempDir(), "config.yaml")
 			if err := os.WriteFile(path, []byte(tt.file), 0o600); err != nil {
 				t.Fatal(err)
