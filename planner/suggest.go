@@ -11,7 +11,7 @@ const suggestionsMax = 64
 func nearest(name string, candidates func(yield func(string) bool)) string {
 	best, bestCost := "", 1+max(1, min(3, len(name)/3))
 	for c := range candidates {
-		if cost := editDistance(name, c, bestCost); cost < bestCost || cost == bestCost && best != "" && c < best {
+		if cost := editDistance(name, c, bestCost+1); cost < bestCost || cost == bestCost && best != "" && c < best {
 			best, bestCost = c, cost
 		}
 	}
