@@ -1,6 +1,8 @@
 package verb
 
 import (
+	"context"
+
 	"quorate/internal/job"
 	"quorate/internal/pyvalue"
 )
@@ -37,4 +39,73 @@ func keyValue(verb, key, summary string, typed func(string) pyvalue.Value) job.D
 			return append(out, field(key, d))
 		},
 	}
+}
+
+// argJob executes ARG and ENV. A value that cannot be rendered is stored as it
+// is, because it may be set before what it names: files rely on that.
+func argJob(ctx context.Context, env *Env, j *job.Job) Result {
+	name, text := job.SplitKeyValue(j.Text)
+	value := pyvalue.Argument(text)
+	if j.Verb == "ENV" {
+		value = pyvalue.Str(pyvalue.String(value))
+	}
+	warning := ""
+	renderedName, nameErr := env.render(ctx, name)
+	rendered, err := env.renderLeaves(ctx, value)
+	if nameErr != nil {
+		err = nameErr
+	}
+	if ctx.Err() != nil {
+		return failed("%v", ctx.Err())
+	}
+	if err != nil {
+		warning = "stored as it is: " + err.Error()
+	} else {
+		name, value = renderedName, rendered
+	}
+	store, kind := env.Facts.SetArg, "args"
+	if j.Verb == "ENV" {
+		store, kind = env.Facts.SetEnv, "envs"
+	}
+	_, changed, err := store(name, value, isSet(j, "extend-args"), env.Provenance)
+	if err != nil {
+		return failed("%v", err)
+	}
+	res := succeeded(changed, kind+" added to cache")
+	res.Info = warning
+	return res
+}
+
+// renderLeaves renders every text in a value, keys included.
+func (env *Env) renderLeaves(ctx context.Context, v pyvalue.Value) (pyvalue.Value, error) {
+	switch v := v.(type) {
+	case pyvalue.Str:
+		text, err := env.render(ctx, string(v))
+		return pyvalue.Str(text), err
+	case *pyvalue.List:
+		out := pyvalue.NewList()
+		for _, item := range v.Items {
+			rendered, err := env.renderLeaves(ctx, item)
+			if err != nil {
+				return nil, err
+			}
+			out.Items = append(out.Items, rendered)
+		}
+		return out, nil
+	case *pyvalue.Dict:
+		out := pyvalue.NewDict()
+		for k, item := range v.All() {
+			key, err := env.renderLeaves(ctx, k)
+			if err != nil {
+				return nil, err
+			}
+			rendered, err := env.renderLeaves(ctx, item)
+			if err != nil {
+				return nil, err
+			}
+			out.Set(key, rendered)
+		}
+		return out, nil
+	}
+	return v, nil
 }

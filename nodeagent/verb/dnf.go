@@ -1,6 +1,9 @@
 package verb
 
 import (
+	"context"
+	"strings"
+
 	"quorate/internal/job"
 	"quorate/internal/pyvalue"
 )
@@ -43,4 +46,32 @@ func dnfVerb() *Verb {
 			}
 		},
 	}}
+}
+
+// dnfJob executes DNF. The text is rendered already.
+func dnfJob(ctx context.Context, env *Env, j *job.Job) Result {
+	if err := requireTool("DNF", "dnf"); err != nil {
+		return failed("%v", err)
+	}
+	packages := strings.Fields(j.Text)
+	if len(packages) == 0 {
+		return failed("no packages are named")
+	}
+	if isSet(j, "clear-metadata") {
+		// Stale lists are better than none: the outcome does not count.
+		env.attempts(ctx, "dnf clean all; dnf makecache", 1, nil)
+	}
+	words := []string{"dnf", "-q", "-y"}
+	if isSet(j, "latest") {
+		words = append(words, "--best")
+	}
+	if exclude, ok := j.Option("exclude"); ok {
+		words = append(words, "--exclude="+exclude)
+	}
+	action := "install"
+	if isSet(j, "absent") {
+		action = "remove"
+	}
+	words = append(append(words, action), packages...)
+	return env.attempts(ctx, quoteWords(words), intOption(j, "retry", 3), nil)
 }

@@ -1,6 +1,10 @@
 package verb
 
-import "quorate/internal/job"
+import (
+	"context"
+
+	"quorate/internal/job"
+)
 
 func echoVerb() *Verb {
 	return &Verb{Run: echoJob, Decl: job.Declaration{
@@ -16,3 +20,6 @@ func echoVerb() *Verb {
 		},
 	}}
 }
+
+// echoJob executes ECHO. The text is rendered already.
+func echoJob(_ context.Context, _ *Env, j *job.Job) Result { return succeeded(false, j.Text) }

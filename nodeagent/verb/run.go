@@ -1,6 +1,13 @@
 package verb
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
 	"quorate/internal/job"
 )
 
@@ -33,4 +40,54 @@ func runVerb() *Verb {
 			return ""
 		},
 	}}
+}
+
+// runJob executes RUN. The text is rendered already.
+func runJob(ctx context.Context, env *Env, j *job.Job) Result {
+	script := j.Text
+	if strings.TrimSpace(script) == "" {
+		return failed("the command is empty")
+	}
+	if strings.HasPrefix(script, "#!") {
+		command, remove, err := interpreted(script)
+		if err != nil {
+			return failed("%v", err)
+		}
+		defer func() {
+			// A command that outlives the agent may still read its script.
+			if ctx.Err() == nil || errors.Is(context.Cause(ctx), errTimeout) {
+				remove()
+			}
+		}()
+		script = command
+	}
+	if isSet(j, "no-block") {
+		if _, err := env.command(ctx, script, true); err != nil {
+			return failed("%v", err)
+		}
+		return Result{Outcome: Succeeded, Changed: true, ran: true}
+	}
+	return env.attempts(ctx, script, intOption(j, "retry", 1), j.SuccessExits)
+}
+
+// interpreted puts a script that names its interpreter into a file, and returns
+// the command that runs it. The interpreter is named in the command, so that the
+// file need not be executable where it lies.
+func interpreted(script string) (command string, remove func(), err error) {
+	first, _, _ := strings.Cut(script, "\n")
+	interpreter := strings.TrimSpace(strings.TrimPrefix(first, "#!"))
+	if interpreter == "" {
+		return "", nil, errors.New("the script names no interpreter after #!")
+	}
+	dir, err := os.MkdirTemp("", "quorate-script-")
+	if err != nil {
+		return "", nil, fmt.Errorf("directory of the script: %w", err)
+	}
+	remove = func() { _ = os.RemoveAll(dir) } // what is left is in the temporary directory
+	path := filepath.Join(dir, "script")
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
+		remove()
+		return "", nil, fmt.Errorf("script: %w", err)
+	}
+	return interpreter + " " + quoteWords([]string{path}), remove, nil
 }

@@ -1,6 +1,13 @@
 package verb
 
-import "quorate/internal/job"
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"quorate/internal/job"
+	"quorate/nodeagent/wire"
+)
 
 func serviceVerb() *Verb {
 	return &Verb{Run: serviceJob, Decl: job.Declaration{
@@ -51,4 +58,47 @@ func runningState(j *job.Job) string {
 		}
 	}
 	return "start"
+}
+
+// serviceJob executes SERVICE. The text is rendered already.
+func serviceJob(ctx context.Context, env *Env, j *job.Job) Result {
+	if err := requireTool("SERVICE", "systemctl"); err != nil {
+		return failed("%v", err)
+	}
+	units := strings.Fields(j.Text)
+	if len(units) == 0 {
+		return failed("no units are named")
+	}
+	var stdout, stderr []wire.Output
+	res := Result{Outcome: Succeeded, Changed: true, ran: true}
+	for _, phase := range phases(j) {
+		words := []string{"systemctl", phase}
+		if phase != "daemon-reload" {
+			words = append(words, units...)
+		}
+		res = env.attempts(ctx, quoteWords(words), intOption(j, "retry", 3), nil)
+		stdout, stderr = append(stdout, res.Stdout), append(stderr, res.Stderr)
+		if res.Outcome != Succeeded {
+			res.Info = fmt.Sprintf("systemctl %s: %s", phase, res.Info)
+			break
+		}
+	}
+	res.Stdout, res.Stderr = joinOutputs(stdout...), joinOutputs(stderr...)
+	return res
+}
+
+// phases are the commands of systemctl in their order. Units are started unless
+// another state is asked for, or they are disabled or masked.
+func phases(j *job.Job) []string {
+	var out []string
+	for _, option := range [...]string{"daemon-reload", "mask", "unmask", "enable", "disable"} {
+		if isSet(j, option) {
+			out = append(out, option)
+		}
+	}
+	state := runningState(j)
+	if state == "start" && (isSet(j, "disable") || isSet(j, "mask")) {
+		return out
+	}
+	return append(out, state)
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"quorate/internal/job"
 	"quorate/internal/pyvalue"
@@ -44,6 +45,9 @@ type Result struct {
 	Exit           int32
 	Info           string
 	Stdout, Stderr wire.Output
+
+	// ran is true where the job came as far as having an output of its own.
+	ran bool
 }
 
 // A Command is a shell script to run.
@@ -70,7 +74,8 @@ type ShellFunc func(ctx context.Context, c Command) (Exited, error)
 // Env is what a job may use.
 type Env struct {
 	Facts *facts.Store
-	// Vars override the host's own arguments in templates; their values are text.
+	// Vars override the host's own arguments in templates. Their values are typed
+	// like those of ARG.
 	Vars []job.Option
 	// WorkDir is the directory that relative paths and commands start from.
 	WorkDir string
@@ -100,9 +105,12 @@ func Table() map[string]*Verb {
 	return table
 }
 
+// shared is the table that Lookup and Execute use; nobody changes it.
+var shared = sync.OnceValue(Table)
+
 // Lookup finds the declaration of a verb by its upper-case name. It is a [job.Lookup].
 func Lookup(name string) (*job.Declaration, bool) {
-	v, ok := Table()[name]
+	v, ok := shared()[name]
 	if !ok {
 		return nil, false
 	}

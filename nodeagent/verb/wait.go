@@ -1,7 +1,14 @@
 package verb
 
 import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"time"
+
 	"quorate/internal/job"
+	"quorate/nodeagent/wire"
 )
 
 func waitVerb() *Verb {
@@ -51,4 +58,96 @@ func checkWait(p *job.Parsed) string {
 		return "--retry and --retry-wait are not negative"
 	}
 	return ""
+}
+
+// waitJob executes WAIT. Every option but --seconds is a probe that is repeated.
+func waitJob(ctx context.Context, env *Env, j *job.Job) Result {
+	if isSet(j, "seconds") {
+		if err := pause(ctx, intOption(j, "seconds", 0)); err != nil {
+			return failed("%v", err)
+		}
+		return succeeded(false, "")
+	}
+	text, err := env.render(ctx, j.Text)
+	if err != nil {
+		return unrendered(err)
+	}
+	if text == "" {
+		return failed("the address or command is empty")
+	}
+	probe := func() Result { return env.attempts(ctx, text, 1, nil) }
+	if isSet(j, "url") {
+		client := httpClient(isSet(j, "insecure"))
+		defer client.CloseIdleConnections()
+		probe = func() Result { return fetch(ctx, client, text) }
+	}
+	tries := intOption(j, "retry", 30) + 1
+	var stdout, stderr []wire.Output
+	var res Result
+	for n := 1; n <= tries; n++ {
+		res = probe()
+		stdout, stderr = lastOutputs(stdout, res.Stdout), lastOutputs(stderr, res.Stderr)
+		if res.Outcome == Succeeded || ctx.Err() != nil {
+			break
+		}
+		res.Info = fmt.Sprintf("%s, after %d tries", res.Info, n)
+		if err := pause(ctx, intOption(j, "retry-wait", 1)); err != nil {
+			break
+		}
+	}
+	res.Changed = false
+	if isSet(j, "cmd") {
+		res.Stdout, res.Stderr = joinOutputs(stdout...), joinOutputs(stderr...)
+	}
+	return res
+}
+
+// outputsMax is how many of the last tries' outputs are reported.
+const outputsMax = 50
+
+func lastOutputs(all []wire.Output, out wire.Output) []wire.Output {
+	if len(all) == outputsMax {
+		all = all[1:]
+	}
+	return append(all, out)
+}
+
+// pause waits, unless the job's time ends before.
+func pause(ctx context.Context, seconds int) error {
+	timer := time.NewTimer(time.Duration(seconds) * time.Second)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func httpClient(insecure bool) *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: insecure} // only where the file says --insecure
+	return &http.Client{Transport: transport}
+}
+
+// fetch asks an address once.
+func fetch(ctx context.Context, client *http.Client, address string) Result {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return failed("%v", err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		res := failed("%v", err)
+		res.ran = true
+		return res
+	}
+	defer response.Body.Close()
+	text := fmt.Sprintf("Response code was %d", response.StatusCode)
+	if response.StatusCode < 200 || response.StatusCode >= 400 {
+		res := failed("%s", text)
+		res.Stdout, res.ran = output(text), true
+		return res
+	}
+	return succeeded(false, text)
 }

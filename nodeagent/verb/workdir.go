@@ -1,6 +1,13 @@
 package verb
 
-import "quorate/internal/job"
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"quorate/internal/job"
+)
 
 func workdirVerb() *Verb {
 	return &Verb{Run: workdirJob, Decl: job.Declaration{
@@ -19,4 +26,35 @@ func workdirVerb() *Verb {
 		},
 		Check: checkOwnership,
 	}}
+}
+
+func workdirJob(ctx context.Context, env *Env, j *job.Job) Result {
+	text, err := env.render(ctx, j.Text)
+	if err != nil {
+		return unrendered(err)
+	}
+	if text == "" {
+		return failed("the path is empty")
+	}
+	want, err := ownershipOf(j)
+	if err != nil {
+		return failed("%v", err)
+	}
+	path := env.path(text)
+	info, err := os.Stat(path)
+	changed := false
+	switch {
+	case err == nil && !info.IsDir():
+		return failed("%s is there and is not a directory", path)
+	case err != nil:
+		if err := os.MkdirAll(path, fs.ModePerm); err != nil {
+			return failed("directory: %v", err)
+		}
+		changed = true
+	}
+	applied, err := want.apply(path)
+	if err != nil {
+		return failed("%v", err)
+	}
+	return succeeded(changed || applied, fmt.Sprintf("Directory %s OK", text))
 }
