@@ -253,3 +253,14 @@ func (a *Agent) Work(t testing.TB) *Link {
 func (a *Agent) On(r *Rig) *Agent {
 	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, rig: r, reports: a.After(0)}
 }
+
+// PublicKey returns the public half of a new key.
+func PublicKey() []byte {
+	key := Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	return Must(x509.MarshalPKIXPublicKey(&key.PublicKey))
+}
+
+// PublicKey returns the agent's public key.
+func (a *Agent) PublicKey() []byte {
+	return Must(x509.MarshalPKIXPublicKey(a.Identity.PrivateKey.(*ecdsa.PrivateKey).Public()))
+}
