@@ -1,0 +1,170 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"quorate/engine/orchestrator"
+	"quorate/eventlog"
+	"quorate/internal/pki"
+)
+
+func newTestHandler(t *testing.T) (*Handler, *pki.CA) {
+	t.Helper()
+	ca, err := pki.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := eventlog.OpenBlobs(filepath.Join(t.TempDir(), "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := orchestrator.New(orchestrator.Config{Log: eventlog.NewMemory(), Blobs: blobs, CA: ca, Replica: 1, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := NewHandler(o)
+	t.Cleanup(func() { h.Close() })
+	return h, ca
+}
+
+func withCertificate(r *http.Request, certs ...*x509.Certificate) *http.Request {
+	r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: certs}
+	return r
+}
+
+func certificates(t *testing.T, ca *pki.CA) (operatorCert, agentCert, serverCert *x509.Certificate) {
+	t.Helper()
+	bundle, err := ca.IssueOperator("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := pki.ParseBundle(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operatorCert = parsed.Certificate.Leaf
+	pub, err := x509.MarshalPKIXPublicKey(operatorCert.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := ca.IssueAgent(pub, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if agentCert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.IssueServer([]string{"localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return operatorCert, agentCert, server.Leaf
+}
+
+// Every route names a right, and every role gets through exactly where it may.
+// A route that is registered without a rule, or a caller that slips in, fails here.
+func TestEveryRouteAndRole(t *testing.T) {
+	h, ca := newTestHandler(t)
+	operatorCert, agentCert, serverCert := certificates(t, ca)
+	expired := *operatorCert
+	expired.NotAfter = time.Now().Add(-time.Hour)
+	callers := map[string]struct {
+		request func(*http.Request) *http.Request
+		role    role
+	}{
+		"no certificate": {func(r *http.Request) *http.Request { return r }, nobody},
+		"operator":       {func(r *http.Request) *http.Request { return withCertificate(r, operatorCert) }, operator},
+		"expired":        {func(r *http.Request) *http.Request { return withCertificate(r, &expired) }, nobody},
+		"agent":          {func(r *http.Request) *http.Request { return withCertificate(r, agentCert) }, nobody},
+		"server":         {func(r *http.Request) *http.Request { return withCertificate(r, serverCert) }, nobody},
+		"local": {func(r *http.Request) *http.Request {
+			return r.WithContext(context.WithValue(r.Context(), localKey{}, "local:root"))
+		}, administrator},
+	}
+	// What each right lets through, written out once more: the code may not be
+	// its own oracle.
+	want := map[right]map[role]bool{
+		anyone:     {nobody: true, operator: true, administrator: true},
+		read:       {operator: true, administrator: true},
+		operate:    {operator: true, administrator: true},
+		administer: {operator: true, administrator: true},
+	}
+	open := []string{"GET /livez", "GET /readyz"}
+	for _, route := range h.routes() {
+		if want[route.right] == nil {
+			t.Errorf("%s has no right", route.pattern)
+			continue
+		}
+		if (route.right == anyone) != (route.pattern == open[0] || route.pattern == open[1]) {
+			t.Errorf("%s is open to anyone", route.pattern)
+		}
+		method, path, _ := strings.Cut(route.pattern, " ")
+		path = regexp.MustCompile(`\{[a-z]+\}`).ReplaceAllString(path, "1")
+		for name, caller := range callers {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			r := caller.request(httptest.NewRequest(method, path, strings.NewReader("{}")).WithContext(ctx))
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			cancel()
+			if let := w.Code != http.StatusForbidden; let != want[route.right][caller.role] {
+				t.Errorf("%s by %s: status %d", route.pattern, name, w.Code)
+			}
+		}
+	}
+}
+
+// What is not served is not told apart for callers without a right.
+func TestUnknownPaths(t *testing.T) {
+	h, ca := newTestHandler(t)
+	operatorCert, _, _ := certificates(t, ca)
+	for _, tc := range []struct {
+		method, path string
+		operator     int
+	}{
+		{"GET", "/v1/nothing", http.StatusNotFound},
+		{"DELETE", "/v1/runs", http.StatusMethodNotAllowed},
+		{"GET", "/", http.StatusNotFound},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(tc.method, tc.path, nil))
+		if w.Code != http.StatusForbidden {
+			t.Errorf("%s %s by nobody: %d", tc.method, tc.path, w.Code)
+		}
+		w = httptest.NewRecorder()
+		h.ServeHTTP(w, withCertificate(httptest.NewRequest(tc.method, tc.path, nil), operatorCert))
+		if w.Code != tc.operator {
+			t.Errorf("%s %s by an operator: %d, want %d", tc.method, tc.path, w.Code, tc.operator)
+		}
+	}
+}
+
+// Bodies are read strictly and up to a bound.
+func TestBodies(t *testing.T) {
+	h, ca := newTestHandler(t)
+	operatorCert, _, _ := certificates(t, ca)
+	for name, tc := range map[string]struct{ kind, body, want string }{
+		"a field that is not known": {"application/json", `{"plan_id":"x","plam_id":"y"}`, "unknown field"},
+		"something behind it":       {"application/json", `{"plan_id":"x"}{}`, "behind its end"},
+		"no JSON":                   {"application/json", `plan`, "not what is expected"},
+		"a form":                    {"application/x-www-form-urlencoded", `plan_id=x`, "application/json"},
+		"another version":           {"application/json", `{"schema":"quorate/v9","plan_id":"x"}`, "quorate/v1"},
+		"too much":                  {"application/json", `{"plan_id":"` + strings.Repeat("x", bodyBytesMax) + `"}`, "more than"},
+	} {
+		r := withCertificate(httptest.NewRequest("POST", "/v1/plans", strings.NewReader(tc.body)), operatorCert)
+		r.Header.Set("Content-Type", tc.kind)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), tc.want) {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package api
+
+import (
+	"context"
+	"io"
+)
+
+// Forget drops what is kept in memory of a run.
+func Forget(h *Handler, run uint64) {
+	h.history.mu.Lock()
+	defer h.history.mu.Unlock()
+	if c := h.history.runs[run]; c != nil {
+		h.history.total -= len(c.events)
+		delete(h.history.runs, run)
+	}
+}
+
+// Fetch returns the body at a path.
+func Fetch(ctx context.Context, c *Client, path string) (string, error) {
+	resp, err := c.send(ctx, "GET", path, nil, nil, 0, "")
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	return string(data), err
+}
