@@ -112,6 +112,9 @@ func (p *program) knownHosts(c *cli.Context, client *api.Client, src planner.Sou
 	}
 	if client == nil {
 		opt.Hosts = opt.Targets
+		if c.Command.Name == "exec" && len(opt.Hosts) == 0 {
+			opt.Hosts = []string{"localhost"}
+		}
 		return nil
 	}
 	agents, err := client.Agents(c.Context)

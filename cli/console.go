@@ -71,16 +71,17 @@ func (c *console) warn(format string, args ...any) {
 	fmt.Fprintf(c.err, "%s %s\n", c.paint(c.err, yellow, "quorate: warning:"), fmt.Sprintf(format, args...))
 }
 
-// confirm asks a question on a terminal. Elsewhere, and without yes, the command
+// confirm names a consequence and asks on a terminal whether to go on. Elsewhere, and without yes, the command
 // is refused.
-func (c *console) confirm(yes bool, question string) error {
+func (c *console) confirm(yes bool, format string, args ...any) error {
+	consequence := fmt.Sprintf(format, args...)
 	if yes {
 		return nil
 	}
 	if !c.inTerminal || !c.errTerminal {
-		return fail(exitUsage, fmt.Errorf("%s: not confirmed, and there is no terminal to ask on", question), `say "--yes" if that is what you want`)
+		return fail(exitUsage, fmt.Errorf("%s; there is no terminal to ask whether that is all right", consequence), `say "--yes" if that is what you want`)
 	}
-	fmt.Fprintf(c.err, "quorate: %s? [y/N] ", question)
+	fmt.Fprintf(c.err, "quorate: %s. Go on? [y/N] ", consequence)
 	answer, err := bufio.NewReader(c.in).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return err

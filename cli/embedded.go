@@ -45,10 +45,9 @@ func (p *program) startEmbedded(c *cli.Context, plan *planner.Plan) (*embedded, 
 	if err != nil {
 		return nil, err
 	}
-	question := fmt.Sprintf("every job will run on this very machine, as user %s, with %s below %s; go on",
-		userName(), count(len(plan.Hosts), "working directory"), filepath.Join(dir, "agents"))
-	question = strings.Replace(question, "directorys", "directories", 1)
-	if err := p.con.confirm(c.Bool("yes"), question); err != nil {
+	err = p.con.confirm(c.Bool("yes"), "every job will run on this very machine, as user %s, for %s below %s",
+		userName(), count(len(plan.Hosts), "host"), filepath.Join(dir, "agents"))
+	if err != nil {
 		return nil, err
 	}
 	p.con.note("embedded: every job runs on this machine as user %s; log and agents are in %s", userName(), dir)

@@ -58,16 +58,26 @@ func (f *following) events(ctx context.Context, show reporter) error {
 	defer stop()
 	go func() {
 		defer close(events)
-		for event, err := range f.client.Watch(ctx, f.id(), 0) {
-			if err != nil {
-				failed <- err
-				return
+		seen := false
+		err := persist(ctx, func() error {
+			for event, err := range f.client.Watch(ctx, f.id(), 0) {
+				if err != nil && seen {
+					return final{err} // the client has tried again for long enough
+				}
+				if err != nil {
+					return err
+				}
+				seen = true
+				select {
+				case events <- event:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
-			select {
-			case events <- event:
-			case <-ctx.Done():
-				return
-			}
+			return nil
+		})
+		if err != nil {
+			failed <- err
 		}
 	}()
 	redraw := time.NewTicker(redrawEvery)
@@ -95,10 +105,19 @@ func (f *following) events(ctx context.Context, show reporter) error {
 	}
 }
 
+// show returns the run as it is, from an orchestrator that may just be restarting.
+func (f *following) show(ctx context.Context) (run *api.Run, err error) {
+	err = persist(ctx, func() error {
+		run, err = f.client.Run(ctx, f.id())
+		return err
+	})
+	return run, err
+}
+
 // needsOperator tells a run that waits now from one that did when the event was
 // written, and an unknown outcome from an agent that is away for a while.
 func (f *following) needsOperator(ctx context.Context) bool {
-	run, err := f.client.Run(ctx, f.id())
+	run, err := f.show(ctx)
 	return err == nil && run.Status == "waiting" && len(stepsOf(run, "waiting")) > 0
 }
 
@@ -117,7 +136,7 @@ func comeBack(f following) string {
 
 // conclude prints the summary of a run and returns its exit code.
 func (p *program) conclude(ctx context.Context, f following) error {
-	run, err := f.client.Run(ctx, f.id())
+	run, err := f.show(ctx)
 	if err != nil {
 		return err
 	}
@@ -175,9 +194,17 @@ func stepsOf(run *api.Run, status string) []api.Step {
 	return out
 }
 
+// final is an error that repeating the command would not mend.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
 // transient reports whether a command may yet succeed when it is repeated.
 func transient(err error) bool {
 	var answered *api.Error
+	if errors.As(err, new(final)) {
+		return false
+	}
 	if errors.As(err, &answered) {
 		return answered.Code == "unavailable"
 	}

@@ -222,7 +222,7 @@ func (p *program) printOutput(out api.Output) error {
 
 func (p *program) runCancel(c *cli.Context) error {
 	return p.onRun(c, 1, func(ctx context.Context, client *api.Client, id string) error {
-		if err := p.con.confirm(c.Bool("yes"), fmt.Sprintf("cancel run %s and stop its jobs", id)); err != nil {
+		if err := p.con.confirm(c.Bool("yes"), "run %s will be cancelled and its jobs stopped", id); err != nil {
 			return err
 		}
 		var run *api.Run

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -106,17 +107,18 @@ func scriptKeep(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
-// scriptFlip changes the last occurrence of a text in a file: flip FILE TEXT.
+// scriptFlip changes a bit in every copy of a text in a file: flip FILE TEXT.
 func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {
 	path := ts.MkAbs(args[0])
 	data, err := os.ReadFile(path)
 	ts.Check(err)
-	at := strings.LastIndex(string(data), args[1])
-	if at < 0 {
+	text := []byte(args[1])
+	if !bytes.Contains(data, text) {
 		ts.Fatalf("%s does not hold %q", args[0], args[1])
 	}
-	data[at] ^= 0x20
-	ts.Check(os.WriteFile(path, data, 0o600))
+	flipped := bytes.Clone(text)
+	flipped[0] ^= 1
+	ts.Check(os.WriteFile(path, bytes.ReplaceAll(data, text, flipped), 0o600))
 }
 
 // scriptLineCount wants a number of lines in a file: linecount FILE LINES.
