@@ -219,7 +219,7 @@ func (s *State) StartJob(attempt uint64, position uint32, now int64) (Record, er
 	if err != nil {
 		return nil, ErrEnded
 	}
-	if position != a.Ended || position >= a.Window || position >= a.Jobs {
+	if position != a.Ended || position >= a.Window || position >= a.Jobs || a.Failed && !a.KeepGoing {
 		return nil, fmt.Errorf("%w: job %d of attempt %d is not the next in its window", ErrInconsistent, position, attempt)
 	}
 	return &JobStarted{Attempt: attempt, Position: position, At: now}, nil

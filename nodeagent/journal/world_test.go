@@ -1,0 +1,319 @@
+package journal
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"quorate/nodeagent/wire"
+)
+
+// A mutant is a seeded bug. Each has to be caught by an invariant.
+type mutant string
+
+const (
+	none               mutant = ""
+	executeBeforeSync  mutant = "execute before the journal is synced"
+	rerunAfterRestart  mutant = "rerun after restart"
+	dropWithoutFloor   mutant = "drop journal entries without the floor"
+	noTombstone        mutant = "cancel without a tombstone"
+	noSupersede        mutant = "successor without superseding"
+	guessNotStarted    mutant = "guess not started"
+	retryOnTimeout     mutant = "retry on timeout"
+	leaveChildren      mutant = "leave children running after a restart"
+	noJournalID        mutant = "no journal id"
+	ackBeforeCommit    mutant = "acknowledge before commit"
+	executeAfterAdopt  mutant = "adopt a job and run it too"
+	trustNumbers       mutant = "number reports after a reboot as if none was lost"
+	windowNotSynced    mutant = "start jobs behind the window"
+	statusFromTheShell mutant = "take a killed command's status"
+)
+
+var mutants = []mutant{executeBeforeSync, rerunAfterRestart, dropWithoutFloor, noTombstone, noSupersede,
+	guessNotStarted, retryOnTimeout, leaveChildren, noJournalID, ackBeforeCommit, executeAfterAdopt,
+	trustNumbers, windowNotSynced, statusFromTheShell}
+
+const (
+	cluster   = "c"
+	stepJobs  = 3
+	worldWind = 2 // the model's window, so that jobs lie outside of it
+)
+
+// A disk is a journal's records and how many of them are synced.
+type disk struct {
+	id      string
+	records []Record
+	synced  int
+}
+
+// An attempt as the cluster sees it.
+type scheduled struct {
+	id, supersedes uint64
+	step           int
+	from           uint32
+	outcome        uint8 // 0 while open
+	cancel         bool
+	jobs           map[uint32]uint8
+}
+
+// A process is a job that runs on the machine. It outlives the agent.
+type process struct {
+	attempt uint64
+	job     uint32
+	ended   bool // its status is in its file
+	killed  bool // it left no status
+}
+
+// world is one agent's machine, its cluster and the network between them, driven
+// by chance. The journal's rules are the real ones.
+type world struct {
+	r      *rand.Rand
+	mut    mutant
+	disk   *disk
+	state  *State
+	up     bool
+	boot   int
+	procs  []*process
+	paused map[uint64]bool // attempts with a start effect, being run by the agent
+
+	session   string
+	connected bool
+	sent      uint64
+	toAgent   []wire.Message
+	toCluster []wire.Report
+
+	epoch       uint64
+	lastIndex   uint64
+	attempts    map[uint64]*scheduled
+	byStep      map[int]uint64 // newest attempt
+	committed   uint64         // report number
+	quarantined bool
+
+	effects map[[2]int]int // by step and job
+	retries map[int]int    // of a step that an operator decided on
+	byTry   map[string]int // attempt/job -> effects
+	tried   map[uint64]int // effects by attempt
+}
+
+func newWorld(r *rand.Rand, m mutant) *world {
+	w := &world{r: r, mut: m, attempts: map[uint64]*scheduled{}, byStep: map[int]uint64{},
+		effects: map[[2]int]int{}, retries: map[int]int{}, byTry: map[string]int{}, tried: map[uint64]int{}, epoch: 1, lastIndex: 1}
+	w.disk = &disk{id: "j1", records: []Record{&Summary{JournalID: "j1", Version: formatVersion}}, synced: 1}
+	if err := w.start(); err != nil {
+		panic(err)
+	}
+	return w
+}
+
+// write appends records; durable ones sync the disk, but for the mutant.
+func (w *world) write(records []Record) error {
+	durable := false
+	for _, r := range records {
+		if i, ok := r.(*Intended); ok {
+			i.Window = min(i.Window, worldWind)
+			if w.mut == windowNotSynced {
+				i.Window = min(i.Jobs, 1)
+			}
+		}
+		if err := w.state.Apply(r); err != nil {
+			return err
+		}
+		w.disk.records = append(w.disk.records, r)
+		durable = durable || r.Kind().Durable()
+	}
+	if durable && w.mut != executeBeforeSync {
+		w.disk.synced = len(w.disk.records)
+	}
+	return nil
+}
+
+// start is the agent's start: the journal is replayed and its attempts go on.
+func (w *world) start() error {
+	s := newState()
+	for _, r := range w.disk.records {
+		if err := s.Apply(r); err != nil {
+			return err
+		}
+	}
+	w.state, w.up, w.paused = s, true, map[uint64]bool{}
+	if err := w.write(s.Boot(fmt.Sprint("boot", w.boot)).Records); err != nil {
+		return err
+	}
+	for _, id := range s.Open() {
+		w.paused[id] = true
+	}
+	if w.mut == trustNumbers {
+		s.FreshFrom, s.SeqBound = 0, 0
+	}
+	for _, id := range s.Open() {
+		a := s.attempts[id]
+		if !a.Running {
+			continue
+		}
+		if err := w.pickUp(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pickUp is what the agent does about a job that ran when it ended.
+func (w *world) pickUp(a *Attempt) error {
+	job := a.Ended
+	p := w.proc(a.ID, job)
+	switch {
+	case w.mut == rerunAfterRestart:
+		w.procs = slices.DeleteFunc(w.procs, func(q *process) bool { return q == p })
+		w.spawn(a.ID, job)
+		return nil
+	case w.mut == executeAfterAdopt && p != nil:
+		w.spawn(a.ID, job)
+		return nil
+	case p != nil && !p.killed && w.mut != leaveChildren:
+		return nil // adopted, or its status is found: it ends like any other
+	case w.mut == guessNotStarted:
+		return w.report(a.ID, job, OutcomeSucceeded)
+	case w.mut == statusFromTheShell:
+		return w.report(a.ID, job, OutcomeSucceeded)
+	}
+	if w.mut != leaveChildren {
+		w.procs = slices.DeleteFunc(w.procs, func(q *process) bool { return q == p })
+	}
+	if err := w.report(a.ID, job, OutcomeUnknown); err != nil {
+		return err
+	}
+	return w.end(a.ID, OutcomeUnknown)
+}
+
+func (w *world) proc(attempt uint64, job uint32) *process {
+	for _, p := range w.procs {
+		if p.attempt == attempt && p.job == job {
+			return p
+		}
+	}
+	return nil
+}
+
+// spawn is the moment of the effect.
+func (w *world) spawn(attempt uint64, job uint32) {
+	w.procs = append(w.procs, &process{attempt: attempt, job: job})
+	s := w.attempts[attempt]
+	w.effects[[2]int{s.step, int(s.from + job)}]++
+	w.byTry[fmt.Sprint(attempt, "/", job)]++
+	w.tried[attempt]++
+}
+
+func (w *world) report(attempt uint64, job uint32, outcome uint8) error {
+	rec, err := w.state.EndJob(wire.Report{Attempt: attempt, Job: job, Outcome: outcome})
+	if err != nil {
+		return err
+	}
+	return w.write([]Record{rec})
+}
+
+func (w *world) end(attempt uint64, outcome uint8) error {
+	delete(w.paused, attempt)
+	rec, err := w.state.End(attempt, outcome, "")
+	if err != nil {
+		return err
+	}
+	return w.write([]Record{rec})
+}
+
+func (w *world) perform(effects []Effect) error {
+	for _, e := range effects {
+		switch e.Action {
+		case Start:
+			w.paused[e.Attempt] = true
+		case Resend:
+			w.sent = w.state.Acked
+		case Kill:
+			a, ok := w.state.Attempt(e.Attempt)
+			delete(w.paused, e.Attempt)
+			if !ok || a.Phase != Intent {
+				continue
+			}
+			w.procs = slices.DeleteFunc(w.procs, func(p *process) bool { return p.attempt == e.Attempt })
+			if a.Running {
+				if err := w.report(e.Attempt, a.Ended, OutcomeCancelled); err != nil {
+					return err
+				}
+			}
+			if err := w.end(e.Attempt, OutcomeCancelled); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// check is the invariants, after every move.
+func (w *world) check() error {
+	for k, n := range w.byTry {
+		if n > 1 {
+			return fmt.Errorf("invariant 1: job %s took effect %d times", k, n)
+		}
+	}
+	for k, n := range w.effects {
+		if n > 1+w.retries[k[0]] {
+			return fmt.Errorf("invariant 5: job %d of step %d took effect %d times, an operator allowed %d", k[1], k[0], n, 1+w.retries[k[0]])
+		}
+	}
+	live := map[int]uint64{}
+	for _, p := range w.procs {
+		if p.ended || p.killed {
+			continue
+		}
+		step := w.attempts[p.attempt].step
+		if other, ok := live[step]; ok && other != p.attempt {
+			return fmt.Errorf("invariant 4: attempts %d and %d of a step overlap", other, p.attempt)
+		}
+		live[step] = p.attempt
+	}
+	for id, a := range w.attempts {
+		if a.outcome == OutcomeNotStarted && w.tried[id] > 0 {
+			return fmt.Errorf("invariant 3: attempt %d is not_started and took effect", id)
+		}
+		if a.outcome == OutcomeSucceeded && uint32(w.tried[id]) != stepJobs-a.from {
+			return fmt.Errorf("invariant 2: attempt %d succeeded with %d effects", id, w.tried[id])
+		}
+		for job, outcome := range a.jobs {
+			if n := w.byTry[fmt.Sprint(id, "/", job)]; outcome == OutcomeSucceeded && n != 1 {
+				return fmt.Errorf("invariant 2: job %d of attempt %d succeeded with %d effects", job, id, n)
+			}
+			if p := w.proc(id, job); outcome == OutcomeSucceeded && p != nil && p.killed {
+				return fmt.Errorf("invariant 2: job %d of attempt %d succeeded and was killed", job, id)
+			}
+		}
+	}
+	return nil
+}
+
+func TestInvariants(t *testing.T) {
+	runs := 6000
+	if testing.Short() {
+		runs = 1000
+	}
+	for seed := range runs {
+		if err := simulate(uint64(seed), none, 150, true); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// TestMutants seeds one bug after the other: the check has to find each.
+func TestMutants(t *testing.T) {
+	for _, m := range mutants {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			for seed := range 20000 {
+				if err := simulate(uint64(seed), m, 150, true); err != nil {
+					t.Logf("seed %d: %v", seed, err)
+					return
+				}
+			}
+			t.Error("the bug was not found")
+		})
+	}
+}
