@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"quorate/internal/yaml11"
 	"quorate/nodeagent/verb"
 	"quorate/planner"
 )
@@ -72,4 +73,65 @@ func TestCorpusOpenStack(t *testing.T) {
 	if outside := compileClean(t, src, planner.Options{Verbs: verb.Lookup}); outside.ID() != inside.ID() {
 		t.Error("the plan depends on where it was made")
 	}
+}
+
+// TestCorpusOrder reads the services by itself and holds the plan against every
+// requires and needed-by in them.
+func TestCorpusOrder(t *testing.T) {
+	dir := filepath.Join(corpus(t), "openstack")
+	plan := compileClean(t, planner.Sources{
+		Services: filepath.Join(dir, "services"), Inventory: filepath.Join(dir, "basic", "basic_inventory.yaml"), Roles: filepath.Join(dir, "basic", "basic_roles.yaml"),
+	}, planner.Options{Verbs: verb.Lookup})
+	position, provider := map[string]int{}, map[string]int{}
+	for i, task := range plan.Tasks {
+		position[task.ID] = i
+		for _, s := range task.Provides {
+			provider[s] = i
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "services", "*.yaml"))
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d services: %v", len(files), err)
+	}
+	var edges int
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs, err := yaml11.Parse(file, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range docs[0].Get("tasks").Items {
+			at, active := position[docs[0].Get("id").Text+"-"+task.Get("id").Text]
+			if !active {
+				continue
+			}
+			for _, s := range texts(task.Get("requires")) {
+				edges++
+				if from, known := provider[s]; !known || !requires(plan, at, from) || from >= at {
+					t.Errorf("%s does not wait for %s", plan.Tasks[at].ID, s)
+				}
+			}
+			for _, s := range texts(task.Get("needed-by")) {
+				if to, known := provider[s]; known && (!requires(plan, to, at) || at >= to) {
+					t.Errorf("%s does not wait for %s", plan.Tasks[to].ID, plan.Tasks[at].ID)
+				}
+			}
+		}
+	}
+	if edges < 200 {
+		t.Errorf("only %d requirements were looked at", edges)
+	}
+}
+
+func texts(list *yaml11.Node) []string {
+	var out []string
+	if list != nil {
+		for _, item := range list.Items {
+			out = append(out, item.Text)
+		}
+	}
+	return out
 }
