@@ -1,0 +1,99 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"quorate/engine"
+	"quorate/engine/gateway/gatewaytest"
+	"quorate/engine/orchestrator"
+	"quorate/internal/job"
+	"quorate/nodeagent"
+	"quorate/nodeagent/verb"
+	"quorate/planner"
+)
+
+// startAgent runs a real agent until the test ends.
+func startAgent(t *testing.T, rig *gatewaytest.Rig, name string, labels ...string) (workDir string) {
+	t.Helper()
+	token, _, err := rig.O.CreateToken(t.Context(), orchestrator.TokenRequest{Name: name, Labels: labels})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	workDir = filepath.Join(dir, "root")
+	if err := os.MkdirAll(workDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- nodeagent.Run(ctx, nodeagent.Config{
+			Servers: []string{rig.Address}, Token: token, DataDir: dir, WorkDir: workDir, Name: name, Version: "test",
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("agent %s: %v", name, err)
+		}
+	})
+	return workDir
+}
+
+// Real agents enrol, connect, fetch what a plan ships, run it and report; what
+// the log says replays to the same state.
+func TestRealAgents(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{Verbs: verb.Lookup})
+	dirs := []string{startAgent(t, rig, "n1", "controller"), startAgent(t, rig, "n2")}
+	rig.Until(t, "both agents", func(s *engine.State) bool {
+		n := 0
+		for _, a := range s.Agents {
+			if a.Connected {
+				n++
+			}
+		}
+		return n == len(dirs)
+	})
+	content := []byte("shipped\n")
+	digest := gatewaytest.Must(rig.O.Blobs().PutBytes(content))
+	plan := rig.Plan(t, []string{"n1", "n2"},
+		gatewaytest.Task{ID: "svc-a", Jobs: 3},
+		gatewaytest.Task{ID: "svc-b", Driver: planner.DriverLocal, Jobs: 1, After: []uint32{0}},
+		gatewaytest.Task{ID: "svc-c", Jobs: 1, After: []uint32{1}})
+	plan.Tasks[0].Jobs[0].Spec.Text = "echo $QUORATE_HOST > host"
+	add := &plan.Tasks[2].Jobs[0].Spec
+	add.Verb, add.Text = "ADD", "shipped "+"copy"
+	add.Files = []job.File{{Name: "shipped", Digest: digest, Size: int64(len(content)), Mode: 0o644}}
+	if _, err := rig.O.Blobs().PutBytes(plan.Encode()); err != nil {
+		t.Fatal(err)
+	}
+	run := rig.Run(t, plan)
+	status := rig.UntilEnded(t, run)
+	s := rig.Replay(t)
+	if status != "succeeded" {
+		for _, a := range s.Attempts {
+			t.Logf("attempt %d of task %d: %s %q %+v", a.ID, a.Task, a.Outcome, a.Reason, a.Jobs)
+		}
+		t.Fatalf("run is %s", status)
+	}
+	for i, dir := range dirs {
+		if got, err := os.ReadFile(filepath.Join(dir, "host")); err != nil || string(got) != plan.Hosts[i]+"\n" {
+			t.Errorf("%s: host %q, %v", plan.Hosts[i], got, err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, "copy")); err != nil || string(got) != string(content) {
+			t.Errorf("%s: copy %q, %v", plan.Hosts[i], got, err)
+		}
+	}
+	rig.Until(t, "all attempts settled", func(s *engine.State) bool {
+		for _, a := range s.Agents {
+			if len(a.Open) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
