@@ -126,6 +126,10 @@ func (p *literal) value(depth int) (Value, error) {
 		return p.dict(depth)
 	case c == '+' || c == '-':
 		p.i++
+		// Python knows one sign only, also with brackets between.
+		if rest := strings.TrimLeft(p.s[p.i:], " \t\f("); rest != "" && (rest[0] == '+' || rest[0] == '-') {
+			return nil, ErrLiteral
+		}
 		v, err := p.value(depth + 1)
 		if err != nil {
 			return nil, err
