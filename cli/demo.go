@@ -52,7 +52,10 @@ func (p *program) demo(c *cli.Context) (err error) {
 		return made.refusal()
 	}
 	// A reader that goes away must not end this process before it has cleaned up.
-	signal.Ignore(syscall.SIGPIPE)
+	// It is caught, not ignored: what is ignored here would be in every job.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
 	dir, err := os.MkdirTemp("", "quorate-demo-")
 	if err != nil {
 		return err
@@ -106,6 +109,9 @@ func (d *demonstration) run(ctx context.Context) error {
 	}
 	if err := d.follow(ctx, following{client: d.client, run: run.ID}); err != nil {
 		d.abandon(context.WithoutCancel(ctx), run.ID)
+		if ctx.Err() != nil {
+			return interrupted(errors.New("the run is cancelled and everything removed"))
+		}
 		return err
 	}
 

@@ -96,6 +96,9 @@ func (c *console) report(err error) int {
 
 // classify gives errors of the packages below their exit code and hint.
 func classify(err error) *failure {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
+		return &failure{code: exitError} // the reader has seen enough
+	}
 	var f *failure
 	if errors.As(err, &f) {
 		return f
@@ -104,8 +107,6 @@ func classify(err error) *failure {
 	var answered *api.Error
 	var absent *api.Unreachable
 	switch {
-	case errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe):
-		return &failure{code: exitError} // the reader has seen enough
 	case errors.As(err, &answered):
 		f.hints = []string{answered.Hint}
 		switch answered.Code {

@@ -199,7 +199,7 @@ func testKillJob(t *testing.T, as string) {
 		"services/one.yaml": "id: one\nversion: \"1.0\"\ntype: service\ntasks:\n" +
 			"  - id: long\n    driver: directord\n    provides: [one.long]\n    jobs:\n" +
 			"      - RUN: echo before >> " + effects + "\n" +
-			"      - RUN: echo $$ > " + pid + ".new; mv " + pid + ".new " + pid + "; echo long >> " + effects + "; test -e " + pid + ".again || sleep 300\n" +
+			"      - RUN: echo long >> " + effects + "; echo $$ > " + pid + ".new; mv " + pid + ".new " + pid + "; test -e " + pid + ".again || sleep 300\n" +
 			"      - RUN: echo after >> " + effects + "\n" +
 			"  - id: next\n    driver: directord\n    requires: [one.long]\n    jobs:\n      - RUN: echo next >> " + effects + "\n",
 		"inventory.yaml": "hosts:\n  host-1: {role: node}\n",

@@ -3,6 +3,8 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -124,14 +126,43 @@ func (p *program) printLogEvent(e api.LogEvent) error {
 	if e.Void {
 		void = p.con.paint(p.con.out, yellow, "void ("+printable(e.VoidReason)+") ")
 	}
-	detail, err := json.Marshal(e.Event)
+	detail, err := eventText(e.Event)
 	if err != nil {
 		return err
 	}
-	line := []rune(printable(string(detail)))
+	line := []rune(printable(detail))
 	if room := p.con.columns() - 57; p.con.outTerminal && len(line) > room {
 		line = append(line[:max(room-1, 0)], '…')
 	}
 	_, err = fmt.Fprintf(p.con.out, "%6d  %s  %-18s  %3s  %s%s\n", e.Seq, e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Kind, run, void, string(line))
 	return err
+}
+
+// eventText writes the fields of an event as key=value, in order of their names.
+// Fields that say nothing, and the run, which has a column, are left out.
+func eventText(event any) (string, error) {
+	data, err := json.Marshal(event)
+	if err != nil {
+		return "", err
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return string(data), nil
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value := string(fields[name])
+		switch value {
+		case `0`, `""`, `null`, `false`, `[]`:
+			continue
+		}
+		if name == "run" {
+			continue
+		}
+		if text := strings.Trim(value, `"`); !strings.ContainsAny(text, "\\\" ") {
+			value = text
+		}
+		parts = append(parts, name+"="+value)
+	}
+	return strings.Join(parts, " "), nil
 }

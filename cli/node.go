@@ -56,41 +56,46 @@ type node struct {
 
 // startNode opens everything under the data directory and starts to serve. The
 // orchestrator works until ctx ends or something breaks; see wait and stop.
-func startNode(ctx context.Context, cfg nodeConfig) (n *node, err error) {
-	n = &node{cfg: cfg}
-	defer func() {
-		if err != nil {
-			n.close()
-		}
-	}()
+func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
+	n := &node{cfg: cfg}
+	if err := n.start(ctx); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// start opens everything; on an error close releases what was opened.
+func (n *node) start(ctx context.Context) error {
+	cfg := &n.cfg
 	if err := os.MkdirAll(cfg.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return fmt.Errorf("data directory: %w", err)
 	}
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.group, ctx = errgroup.WithContext(ctx)
 	// The log first: whoever holds its lock owns the directory.
 	log, err := n.openLog(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ca, err := pki.LoadOrCreate(filepath.Join(cfg.dir, "pki"))
 	if err != nil {
-		return nil, fmt.Errorf("certificate authority: %w", err)
+		return fmt.Errorf("certificate authority: %w", err)
 	}
 	if err := writeOperator(ca, filepath.Join(cfg.dir, operatorFile)); err != nil {
-		return nil, err
+		return err
 	}
 	blobs, err := eventlog.OpenBlobs(filepath.Join(cfg.dir, "blobs"))
 	if err != nil {
-		return nil, fmt.Errorf("blobs: %w", err)
+		return fmt.Errorf("blobs: %w", err)
 	}
 	n.orch, err = orchestrator.New(orchestrator.Config{
 		Log: log, Blobs: blobs, CA: ca, Replica: cfg.replica, Version: cfg.version, Verbs: verb.Lookup, Logger: cfg.logger,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return n, n.serve(ctx, ca)
+	return n.serve(ctx, ca)
 }
 
 func (n *node) openLog(ctx context.Context) (engine.Log, error) {

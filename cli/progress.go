@@ -70,7 +70,6 @@ func (r *lineReporter) event(e api.RunEvent) error {
 	if e.Summary != nil {
 		r.summary = *e.Summary
 	}
-	r.clear()
 	var err error
 	switch e.Type {
 	case "step-started":
@@ -87,12 +86,19 @@ func (r *lineReporter) event(e api.RunEvent) error {
 	case "task-ended":
 		err = r.taskEnded(e)
 	case "run-waiting":
-		_, err = fmt.Fprintf(r.out, "%s %s\n", r.con.paint(r.out, yellow, "waiting"), printable(e.Reason))
+		err = r.printf("%s %s\n", r.con.paint(r.out, yellow, "waiting"), printable(e.Reason))
 	case "run-resumed":
-		_, err = fmt.Fprintf(r.out, "resumed %s\n", printable(e.Reason))
+		err = r.printf("resumed %s\n", printable(e.Reason))
 	case "run-cancelling":
-		_, err = fmt.Fprintf(r.out, "%s %s\n", r.con.paint(r.out, yellow, "cancelling"), printable(e.Reason))
+		err = r.printf("%s %s\n", r.con.paint(r.out, yellow, "cancelling"), printable(e.Reason))
 	}
+	return err
+}
+
+// printf prints lines above the line in motion.
+func (r *lineReporter) printf(format string, args ...any) error {
+	r.clear()
+	_, err := fmt.Fprintf(r.out, format, args...)
 	r.draw()
 	return err
 }
@@ -120,8 +126,7 @@ func (r *lineReporter) stepEnded(e api.RunEvent) error {
 		return nil
 	}
 	line := fmt.Sprintf("        %s %s@%s %s", r.con.paint(r.out, red, e.Outcome), e.Task, e.Host, printable(e.Reason))
-	_, err := fmt.Fprintln(r.out, strings.TrimRight(line, " "))
-	return err
+	return r.printf("%s\n", strings.TrimRight(line, " "))
 }
 
 // taskEnded prints the line of a task.
@@ -153,22 +158,15 @@ func (r *lineReporter) taskEnded(e api.RunEvent) error {
 	if len(details) > 0 {
 		line += " (" + strings.Join(details, ", ") + ")"
 	}
-	if _, err := fmt.Fprintln(r.out, line); err != nil {
-		return err
-	}
 	for _, m := range e.Messages {
-		if _, err := fmt.Fprintf(r.out, "        %s\n", printable(m)); err != nil {
-			return err
-		}
+		line += "\n        " + printable(m)
 	}
-	return nil
+	return r.printf("%s\n", line)
 }
 
 func (r *lineReporter) tick() {
-	if r.drawn {
-		r.clear()
-		r.draw()
-	}
+	r.clear()
+	r.draw()
 }
 
 func (r *lineReporter) close() { r.clear() }

@@ -18,6 +18,7 @@ func feed(t *testing.T, r reporter, events ...api.RunEvent) {
 		if err := r.event(e); err != nil {
 			t.Fatal(err)
 		}
+		r.tick()
 	}
 	r.close()
 }
