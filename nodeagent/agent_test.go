@@ -455,6 +455,7 @@ func TestJoin(t *testing.T) {
 
 // TestPending: an agent that waits for its approval asks again, and works when it has it.
 func TestPending(t *testing.T) {
+	t.Parallel()
 	o := newOrchestrator(t)
 	o.refuse = &wire.Refuse{Code: "pending", Reason: "an operator has to approve"}
 	startAgent(t, o, t.TempDir())

@@ -33,6 +33,7 @@ type orchestrator struct {
 	changed   chan struct{}
 	sessions  int
 	conn      *quic.Conn
+	conns     []*quic.Conn
 	control   *quic.Stream
 	welcome   wire.Welcome
 	journalID string
@@ -85,7 +86,11 @@ func (o *orchestrator) listen(address string, conf *tls.Config) {
 	})
 	o.t.Cleanup(func() {
 		l.Close()
-		o.drop()
+		o.mu.Lock()
+		for _, c := range o.conns {
+			c.CloseWithError(0, "test is over")
+		}
+		o.mu.Unlock()
 		serving.Wait()
 	})
 }
@@ -101,6 +106,7 @@ func (o *orchestrator) drop() {
 
 func (o *orchestrator) serve(conn *quic.Conn) {
 	defer conn.CloseWithError(0, "")
+	o.update(func() { o.conns = append(o.conns, conn) })
 	s, err := conn.AcceptStream(context.Background())
 	if err != nil {
 		return

@@ -1,0 +1,245 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"io"
+	"math"
+	"reflect"
+	"runtime"
+	"testing"
+	"testing/iotest"
+
+	"quorate/internal/job"
+)
+
+// samples has every message, every field set.
+func samples() []Message {
+	fence := Fence{ClusterID: "c", Session: "s", JournalID: "j", Epoch: 300}
+	step, err := EncodeStep(&Step{Run: 1, Task: "t", Host: "h", Jobs: []job.Job{
+		{Index: 0, Verb: "RUN", Name: "n", Text: "echo", Options: []job.Option{{Name: "retry", Value: "2"}}, TimeoutSeconds: 600,
+			SkipCache: true, Files: []job.File{{Name: "f", Digest: "d", Size: 70000, Mode: 0o644}}, SuccessExits: []int32{0, -40000}, Fingerprint: "fp"},
+		{Index: 4, Verb: "ECHO"},
+	}, Vars: []job.Option{{Name: "k", Value: "v"}}, KeepGoing: true, IgnoreCache: true})
+	if err != nil {
+		panic(err)
+	}
+	return []Message{
+		&Hello{Version: "v", JournalID: "j", JournalSeq: math.MaxUint64, BootID: "b", Floor: 1, EpochMax: 70000, Attempts: []uint64{1, 200, 70000}},
+		&Welcome{ClusterID: "c", Agent: 9, Name: "n", Session: "s", Epoch: 1 << 40, Acked: 5, Floor: 6},
+		&Dispatch{Fence: fence, Attempt: 10, Supersedes: 9, Spec: step},
+		&Cancel{Fence: fence, Attempt: 10, Reason: "r"},
+		&Results{Reports: []Report{{Seq: 1, Attempt: 2, End: true, Outcome: 6, Job: 1 << 31, Changed: true, Exit: -1,
+			StartedAt: math.MinInt64, Duration: -129, Info: "i", Stdout: Output{Head: []byte{}, Tail: []byte("t"), Size: 1 << 50},
+			Stderr: Output{Head: nil}, Reason: "r", OutputDigest: "d"}}},
+		&Ack{Seq: 1, Floor: 2},
+		&Reply{Attempt: 1, Status: StatusGone, Reason: "r"},
+		&Refuse{Code: "revoked", Reason: "r"},
+		&Enrol{Token: "t", PublicKey: []byte{1, 2}, Name: "n", JournalID: "j", Hostname: "h"},
+		&Enrolled{Error: "e", Pending: true, Agent: 1, Name: "n", ClusterID: "c", Certificate: []byte{1}, CA: []byte{2}},
+		&BlobRequest{Digest: "d", Offset: 77},
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	var stream bytes.Buffer
+	for _, m := range samples() {
+		if err := WriteMessage(&stream, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := iotest.OneByteReader(&stream)
+	for _, want := range samples() {
+		got, err := ReadMessage(r)
+		if err != nil {
+			t.Fatalf("%T: %v", want, err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	if _, err := ReadMessage(r); err != io.EOF {
+		t.Errorf("at the end: %v, want io.EOF", err)
+	}
+}
+
+// TestGolden pins the bytes: another version of the program has to understand them.
+func TestGolden(t *testing.T) {
+	for _, c := range []struct {
+		m    Message
+		want string
+	}{
+		{&Ack{Seq: 1, Floor: 2}, "0000000406920102"},
+		{&Reply{Attempt: 300, Status: StatusBusy, Reason: "x"}, "000000080793cd012c02a178"},
+		{&Refuse{Code: "busy"}, "000000080892a462757379a0"},
+		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}}, "000000130197a176a0cf0000010000000000a000009107"},
+		{&Cancel{Attempt: 1}, "00000009049394a0a0a00001a0"},
+		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "000000180591919e0100c20000c2ff0000a093c0c00093c0c000a0a0"},
+	} {
+		b, err := AppendMessage(nil, c.m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(b); got != c.want {
+			t.Errorf("%T\n got %s\nwant %s", c.m, got, c.want)
+		}
+	}
+}
+
+// TestRefused: what is not the canonical encoding of a message of the right side.
+func TestRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"unknown type":          "00000001ff",
+		"no type":               "0000000006",
+		"too large for a side":  "0040000105",
+		"too large for both":    "ffffffff03",
+		"too few fields":        "00000003069101",
+		"too many fields":       "000000050693010203",
+		"nil for a message":     "0000000206c0",
+		"map for an array":      "00000006068201010202",
+		"number too long":       "0000000506 92cc0102",
+		"negative":              "000000040692ff02",
+		"float":                 "0000000806 92ca000000000 2",
+		"string for a number":   "000000050692a13102",
+		"array too long":        "00000006 06 dc00020102",
+		"bytes left over":       "00000005 06 92010203",
+		"status too large":      "00000007 07 9301cd0101a0",
+		"bytes for a string":    "00000006 08 92c40162a0",
+		"list of four billion":  "0000000b 01 97a0a000a00000ddffffffff",
+		"string of two billion": "00000007 08 92db7fffffff",
+	} {
+		b, err := hex.DecodeString(string(bytes.ReplaceAll([]byte(text), []byte(" "), nil)))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_, err = ReadMessage(bytes.NewReader(b))
+		if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, m := range samples() {
+		side, _ := m.Type().sender()
+		b, _ := AppendMessage(nil, m)
+		if _, err := ReadFrom(bytes.NewReader(b), Agent+Orchestrator-side); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%T from the wrong side: %v", m, err)
+		}
+		for cut := 1; cut < len(b); cut++ {
+			if _, err := ReadFrom(bytes.NewReader(b[:cut]), side); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("%T cut at %d: %v", m, cut, err)
+			}
+		}
+	}
+}
+
+func TestTooLargeToSend(t *testing.T) {
+	big := &Results{Reports: []Report{{Info: string(make([]byte, AgentFrameBytesMax))}}}
+	if _, err := AppendMessage(nil, big); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("error %v", err)
+	}
+	w := NewWriter(io.Discard)
+	if err := w.Add(big); err == nil || w.Buffered() != 0 {
+		t.Errorf("error %v, %d bytes buffered", err, w.Buffered())
+	}
+}
+
+// TestAllocation: a peer that announces 16 MiB and sends nothing costs little, and
+// so does a list whose elements are much bigger decoded than encoded.
+func TestAllocation(t *testing.T) {
+	allocated := func(f func()) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	announced := []byte{1, 0, 0, 0, byte(TypeDispatch)}
+	if n := allocated(func() { _, _ = ReadMessage(bytes.NewReader(announced)) }); n > 1<<20 {
+		t.Errorf("%d bytes for an empty promise", n)
+	}
+	frame := []byte{0, 0x10, 0, 0, byte(TypeResults), 0x91, 0xdd, 0, 0x0f, 0, 0}
+	frame = append(frame, bytes.Repeat([]byte{0xc0}, 1<<20-7)...)
+	if n := allocated(func() {
+		if _, err := ReadMessage(bytes.NewReader(frame)); err == nil {
+			t.Error("a list of nils was accepted")
+		}
+	}); n > 16<<20 {
+		t.Errorf("%d bytes for a frame of a megabyte", n)
+	}
+}
+
+func TestStepOrder(t *testing.T) {
+	spec, err := EncodeStep(&Step{Jobs: []job.Job{{Index: 2}, {Index: 2}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeStep(spec); !errors.Is(err, ErrMalformed) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestBlobRequestCheck(t *testing.T) {
+	good := BlobRequest{Digest: string(bytes.Repeat([]byte("a"), 64))}
+	if err := good.Check(); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []BlobRequest{{}, {Digest: "../../etc/passwd"}, {Digest: string(bytes.Repeat([]byte("/"), 64))},
+		{Digest: string(bytes.Repeat([]byte("A"), 64))}, {Digest: good.Digest, Offset: -1}} {
+		if err := bad.Check(); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
+
+// FuzzRead: whatever a peer sends is refused or is the one encoding of a message.
+func FuzzRead(f *testing.F) {
+	for _, m := range samples() {
+		b, _ := AppendMessage(nil, m)
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := bytes.NewReader(data)
+		m, err := ReadMessage(r)
+		if err != nil {
+			return
+		}
+		used := data[:len(data)-r.Len()]
+		again, err := AppendMessage(nil, m)
+		if err != nil || !bytes.Equal(again, used) {
+			t.Errorf("%x was read as %+v, which is %x (%v)", used, m, again, err)
+		}
+	})
+}
+
+func FuzzDecodeStep(f *testing.F) {
+	for _, m := range samples() {
+		if d, ok := m.(*Dispatch); ok {
+			f.Add(d.Spec)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := DecodeStep(data)
+		if err != nil {
+			return
+		}
+		if again, err := EncodeStep(s); err != nil || !bytes.Equal(again, data) {
+			t.Errorf("%x was read as %+v, which is %x (%v)", data, s, again, err)
+		}
+	})
+}
+
+func BenchmarkResults(b *testing.B) {
+	m := &Results{}
+	for i := range 64 {
+		m.Reports = append(m.Reports, Report{Seq: uint64(i), Attempt: 7, Outcome: 1, Stdout: Output{Head: []byte("hello world\n"), Size: 12}})
+	}
+	for b.Loop() {
+		frame, err := AppendMessage(nil, m)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := ReadMessage(bytes.NewReader(frame)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
