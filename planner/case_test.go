@@ -71,6 +71,13 @@ func TestCase5(t *testing.T) {
 	if got := o.after(t, "b-t"); got != "" {
 		t.Errorf("b waits for %q, whose service has no hosts", got)
 	}
+	// The other way round nothing is wrong either: what would wait is not there.
+	o = compileFiles(t, deployment(map[string]string{
+		"services/a.yaml": service("a", "id: t, driver: print, message: a, provides: [x], needed-by: [y]"),
+		"services/b.yaml": service("b", "id: t, driver: print, message: b, provides: [y]"),
+	}, "h1: a"), planner.Options{})
+	o.wantPlan(t, "a-t")
+	o.wantLines(t, warns, "unused-service")
 }
 
 func TestCase6(t *testing.T) {

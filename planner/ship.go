@@ -179,7 +179,8 @@ func (f *shippedFile) digestContent() error {
 	return nil
 }
 
-// expand returns the regular files that a glob stands for, sorted. As in
+// expand returns the regular files that a glob stands for, folders and files in
+// the order of their names. As in
 // Python's glob * matches no leading dot and no slash, and ** is nothing special.
 func expand(dir, pattern string) ([]string, error) {
 	if strings.ContainsRune(pattern, 0) {
@@ -196,7 +197,6 @@ func expand(dir, pattern string) ([]string, error) {
 			return nil, err
 		}
 	}
-	slices.Sort(paths)
 	return paths, nil
 }
 
