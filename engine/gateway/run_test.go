@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -132,6 +133,35 @@ func TestReplaced(t *testing.T) {
 	})
 }
 
+// More attempts than fit into one turn of the sender arrive all, once, in order.
+func TestManyDispatches(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	agent := rig.Enrol(t, "n1")
+	const steps = 150
+	var tasks []gatewaytest.Task
+	for i := range steps {
+		tasks = append(tasks, gatewaytest.Task{ID: fmt.Sprintf("svc-%03d", i), Jobs: 1})
+	}
+	plan := rig.Plan(t, []string{"n1"}, tasks...)
+	rig.Record(t, plan)
+	if _, err := rig.O.CreateRun(t.Context(), orchestrator.RunRequest{PlanID: plan.ID(), RequestID: "one", StepsPerHostMax: steps}); err != nil {
+		t.Fatal(err)
+	}
+	rig.Until(t, "all attempts", func(s *engine.State) bool { return len(s.Agent(agent.ID).Open) == steps })
+	link := agent.MustConnect(t)
+	var want []uint64
+	rig.O.View(func(s *engine.State) { want = slices.Clone(s.Agent(agent.ID).Open) })
+	for i := range want {
+		m, err := link.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, ok := m.(*wire.Dispatch); !ok || d.Attempt != want[i] {
+			t.Fatalf("message %d is %T %+v, want attempt %d", i, m, m, want[i])
+		}
+	}
+}
+
 // Disconnects come on record.
 func TestDisconnected(t *testing.T) {
 	rig := gatewaytest.Start(t, gatewaytest.Options{})
@@ -249,6 +279,80 @@ func TestManyResults(t *testing.T) {
 }
 
 var errStop = errors.New("stop")
+
+// gated is a log that holds up the appends of results until it is opened.
+type gated struct {
+	*eventlog.Memory
+	open chan struct{}
+}
+
+func (g *gated) Append(ctx context.Context, entries []eventlog.Entry) (uint64, error) {
+	if entries[0].Kind == eventlog.KindJobEnded {
+		select {
+		case <-g.open:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	return g.Memory.Append(ctx, entries)
+}
+
+// What is not committed is not acknowledged, though the agent hears other things
+// in the meantime; once it is, the acknowledgement comes.
+func TestNoAckBeforeCommit(t *testing.T) {
+	log := &gated{eventlog.NewMemory(), make(chan struct{})}
+	rig := gatewaytest.Start(t, gatewaytest.Options{Log: log})
+	agent := rig.Enrol(t, "n1")
+	link := agent.MustConnect(t)
+	plan := rig.Plan(t, []string{"n1"}, gatewaytest.Task{ID: "svc-a", Jobs: 1})
+	for i := range 3 {
+		rig.Run(t, plan)
+		m, err := link.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dispatch, ok := m.(*wire.Dispatch)
+		if !ok {
+			t.Fatalf("%T before the results are committed", m)
+		}
+		if i > 0 {
+			continue
+		}
+		step, err := wire.DecodeStep(dispatch.Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := link.Send(agent.Record(gatewaytest.Succeed(dispatch.Attempt, step)...)...); err != nil {
+			t.Fatal(err)
+		}
+		// The gateway has taken the results when it has answered something that
+		// was sent behind them.
+		if err := askBlob(t, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(log.open)
+	m, err := link.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ack, ok := m.(*wire.Ack); !ok || ack.Seq != 2 {
+		t.Errorf("%T %+v after the commit, want an acknowledgement of 2", m, m)
+	}
+}
+
+// askBlob makes a round trip to the gateway.
+func askBlob(t *testing.T, link *gatewaytest.Link) error {
+	st, err := link.Quic.OpenStreamSync(t.Context())
+	if err != nil {
+		return err
+	}
+	if err := wire.WriteMessage(st, &wire.BlobRequest{Digest: strings.Repeat("0", 64)}); err != nil {
+		return err
+	}
+	_, err = wire.ReadBlobSize(st)
+	return err
+}
 
 // Acknowledgements follow the commit, and cover everything in the end.
 func TestAcknowledged(t *testing.T) {

@@ -67,11 +67,12 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 			break
 		}
 	}
-	if ack != s.acked {
+	// The floor moves with reports too, or it can wait for the next.
+	if ack.Seq > s.acked {
 		if err := out.Add(&ack); err != nil {
 			return 0, err
 		}
-		s.acked = ack
+		s.acked = ack.Seq
 	}
 	if err := out.Flush(); err != nil {
 		return 0, fmt.Errorf("send: %w", err)

@@ -32,7 +32,7 @@ type session struct {
 	notes notes
 	sent  uint64              // every open attempt up to it was sent
 	told  map[uint64]struct{} // attempts that were sent as cancelled
-	acked wire.Ack            // what was acknowledged last
+	acked uint64              // the newest report that was acknowledged
 	fence wire.Fence
 
 	// The receiver's.
@@ -264,7 +264,7 @@ func (s *session) welcome(ctx context.Context, hello *wire.Hello) error {
 		w.Epoch, w.Acked, w.Floor = st.Epoch, a.JournalSeq, a.Floor()
 	})
 	s.received = w.Acked
-	s.acked = wire.Ack{Seq: w.Acked, Floor: w.Floor}
+	s.acked = w.Acked
 	s.fence = wire.Fence{ClusterID: w.ClusterID, Session: s.nonce, JournalID: s.journal}
 	return wire.WriteMessage(s.control, w)
 }
