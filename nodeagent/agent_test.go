@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		cfg := Config{Servers: []string{os.Getenv("TEST_AGENT_SERVER")}, Token: os.Getenv("TEST_AGENT_TOKEN"),
 			DataDir: dir, WorkDir: filepath.Join(dir, "root"), Name: "n", Version: "test",
 			Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
-		if err := run(ctx, cfg, runOnly); err != nil {
+		if err := run(ctx, cfg, withFetch); err != nil {
 			os.Stderr.WriteString(err.Error() + "\n")
 			os.Exit(1)
 		}
@@ -41,8 +41,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runOnly is a verb table of one: RUN, and FETCH, which prints a blob.
-func runOnly(ctx context.Context, env *verb.Env, j *job.Job) verb.Result {
+// withFetch runs the verbs, and FETCH, which tells the digest of a blob.
+func withFetch(ctx context.Context, env *verb.Env, j *job.Job) verb.Result {
 	if j.Verb == "FETCH" {
 		path, err := env.Blob(ctx, j.Text)
 		if err != nil {
@@ -51,17 +51,7 @@ func runOnly(ctx context.Context, env *verb.Env, j *job.Job) verb.Result {
 		b, _ := os.ReadFile(path)
 		return verb.Result{Outcome: verb.Succeeded, Info: digestOf(sha256.Sum256(b))}
 	}
-	e, err := env.Shell(ctx, verb.Command{Script: j.Text, Dir: env.WorkDir, Env: env.JobEnv})
-	r := verb.Result{Outcome: verb.Succeeded, Changed: true, Exit: int32(e.Code), Stdout: e.Stdout, Stderr: e.Stderr}
-	switch {
-	case errors.Is(err, context.Canceled):
-		r.Outcome = verb.Cancelled
-	case err != nil:
-		r.Outcome, r.Info = verb.Failed, err.Error()
-	case e.Code != 0:
-		r.Outcome = verb.Failed
-	}
-	return r
+	return verb.Execute(ctx, env, j)
 }
 
 // agentRun is an agent in this process.
@@ -78,7 +68,7 @@ func startAgent(t testing.TB, o *orchestrator, dir string) *agentRun {
 	var out logBuffer
 	go func() {
 		r.done <- run(ctx, Config{Servers: []string{o.address}, Token: o.token, DataDir: dir, WorkDir: filepath.Join(dir, "root"),
-			Name: "n", Version: "test", Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))}, runOnly)
+			Name: "n", Version: "test", Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))}, withFetch)
 	}()
 	var once sync.Once
 	r.stop = func() {
@@ -355,7 +345,10 @@ func TestKilledAgentAndJob(t *testing.T) {
 			dir := t.TempDir()
 			root := filepath.Join(dir, "root")
 			first := agentProcess(t, o, dir)
-			o.send(o.dispatch(10, 0, "echo $$ >>log; while :; do sleep 0.05; done", "echo x >>log"))
+			d := o.dispatch(10, 0)
+			d.Spec, _ = wire.EncodeStep(&wire.Step{Run: 1, Jobs: []job.Job{{Verb: "RUN", Text: "echo $$ >>log; while :; do sleep 0.05; done",
+				Options: []job.Option{{Name: "retry", Value: "3"}}}, {Index: 1, Verb: "RUN", Text: "echo x >>log"}}})
+			o.send(d)
 			eventually(t, "the job", func() bool { return effects(filepath.Join(root, "log")) == 1 })
 			_ = first.Process.Kill()
 			_ = first.Wait()
@@ -398,7 +391,7 @@ func TestOneAgentPerDirectory(t *testing.T) {
 	o := newOrchestrator(t)
 	a := startAgent(t, o, t.TempDir())
 	o.connected()
-	err := run(t.Context(), Config{Servers: []string{o.address}, DataDir: a.dir}, runOnly)
+	err := run(t.Context(), Config{Servers: []string{o.address}, DataDir: a.dir}, withFetch)
 	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), a.dir) {
 		t.Errorf("error %v", err)
 	}
@@ -412,7 +405,7 @@ func TestJoin(t *testing.T) {
 	t.Run("no token", func(t *testing.T) {
 		cfg := base
 		cfg.DataDir = t.TempDir()
-		if err := run(t.Context(), cfg, runOnly); !errors.Is(err, errNoIdentity) {
+		if err := run(t.Context(), cfg, withFetch); !errors.Is(err, errNoIdentity) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -421,7 +414,7 @@ func TestJoin(t *testing.T) {
 		cfg.DataDir = t.TempDir()
 		cfg.Token, _, _ = pki.NewToken(o.ca.Pin())
 		var refused *RefusedError
-		if err := run(t.Context(), cfg, runOnly); !errors.As(err, &refused) {
+		if err := run(t.Context(), cfg, withFetch); !errors.As(err, &refused) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -431,7 +424,7 @@ func TestJoin(t *testing.T) {
 		defer cancel()
 		cfg := base
 		cfg.DataDir, cfg.Servers, cfg.Token = dir, []string{other.address}, o.token
-		if err := run(ctx, cfg, runOnly); err != nil {
+		if err := run(ctx, cfg, withFetch); err != nil {
 			t.Errorf("error %v", err)
 		}
 		if _, err := os.Stat(filepath.Join(dir, fileCert)); err == nil {

@@ -64,10 +64,14 @@ func (run *jobRun) execute(ctx context.Context, j *job.Job, env *verb.Env) verb.
 // shell is the verb's way to run a command.
 func (run *jobRun) shell(ctx context.Context, c verb.Command) (verb.Exited, error) {
 	run.mu.Lock()
-	adopt := run.adopting
+	adopt, lost := run.adopting, run.lost
 	run.adopting = false
 	run.spawned = true
 	run.mu.Unlock()
+	if lost {
+		// A verb that retries must not: what was lost may have taken effect.
+		return verb.Exited{Code: -1}, errLost
+	}
 	if adopt {
 		return run.adopt(ctx, c)
 	}
