@@ -123,6 +123,8 @@ func (c *Client) Output(ctx context.Context, id, task, host string) iter.Seq2[Ou
 type LogQuery struct {
 	// Since: records after this index.
 	Since uint64
+	// From: records of this time and later; it counts where Since is 0.
+	From time.Time
 	// Follow goes on with new records until the caller stops.
 	Follow bool
 	// Kind and Run filter; empty and 0 do not.
@@ -143,6 +145,9 @@ func (c *Client) Log(ctx context.Context, q LogQuery) iter.Seq2[LogEvent, error]
 	set("since", q.Since)
 	set("run", q.Run)
 	set("limit", uint64(max(q.Limit, 0)))
+	if q.Since == 0 && !q.From.IsZero() {
+		query.Set("since", q.From.UTC().Format(time.RFC3339Nano))
+	}
 	if q.Follow {
 		query.Set("follow", "1")
 	}

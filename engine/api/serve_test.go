@@ -308,6 +308,18 @@ func TestLog(t *testing.T) {
 	if got, want := strings.Join(kinds, " "), "run_created step_scheduled job_ended attempt_ended run_ended"; got != want {
 		t.Errorf("records of the run: %s, want %s", got, want)
 	}
+	var from []api.LogEvent
+	for e, err := range c.Log(t.Context(), api.LogQuery{Limit: 3}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		from = append(from, e)
+	}
+	for e, err := range c.Log(t.Context(), api.LogQuery{From: from[2].Time, Limit: 1}) {
+		if err != nil || e.Seq > 3 || !e.Time.Equal(from[2].Time) {
+			t.Errorf("from the time of record 3: record %d, %v", e.Seq, err)
+		}
+	}
 	n := 0
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

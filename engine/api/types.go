@@ -203,7 +203,7 @@ type LogEvent struct {
 	Schema string    `json:"schema"`
 	Seq    uint64    `json:"seq"`
 	Time   time.Time `json:"time"`
-	Kind   string    `json:"kind"` // e.g. StepScheduled
+	Kind   string    `json:"kind"` // e.g. step_scheduled
 	Hash   string    `json:"hash"`
 	// Void is true where the event's precondition did not hold.
 	Void bool `json:"void,omitempty"`

@@ -43,8 +43,8 @@ func TestTokenIsSpent(t *testing.T) {
 	if stolen := enrol(other); stolen.Error == "" || stolen.Certificate != nil {
 		t.Errorf("another key got agent %d", stolen.Agent)
 	}
-	guess := *(&wire.Enrol{Token: strings.Repeat("A", 43), PublicKey: other, JournalID: "j"})
-	if answer := gatewaytest.Must(rig.EnrolWith(t.Context(), parsed, &guess)); answer.Error == "" {
+	guess := &wire.Enrol{Token: strings.Repeat("A", 43), PublicKey: other, JournalID: "j"}
+	if answer := gatewaytest.Must(rig.EnrolWith(t.Context(), parsed, guess)); answer.Error == "" {
 		t.Error("a guessed secret was accepted")
 	}
 }

@@ -62,7 +62,6 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 		if err := s.put(out, &commands[i]); err != nil {
 			s.g.logger.Error("an attempt cannot be sent", "agent", s.name, "attempt", commands[i].attempt.ID, "error", err)
 			s.sent = min(s.sent, commands[i].attempt.ID-1)
-			commands = commands[:i]
 			again = retryDelay
 			break
 		}
