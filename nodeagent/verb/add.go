@@ -143,7 +143,8 @@ func (env *Env) place(ctx context.Context, f job.File, destination string, want 
 		changed, err = want.apply(target)
 		return content.digest, changed, err
 	}
-	return content.digest, true, content.write(ctx, target, want)
+	err = content.write(ctx, target, want)
+	return content.digest, err == nil, err
 }
 
 // followed resolves the destination where it is a link, so that the file it leads
