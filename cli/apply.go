@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -101,7 +102,11 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	if be.embedded == nil && p.format() == formatTable {
 		p.con.note("run %d of plan %.12s", run.ID, run.PlanID)
 	}
-	return p.follow(c.Context, following{client: be.client, run: run.ID, timeout: c.Duration("timeout"), embedded: be.embedded})
+	err = p.follow(c.Context, following{client: be.client, run: run.ID, timeout: c.Duration("timeout"), embedded: be.embedded})
+	if be.embedded == nil || c.Context.Err() != nil {
+		return err
+	}
+	return errors.Join(err, be.embedded.finish(c.Context, p.con))
 }
 
 // knownHosts tells the planner the nodes that orchestrations without targets go

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -35,6 +36,8 @@ type embedded struct {
 	agents *agentGroup
 	// broken is closed when the orchestrator has ended by itself.
 	broken chan struct{}
+	// resumed are the runs that an earlier process left unfinished.
+	resumed []uint64
 	// temporary holds the socket where the path in the data directory is too long.
 	temporary string
 }
@@ -154,11 +157,11 @@ func until(ctx context.Context, limit time.Duration, what string, condition func
 // populate starts the agents of the hosts, of runs that an earlier process left
 // unfinished, and the controller.
 func (e *embedded) populate(ctx context.Context, p *program, hosts map[string]bool) error {
-	unfinished, err := e.unfinished(ctx, hosts)
-	if err != nil {
+	var err error
+	if e.resumed, err = e.unfinished(ctx, hosts); err != nil {
 		return err
 	}
-	for _, id := range unfinished {
+	for _, id := range e.resumed {
 		p.con.note("run %d of an earlier process is unfinished: it goes on now", id)
 	}
 	hosts[controllerName] = true
@@ -200,6 +203,24 @@ func (e *embedded) unfinished(ctx context.Context, hosts map[string]bool) ([]uin
 		}
 	}
 	return ids, nil
+}
+
+// finish waits for the runs that an earlier process left: they would not go on
+// without this one.
+func (e *embedded) finish(ctx context.Context, con *console) error {
+	for _, id := range e.resumed {
+		f := following{client: e.client, run: id, embedded: e}
+		err := f.events(ctx, &lineReporter{con: con, out: io.Discard})
+		if err != nil && !errors.Is(err, errWaiting) {
+			return err
+		}
+		run, err := f.show(ctx)
+		if err != nil {
+			return err
+		}
+		con.note("run %d of an earlier process: %s", id, run.Status)
+	}
+	return nil
 }
 
 // stop ends agents and orchestrator. Jobs under way go on; the next start on the

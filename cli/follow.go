@@ -151,7 +151,13 @@ func (p *program) conclude(ctx context.Context, f following) error {
 			return err
 		}
 	}
-	return p.verdict(run)
+	err = p.verdict(run)
+	if f.embedded != nil && run.Status == "waiting" {
+		return fail(exitWaiting, err, append([]string{fmt.Sprintf(
+			"nobody serves this run now: do it with \"quorate dev --agents 0 --data-dir %s\", and in another terminal with --server %s",
+			f.embedded.dir, f.embedded.node.address())}, classify(err).hints...)...)
+	}
+	return err
 }
 
 // verdict is the exit code of a run.

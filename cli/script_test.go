@@ -81,10 +81,15 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// scriptEventually repeats a command until it succeeds.
+// scriptEventually repeats a command until it succeeds; exists FILE is one.
 func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
 	for deadline := time.Now().Add(scriptPatience); ; {
-		err := ts.Exec(args[0], args[1:]...)
+		var err error
+		if args[0] == "exists" {
+			_, err = os.Stat(ts.MkAbs(args[1]))
+		} else {
+			err = ts.Exec(args[0], args[1:]...)
+		}
 		if (err == nil) != neg {
 			return
 		}
