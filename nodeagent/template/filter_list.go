@@ -68,6 +68,9 @@ func folded(v pyvalue.Value, fold bool) pyvalue.Value {
 
 // sort orders items in place by their keys, stably.
 func (r *renderer) sort(items, keys []pyvalue.Value, reverse bool) error {
+	if err := r.elements(2 * len(items)); err != nil {
+		return err
+	}
 	type pair struct{ item, key pyvalue.Value }
 	pairs := make([]pair, len(items))
 	for i := range items {

@@ -25,7 +25,7 @@ const (
 	// OutputBytesMax is the longest result.
 	OutputBytesMax = 16 << 20
 	// StepsMax is how many expressions and loop rounds are evaluated.
-	StepsMax = 20_000_000
+	StepsMax = 5_000_000
 	// AllocatedBytesMax is how much text and how many elements (16 bytes each)
 	// are made on the way, in total.
 	AllocatedBytesMax = 128 << 20
