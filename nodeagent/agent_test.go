@@ -160,6 +160,8 @@ func TestDispatchResultsAck(t *testing.T) {
 	if string(jobs[1].Stderr.Head) != "two\n" || jobs[1].Exit != 3 || jobs[1].Outcome != 2 {
 		t.Errorf("job 1: %+v", jobs[1])
 	}
+	a.stop()
+	startAgent(t, o, a.dir)
 	eventually(t, "the removal of the job's files", func() bool {
 		left, _ := filepath.Glob(filepath.Join(a.dir, "jobs", "*", "*"))
 		return len(left) == 0

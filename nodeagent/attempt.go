@@ -140,7 +140,9 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 		return err
 	}
 	a.notify()
-	run.forget(r.ended)
+	if r.ended {
+		a.forget(r.id)
+	}
 	return nil
 }
 
@@ -198,10 +200,15 @@ func (a *agent) endAttempt(id uint64, outcome uint8, reason string) error {
 		return err
 	}
 	a.notify()
-	if err := a.runner.ForgetAttempt(id); err != nil {
+	a.forget(id)
+	return nil
+}
+
+// forget gives the files of an attempt up that has ended.
+func (a *agent) forget(id uint64) {
+	if err := a.runner.Forget(id); err != nil {
 		a.log.Warn("could not remove files of a job", "attempt", id, "error", err)
 	}
-	return nil
 }
 
 // admit waits for a slot, and for room for another report. The caller gives the

@@ -22,7 +22,6 @@ type jobRun struct {
 	position uint32
 
 	mu       sync.Mutex
-	spawned  bool
 	leaving  bool
 	lost     bool
 	finding  runner.Finding // of an earlier agent's process; the first command takes it over
@@ -66,7 +65,6 @@ func (run *jobRun) shell(ctx context.Context, c verb.Command) (verb.Exited, erro
 	run.mu.Lock()
 	adopt, lost := run.adopting, run.lost
 	run.adopting = false
-	run.spawned = true
 	run.mu.Unlock()
 	if lost {
 		// A verb that retries must not: what was lost may have taken effect.
@@ -143,21 +141,6 @@ func (run *jobRun) interrupted(ctx context.Context, j *job.Job, outcome uint8) b
 		return false
 	}
 	return outcome == verb.Cancelled || j.Verb != verbRun
-}
-
-// forget removes the job's files when its end is in the journal.
-func (run *jobRun) forget(attemptEnded bool) {
-	run.mu.Lock()
-	spawned := run.spawned
-	run.mu.Unlock()
-	if spawned && !attemptEnded {
-		run.agent.runner.Forget(run.ref)
-	}
-	if attemptEnded {
-		if err := run.agent.runner.ForgetAttempt(run.ref.Attempt); err != nil {
-			run.agent.log.Warn("could not remove files of a job", "attempt", run.ref.Attempt, "error", err)
-		}
-	}
 }
 
 // pickUp finds out what became of a job that an earlier agent started. resume is

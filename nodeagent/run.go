@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -133,9 +134,7 @@ func (a *agent) run(ctx context.Context) error {
 
 	var open []uint64
 	a.journal.View(func(s *journal.State) { open = s.Open() })
-	if err := a.tidy(open); err != nil {
-		a.log.Warn("could not remove files of old jobs", "error", err)
-	}
+	a.tidy(open)
 	for _, id := range open {
 		a.log.Info("going on with an attempt", "attempt", id)
 		a.start(id)
@@ -193,21 +192,12 @@ func (a *agent) syncLoop(ctx context.Context) {
 }
 
 // tidy removes the files of attempts that are over.
-func (a *agent) tidy(open []uint64) error {
-	have, err := a.runner.Attempts()
-	if err != nil {
-		return err
-	}
-	keep := map[uint64]bool{}
-	for _, id := range open {
-		keep[id] = true
-	}
-	for _, id := range have {
-		if !keep[id] {
-			err = errors.Join(err, a.runner.ForgetAttempt(id))
+func (a *agent) tidy(open []uint64) {
+	for _, id := range a.runner.Attempts() {
+		if !slices.Contains(open, id) {
+			a.forget(id)
 		}
 	}
-	return err
 }
 
 // start runs an attempt that the journal holds as intended.

@@ -3,8 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +13,7 @@ type Finding uint8
 
 // The findings.
 const (
-	// NotSpawned: the job has no files, so no process of it was ever started.
+	// NotSpawned: the log has no start of the job, so no process of it was ever started.
 	NotSpawned Finding = iota + 1
 	// Alive: its process runs; [Runner.Adopt] waits for it.
 	Alive
@@ -30,7 +28,8 @@ const adoptPoll = 100 * time.Millisecond
 // Find looks for what is left of a job. The process is what was recorded of it, or
 // zero. It also returns the process that was found alive.
 func (r *Runner) Find(j Ref, recorded Process) (Finding, Process) {
-	if _, err := os.Stat(r.path(j, suffixOut)); errors.Is(err, fs.ErrNotExist) {
+	slot, ok := r.slotOf(j)
+	if !ok {
 		return NotSpawned, Process{}
 	}
 	if recorded.Pid != 0 {
@@ -40,7 +39,7 @@ func (r *Runner) Find(j Ref, recorded Process) (Finding, Process) {
 	} else if p, ok := r.findLeader(j); ok {
 		return Alive, p
 	}
-	if _, ok := r.readStatus(j); ok {
+	if _, ok := slot.exitCode(); ok {
 		return Ended, recorded
 	}
 	return Lost, recorded
@@ -64,11 +63,12 @@ func (r *Runner) findLeader(j Ref) (Process, bool) {
 // its status, like [Runner.Run]. lost is true where it ended without leaving one;
 // what was left of its group is then ended.
 func (r *Runner) Adopt(ctx context.Context, j Ref, p Process) (e Exited, lost bool, err error) {
-	out, err := r.openOutputs(j, false)
-	if err != nil {
-		return Exited{}, true, err
+	slot, ok := r.slotOf(j)
+	if !ok {
+		return Exited{}, true, nil
 	}
-	defer out.close()
+	slot.dirty = true
+	out := &outputs{stdout: slot.stdout, stderr: slot.stderr}
 	ctx, w := r.watch(ctx, out, func() {})
 	defer w.stop()
 	if p.Pid != 0 && !wait(ctx, p) {
@@ -80,7 +80,7 @@ func (r *Runner) Adopt(ctx context.Context, j Ref, p Process) (e Exited, lost bo
 		e.Code = -1
 		return e, false, causeOf(ctx)
 	}
-	code, ok := r.readStatus(j)
+	code, ok := slot.exitCode()
 	if !ok {
 		r.kill(j, p)
 	}

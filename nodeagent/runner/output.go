@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -26,49 +24,6 @@ const (
 type outputs struct {
 	stdout, stderr *os.File
 	held           [2]int64 // end of what was given back, by file
-}
-
-// inDir calls f and, where the attempt's directory is missing, makes it and calls
-// f again.
-func (r *Runner) inDir(j Ref, f func() error) error {
-	err := f()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(r.path(j, "")), 0o700); err != nil {
-		return err
-	}
-	return f()
-}
-
-// openOutputs opens the job's output files. A fresh start empties them and takes
-// away the status of an earlier process of the job.
-func (r *Runner) openOutputs(j Ref, fresh bool) (*outputs, error) {
-	flags := os.O_RDWR | os.O_APPEND
-	if fresh {
-		flags |= os.O_CREATE | os.O_TRUNC
-		if err := os.Remove(r.path(j, suffixStatus)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("output of job %d: %w", j.Job, err)
-		}
-	}
-	o := &outputs{}
-	err := r.inDir(j, func() (err error) {
-		o.stdout, err = os.OpenFile(r.path(j, suffixOut), flags, 0o600)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("output of job %d: %w", j.Job, err)
-	}
-	if o.stderr, err = os.OpenFile(r.path(j, suffixErr), flags, 0o600); err != nil {
-		o.stdout.Close()
-		return nil, fmt.Errorf("output of job %d: %w", j.Job, err)
-	}
-	return o, nil
-}
-
-func (o *outputs) close() {
-	o.stdout.Close()
-	o.stderr.Close()
 }
 
 // read returns head and tail of both files.
@@ -157,7 +112,7 @@ func (r *Runner) watch(ctx context.Context, o *outputs, identified func()) (cont
 	return ctx, w
 }
 
-// stop ends the watch; the files may be closed after it.
+// stop ends the watch; it does not touch the files after that.
 func (w *watcher) stop() {
 	w.mu.Lock()
 	w.stopped = true

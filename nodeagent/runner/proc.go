@@ -101,11 +101,14 @@ func (r *Runner) marked(j Ref, pid int32) bool {
 	if int(pid) == os.Getpid() {
 		return false // the agent itself holds the files too
 	}
+	s, ok := r.slotOf(j)
+	if !ok {
+		return false
+	}
 	for _, fd := range []string{"1", "2"} {
-		if to, err := os.Readlink(base + "/fd/" + fd); err == nil {
-			if to == r.path(j, suffixOut) || to == r.path(j, suffixErr) {
-				return true
-			}
+		to, err := os.Readlink(base + "/fd/" + fd)
+		if err == nil && (to == s.path(nameOut) || to == s.path(nameErr)) {
+			return true
 		}
 	}
 	return false

@@ -8,8 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"quorate/nodeagent/wire"
@@ -27,6 +27,8 @@ const (
 	defaultGrace = 2 * time.Second
 	// defaultOutputBytesMax bounds what an output may take on the disk.
 	defaultOutputBytesMax = 64 << 20
+	// freeSlotsMax is how many unused sets of files are kept.
+	freeSlotsMax = 16
 )
 
 // ErrLeave is the cause to cancel a context with when the agent stops: the
@@ -38,7 +40,7 @@ var ErrOutput = errors.New("output is larger than the disk space set aside for i
 
 // Config is what a Runner needs to know.
 type Config struct {
-	// Dir holds the files of jobs: <attempt>/<job>.out, .err and .rc.
+	// Dir holds the files of jobs, see slot.
 	Dir string
 	// JournalID tells this agent's processes from those of others on the machine.
 	JournalID string
@@ -55,6 +57,11 @@ type Runner struct {
 	cfg   Config
 	shell string
 	env   []string // the agent's own, without ours, and the journal's marker
+
+	mu    sync.Mutex
+	slots map[uint64]*slot // by attempt
+	free  []*slot
+	next  int // number of the next new slot
 }
 
 // New returns a Runner that uses bash where there is one, and otherwise sh.
@@ -83,14 +90,14 @@ func New(cfg Config) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("shell: %w", err)
 	}
-	r := &Runner{cfg: cfg, shell: shell}
+	r := &Runner{cfg: cfg, shell: shell, slots: map[uint64]*slot{}}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, envPrefix) {
 			r.env = append(r.env, e)
 		}
 	}
 	r.env = append(r.env, envJournal+"="+cfg.JournalID)
-	return r, nil
+	return r, r.load()
 }
 
 // A Ref names a job of an attempt.
@@ -129,11 +136,6 @@ type Exited struct {
 	Stdout, Stderr wire.Output
 }
 
-// path returns the name of one of the job's files.
-func (r *Runner) path(j Ref, suffix string) string {
-	return r.cfg.Dir + "/" + strconv.FormatUint(j.Attempt, 10) + "/" + strconv.FormatUint(uint64(j.Job), 10) + suffix
-}
-
 // Run runs the script and waits for it. When ctx ends it ends the whole process
 // group, waits until nothing of the job is left, and returns what there is with
 // the context's error; when ctx is cancelled for [ErrLeave] it returns that at
@@ -142,18 +144,22 @@ func (r *Runner) Run(ctx context.Context, c Command) (Exited, error) {
 	if err := ctx.Err(); err != nil {
 		return Exited{}, causeOf(ctx)
 	}
+	s, err := r.acquire(c.Attempt)
+	if err != nil {
+		return Exited{}, err
+	}
+	// The log says, if the agent dies now, that the script may have started.
+	if err := s.begin(c.Ref); err != nil {
+		return Exited{}, err
+	}
+	cmd, err := r.command(c, s)
+	if err != nil {
+		return Exited{}, err
+	}
 	if c.Detach {
-		return r.detach(c)
+		return r.detach(cmd)
 	}
-	out, err := r.openOutputs(c.Ref, true)
-	if err != nil {
-		return Exited{}, err
-	}
-	defer out.close()
-	cmd, err := r.command(c)
-	if err != nil {
-		return Exited{}, err
-	}
+	out := &outputs{stdout: s.stdout, stderr: s.stderr}
 	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
 	if err := cmd.Start(); err != nil {
 		return Exited{}, fmt.Errorf("starting %s: %w", r.shell, err)
@@ -187,6 +193,7 @@ func (r *Runner) Run(ctx context.Context, c Command) (Exited, error) {
 	e := Exited{}
 	e.Code, e.Signal = exitOf(cmd.ProcessState)
 	e.Stdout, e.Stderr = out.read()
+	s.soil(c.Script, cmd.Process.Pid)
 	return e, err
 }
 
@@ -199,47 +206,10 @@ func causeOf(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (r *Runner) detach(c Command) (Exited, error) {
-	// The files say, if the agent dies now, that the script may have started.
-	out, err := r.openOutputs(c.Ref, true)
-	if err != nil {
-		return Exited{}, err
-	}
-	out.close()
-	cmd, err := r.command(c)
-	if err != nil {
-		return Exited{}, err
-	}
+func (r *Runner) detach(cmd *exec.Cmd) (Exited, error) {
 	if err := cmd.Start(); err != nil {
 		return Exited{}, fmt.Errorf("starting %s: %w", r.shell, err)
 	}
 	go func() { _ = cmd.Wait() }() // only so that no zombie stays
 	return Exited{}, nil
-}
-
-// Forget removes the files of a job whose report is in the journal.
-func (r *Runner) Forget(j Ref) {
-	for _, suffix := range []string{suffixOut, suffixErr, suffixStatus} {
-		os.Remove(r.path(j, suffix))
-	}
-}
-
-// ForgetAttempt removes all files of an attempt.
-func (r *Runner) ForgetAttempt(attempt uint64) error {
-	return os.RemoveAll(filepath.Join(r.cfg.Dir, strconv.FormatUint(attempt, 10)))
-}
-
-// Attempts returns the attempts that have files.
-func (r *Runner) Attempts() ([]uint64, error) {
-	entries, err := os.ReadDir(r.cfg.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("directory of jobs: %w", err)
-	}
-	var ids []uint64
-	for _, e := range entries {
-		if id, err := strconv.ParseUint(e.Name(), 10, 64); err == nil {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
 }

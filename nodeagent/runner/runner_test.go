@@ -28,6 +28,22 @@ func newRunner(t testing.TB, change ...func(*Config)) *Runner {
 	return r
 }
 
+func statusOf(r *Runner, j Ref) (int, bool) {
+	s, ok := r.slotOf(j)
+	if !ok {
+		return 0, false
+	}
+	return s.exitCode()
+}
+
+func outPath(r *Runner, j Ref) string {
+	s, ok := r.slotOf(j)
+	if !ok {
+		return "/does/not/exist"
+	}
+	return s.path(nameOut)
+}
+
 // eventually polls until the condition holds.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -112,7 +128,7 @@ func TestSameAsPlainShell(t *testing.T) {
 			if got != want {
 				t.Errorf("stderr %q, want %q", got, want)
 			}
-			code, ok := r.readStatus(ref)
+			code, ok := statusOf(r, ref)
 			if ok && code != wantCode {
 				t.Errorf("the status file says %d", code)
 			}
@@ -148,7 +164,7 @@ func TestKilledShellLeavesNoStatus(t *testing.T) {
 				}()
 				p := <-pids
 				eventually(t, "output", func() bool {
-					b, _ := os.ReadFile(r.path(ref, suffixOut))
+					b, _ := os.ReadFile(outPath(r, ref))
 					return string(b) == "up\n"
 				})
 				_ = syscall.Kill(-int(p.Pid), sig)
@@ -164,7 +180,7 @@ func TestKilledShellLeavesNoStatus(t *testing.T) {
 				if name == "trap" && sig != syscall.SIGKILL {
 					return // the subshell's status may be its end by the signal
 				}
-				if code, ok := r.readStatus(ref); ok {
+				if code, ok := statusOf(r, ref); ok {
 					t.Errorf("the killed script left the status %d", code)
 				}
 				if f, _ := r.Find(ref, p); f != Lost {
@@ -293,6 +309,7 @@ func TestAdopt(t *testing.T) {
 			r := newRunner(t)
 			gate := filepath.Join(t.TempDir(), "gate")
 			p := leave(t, r, "echo a; while ! test -e "+quote(gate)+"; do sleep 0.02; done; echo b; exit 3", recorded)
+			r = again(t, r)
 			f, q := r.Find(Ref{5, 2}, p)
 			if f != Alive {
 				t.Fatalf("finding %d, want Alive", f)
@@ -307,7 +324,11 @@ func TestAdopt(t *testing.T) {
 	t.Run("ended meanwhile", func(t *testing.T) {
 		r := newRunner(t)
 		p := leave(t, r, "sleep 0.2; echo done; exit 4", true)
+		r = again(t, r)
 		eventually(t, "end", func() bool { f, _ := r.Find(Ref{5, 2}, p); return f == Ended })
+		if f, _ := r.Find(Ref{5, 3}, p); f != NotSpawned {
+			t.Errorf("another job: finding %d, want NotSpawned", f)
+		}
 		e, lost, err := r.Adopt(t.Context(), Ref{5, 2}, p)
 		if err != nil || lost || e.Code != 4 || string(e.Stdout.Head) != "done\n" {
 			t.Errorf("%+v lost=%v err=%v", e, lost, err)
@@ -371,7 +392,7 @@ func TestEndlessOutput(t *testing.T) {
 		defer cancel()
 		eventually(t, "much output", func() bool {
 			var s syscall.Stat_t
-			if syscall.Stat(r.path(ref, suffixOut), &s) == nil {
+			if syscall.Stat(outPath(r, ref), &s) == nil {
 				most, size = max(most, s.Blocks*512), s.Size
 			}
 			return size > 100<<20
@@ -412,6 +433,54 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
+// again is the runner of the next agent.
+func again(t *testing.T, r *Runner) *Runner {
+	t.Helper()
+	next, err := New(r.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+// TestFilesAreUsedAgain: the outputs of jobs do not mix although they share files,
+// also when something of an earlier job is still writing.
+func TestFilesAreUsedAgain(t *testing.T) {
+	r := newRunner(t)
+	gate := filepath.Join(t.TempDir(), "gate")
+	for i, c := range []struct{ script, want string }{
+		{"echo a much longer line", "a much longer line\n"},
+		{"echo b", "b\n"},
+		{"(while ! test -e " + quote(gate) + "; do echo noise; sleep 0.01; done) & echo c", "c\n"},
+		{"sleep 0.05; echo d", "d\n"},
+		{"true", ""},
+	} {
+		e, err := r.Run(t.Context(), Command{Ref: Ref{Attempt: uint64(1 + i/3), Job: uint32(i)}, Script: c.script})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.ReplaceAll(string(e.Stdout.Head), "noise\n", "")
+		if i != 2 {
+			got = string(e.Stdout.Head)
+		}
+		if got != c.want {
+			t.Errorf("%q printed %q", c.script, got)
+		}
+		if i == 2 {
+			if err := r.Forget(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = os.WriteFile(gate, nil, 0o600)
+	if err := r.Forget(2); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(r.cfg.Dir); len(left) != 1 || len(r.free) != 1 {
+		t.Errorf("%d slots, %d free, want one", len(left), len(r.free))
+	}
+}
+
 // BenchmarkSpawn is what a job costs; BenchmarkPlainExec is the floor.
 func BenchmarkSpawn(b *testing.B) {
 	r := newRunner(b)
@@ -422,7 +491,6 @@ func BenchmarkSpawn(b *testing.B) {
 		if err != nil || len(e.Stdout.Head) != 12 {
 			b.Fatalf("%+v %v", e, err)
 		}
-		r.Forget(Ref{1, i})
 	}
 }
 

@@ -13,11 +13,6 @@ import (
 )
 
 const (
-	suffixOut    = ".out"
-	suffixErr    = ".err"
-	suffixStatus = ".rc"
-	suffixScript = ".sh"
-
 	// scriptBytesMax is how long a script may be as an argument; the kernel's
 	// limit for one is 128 KiB, and quotes take more room. Longer ones go into a file.
 	scriptBytesMax = 24 << 10
@@ -39,38 +34,38 @@ var prelude = func() string {
 	return b.String()
 }()
 
-// wrap returns the text that runs the script and leaves its status in a file. The
-// script begins on the first line, so that line numbers in messages are right.
-func (r *Runner) wrap(script, statusPath string) string {
-	save := "{ echo $? >|" + quote(statusPath) + "; } 2>/dev/null"
+// wrap returns the text that runs the script and logs its status. The script begins on the first line, so that line numbers in messages are right.
+func (r *Runner) wrap(script string, s *slot) string {
+	ends := "{ echo E " + strconv.FormatUint(s.spawn, 10)
+	to := " >>" + quote(s.path(nameStatus)) + "; } 2>/dev/null"
 	if !interferes.MatchString(script) {
-		return prelude + "trap " + quote(save) + " EXIT; " + script
+		return prelude + "trap " + quote(ends+" $?"+to) + " EXIT; " + script
 	}
-	return prelude + quote(r.shell) + " -c " + quote(script) + "; set -- $?; { echo $1 >|" + quote(statusPath) + "; } 2>/dev/null; exit $1"
+	return prelude + quote(r.shell) + " -c " + quote(script) + "; set -- $?; " + ends + " $1" + to + "; exit $1"
 }
 
 // quote returns s as one word of the shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // command prepares the process of a script.
-func (r *Runner) command(c Command) (*exec.Cmd, error) {
+func (r *Runner) command(c Command, s *slot) (*exec.Cmd, error) {
 	script := c.Script
 	if strings.ContainsRune(script, 0) {
 		return nil, fmt.Errorf("the script holds a NUL byte")
 	}
 	if len(script) > scriptBytesMax {
-		path := r.path(c.Ref, suffixScript)
-		if err := r.inDir(c.Ref, func() error { return os.WriteFile(path, []byte(script), 0o600) }); err != nil {
+		s.script = true
+		if err := os.WriteFile(s.path(nameScript), []byte(script), 0o600); err != nil {
 			return nil, fmt.Errorf("writing the script: %w", err)
 		}
-		dot := ". " + quote(path)
+		dot := ". " + quote(s.path(nameScript))
 		if interferes.MatchString(script) {
 			dot += " # exec"
 		}
 		script = dot
 	}
 	if !c.Detach {
-		script = r.wrap(script, r.path(c.Ref, suffixStatus))
+		script = r.wrap(script, s)
 	}
 	cmd := exec.Command(r.shell, "-c", script)
 	cmd.Dir = c.Dir
@@ -92,18 +87,4 @@ func exitOf(s *os.ProcessState) (code int, signal string) {
 		return 128 + int(ws.Signal()), unix.SignalName(ws.Signal())
 	}
 	return s.ExitCode(), ""
-}
-
-// readStatus reads what the shell left. A status that is not complete is none.
-func (r *Runner) readStatus(j Ref) (code int, ok bool) {
-	b, err := os.ReadFile(r.path(j, suffixStatus))
-	if err != nil {
-		return 0, false
-	}
-	text, ok := strings.CutSuffix(string(b), "\n")
-	if !ok {
-		return 0, false
-	}
-	code, err = strconv.Atoi(text)
-	return code, err == nil && code >= 0 && code <= 255
 }
