@@ -75,6 +75,12 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		return err
 	}
 	made := compile(src, opt)
+	oneJob := c.Command.Name == "exec"
+	if oneJob {
+		for i := range made.diagnostics {
+			made.diagnostics[i].Pos = planner.Pos{} // of a file that the operator did not write
+		}
+	}
 	p.printDiagnostics(made.diagnostics)
 	if made.plan == nil {
 		return made.refusal()
@@ -88,7 +94,7 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	}
 	run, err := submit(c.Context, be.client, made, api.RunSubmit{
 		PlanID: made.plan.ID(), RequestID: requestID(), Parallel: uint32(parallel),
-		FailFast: c.Bool("fail-fast"), IgnoreCache: c.Bool("ignore-cache"),
+		FailFast: c.Bool("fail-fast"), IgnoreCache: c.Bool("ignore-cache") || oneJob, // "now" means now
 	})
 	if err != nil {
 		return err
@@ -102,7 +108,9 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	if be.embedded == nil && p.format() == formatTable {
 		p.con.note("run %d of plan %.12s", run.ID, run.PlanID)
 	}
-	err = p.follow(c.Context, following{client: be.client, run: run.ID, timeout: c.Duration("timeout"), embedded: be.embedded})
+	err = p.follow(c.Context, following{
+		client: be.client, run: run.ID, timeout: c.Duration("timeout"), embedded: be.embedded, outputs: oneJob,
+	})
 	if be.embedded == nil || c.Context.Err() != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ type following struct {
 	embedded *embedded
 	// quiet follows without showing the way there.
 	quiet bool
+	// outputs shows what all jobs printed, not only those that failed.
+	outputs bool
 }
 
 func (f *following) id() string { return strconv.FormatUint(f.run, 10) }
@@ -143,7 +145,12 @@ func (p *program) conclude(ctx context.Context, f following) error {
 	switch p.format() {
 	case formatNDJSON: // the events said it
 	case formatTable:
-		if err := p.printSummary(ctx, f.client, run); err != nil {
+		if f.outputs {
+			if err := p.printOutputs(ctx, f.client, f.id(), "", ""); err != nil {
+				return err
+			}
+		}
+		if err := p.printSummary(ctx, f.client, run, !f.outputs); err != nil {
 			return err
 		}
 	default:

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,38 +47,59 @@ func (p *program) logList(c *cli.Context) error {
 		return err
 	}
 	defer client.Close()
-	query := api.LogQuery{Since: seq, Follow: c.Bool("follow"), Kind: kind, Run: c.Uint64("run")}
-	limit := c.Int("limit")
-	if from.IsZero() {
-		query.Limit = limit
+	query := api.LogQuery{
+		Since: seq, From: from, Follow: c.Bool("follow"), Kind: kind, Run: c.Uint64("run"), Limit: c.Int("limit"),
 	}
-	shown := 0
+	if p.format() == formatTable || p.format() == formatNDJSON {
+		return p.streamLog(c.Context, client, query)
+	}
+	if query.Follow {
+		return usage(commandLine(c)+" --help", "--follow has no end: it goes with -o table and -o ndjson")
+	}
 	all := []api.LogEvent{}
 	for event, err := range client.Log(c.Context, query) {
 		if err != nil {
 			return err
 		}
-		if event.Time.Before(from) {
-			continue
-		}
-		if p.format() == formatTable || p.format() == formatNDJSON {
-			if err := p.printLogEvent(event); err != nil {
-				return err
-			}
-		} else {
-			all = append(all, event)
-		}
-		if shown++; limit > 0 && shown >= limit {
-			break
-		}
-	}
-	if p.format() == formatTable || p.format() == formatNDJSON {
-		return nil
+		all = append(all, event)
 	}
 	return p.emit(struct {
 		Schema string         `json:"schema"`
 		Events []api.LogEvent `json:"events"`
 	}{api.Schema, all}, nil)
+}
+
+// streamLog prints events as they come. With Follow, a lost connection is made
+// again and goes on behind the last event.
+func (p *program) streamLog(ctx context.Context, client *api.Client, query api.LogQuery) error {
+	shown := 0
+	once := func() error {
+		for event, err := range client.Log(ctx, query) {
+			if err != nil && (!query.Follow || shown == 0) {
+				return final{err}
+			}
+			if err != nil {
+				return err
+			}
+			if err := p.printLogEvent(event); err != nil {
+				return final{err}
+			}
+			query.Since = event.Seq
+			if shown++; shown == query.Limit {
+				return nil
+			}
+		}
+		if query.Follow {
+			return errors.New("the stream of the log ended")
+		}
+		return nil
+	}
+	for {
+		before := shown
+		if err := persist(ctx, once); err == nil || shown == before || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // kindName checks the name of a kind. The name of the event's Go type, such as

@@ -164,31 +164,37 @@ func (p *program) runFollow(c *cli.Context, quiet bool) error {
 
 func (p *program) runOutput(c *cli.Context) error {
 	return p.onRun(c, 1, func(ctx context.Context, client *api.Client, id string) error {
-		all := []api.Output{}
-		for out, err := range client.Output(ctx, id, c.String("task"), c.String("host")) {
-			if err != nil {
-				return err
-			}
-			switch p.format() {
-			case formatTable:
-				err = p.printOutput(out)
-			case formatNDJSON:
-				err = p.printJSON(out, "")
-			default:
-				all = append(all, out)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if p.format() == formatTable || p.format() == formatNDJSON {
-			return nil
-		}
-		return p.emit(struct {
-			Schema  string       `json:"schema"`
-			Outputs []api.Output `json:"outputs"`
-		}{api.Schema, all}, nil)
+		return p.printOutputs(ctx, client, id, c.String("task"), c.String("host"))
 	})
+}
+
+// printOutputs prints what the jobs of a run wrote, of one task and host where
+// they are named.
+func (p *program) printOutputs(ctx context.Context, client *api.Client, id, task, host string) error {
+	all := []api.Output{}
+	for out, err := range client.Output(ctx, id, task, host) {
+		if err != nil {
+			return err
+		}
+		switch p.format() {
+		case formatTable:
+			err = p.printOutput(out)
+		case formatNDJSON:
+			err = p.printJSON(out, "")
+		default:
+			all = append(all, out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if p.format() == formatTable || p.format() == formatNDJSON {
+		return nil
+	}
+	return p.emit(struct {
+		Schema  string       `json:"schema"`
+		Outputs []api.Output `json:"outputs"`
+	}{api.Schema, all}, nil)
 }
 
 func (p *program) printOutput(out api.Output) error {

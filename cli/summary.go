@@ -16,10 +16,13 @@ const (
 	linesShownMax = 10
 )
 
-// printSummary prints what became of a run, the steps that failed with the end
-// of their output first.
-func (p *program) printSummary(ctx context.Context, client *api.Client, run *api.Run) error {
-	failed := stepsOf(run, "failed")
+// printSummary prints what became of a run; with details, the steps that failed
+// with the end of their output first.
+func (p *program) printSummary(ctx context.Context, client *api.Client, run *api.Run, details bool) error {
+	var failed []api.Step
+	if details {
+		failed = stepsOf(run, "failed")
+	}
 	for _, s := range failed[:min(len(failed), stepsShownMax)] {
 		if err := p.printFailedStep(ctx, client, run, s); err != nil {
 			return err
@@ -36,8 +39,8 @@ func (p *program) printSummary(ctx context.Context, client *api.Client, run *api
 		color = yellow
 	}
 	s := run.Summary
-	_, err := fmt.Fprintf(p.con.out, "run %d %s: %d tasks, %d steps, %d jobs; succeeded %d, skipped %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",
-		run.ID, p.con.paint(p.con.out, color, run.Status), s.Tasks, s.Steps, s.Jobs, s.Succeeded, s.Skipped, s.Unchanged, s.Failed, s.Unknown,
+	_, err := fmt.Fprintf(p.con.out, "run %d %s: %s, %s, %s; succeeded %d, skipped %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",
+		run.ID, p.con.paint(p.con.out, color, run.Status), count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), s.Succeeded, s.Skipped, s.Unchanged, s.Failed, s.Unknown,
 		elapsed(time.Duration(run.ElapsedMS)*time.Millisecond))
 	return err
 }
