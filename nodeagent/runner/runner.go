@@ -149,7 +149,7 @@ func (r *Runner) Run(ctx context.Context, c Command) (Exited, error) {
 		return Exited{}, err
 	}
 	// The log says, if the agent dies now, that the script may have started.
-	if err := s.begin(c.Ref); err != nil {
+	if err := r.begin(s, c.Ref); err != nil {
 		return Exited{}, err
 	}
 	cmd, err := r.command(c, s)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -388,7 +389,8 @@ func TestEndlessOutput(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var most, size int64
-	go func() {
+	var watching sync.WaitGroup
+	watching.Go(func() {
 		defer cancel()
 		eventually(t, "much output", func() bool {
 			var s syscall.Stat_t
@@ -397,8 +399,11 @@ func TestEndlessOutput(t *testing.T) {
 			}
 			return size > 100<<20
 		})
-	}()
-	e, err := r.Run(ctx, Command{Ref: ref, Script: `i=0; while head -c 1000000 /dev/zero; do sleep 0.01; done`})
+	})
+	e, err := r.Run(ctx, Command{Ref: ref, Script: `while head -c 1000000 /dev/zero; do sleep 0.01; done`})
+	if !errors.Is(err, ErrOutput) {
+		watching.Wait()
+	}
 	if errors.Is(err, ErrOutput) {
 		t.Skip("the file system cannot give space back: the job was ended instead")
 	}

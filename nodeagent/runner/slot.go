@@ -77,8 +77,8 @@ func (s *slot) remove() error {
 	return os.RemoveAll(s.dir)
 }
 
-// begin makes the slot ready for a process of the job. The log comes last: until
-// it says so nothing was started.
+// begin empties the outputs and logs that a process of the job starts. The log
+// comes last: until it says so nothing was started.
 func (s *slot) begin(j Ref) error {
 	if s.script {
 		s.script = false
@@ -107,7 +107,6 @@ func (s *slot) begin(j Ref) error {
 	if _, err := s.status.Write(line); err != nil {
 		return fmt.Errorf("files of a job: %w", err)
 	}
-	s.attempt, s.job = j.Attempt, j.Job
 	return nil
 }
 
@@ -204,6 +203,17 @@ func (r *Runner) acquire(attempt uint64) (*slot, error) {
 	}
 	r.slots[attempt] = s
 	return s, nil
+}
+
+// begin makes the slot ready for a process of the job.
+func (r *Runner) begin(s *slot, j Ref) error {
+	if err := s.begin(j); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	s.attempt, s.job = j.Attempt, j.Job
+	r.mu.Unlock()
+	return nil
 }
 
 // slotOf returns the slot of a job whose process was the last to be started in its
