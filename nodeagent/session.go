@@ -164,13 +164,13 @@ func (e *overError) Unwrap() error { return e.err }
 func (s *session) decide(st *journal.State, m wire.Message) (journal.Decision, error) {
 	switch m := m.(type) {
 	case *wire.Dispatch:
-		var jobs uint32
-		keepGoing := false
 		// A step that cannot be read is accepted as one without jobs, and fails.
+		var w journal.Work
 		if step, err := wire.DecodeStep(m.Spec); err == nil {
-			jobs, keepGoing = uint32(len(step.Jobs)), step.KeepGoing
+			w = journal.Work{Jobs: uint32(len(step.Jobs)), KeepGoing: step.KeepGoing,
+				Step: fmt.Sprintf("%d %q %q", step.Run, step.Task, step.Host)}
 		}
-		return st.Dispatch(s.here, m, jobs, keepGoing), nil
+		return st.Dispatch(s.here, m, w), nil
 	case *wire.Cancel:
 		return st.Cancel(s.here, m), nil
 	case *wire.Ack:

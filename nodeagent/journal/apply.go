@@ -102,7 +102,7 @@ func (s *State) applyIntended(r *Intended) error {
 		}
 	}
 	s.attempts[r.Attempt] = &Attempt{
-		ID: r.Attempt, Supersedes: r.Supersedes, Phase: Intent, Hash: r.Hash, Spec: r.Spec,
+		ID: r.Attempt, Supersedes: r.Supersedes, Phase: Intent, Hash: r.Hash, Spec: r.Spec, Step: r.Step,
 		Jobs: r.Jobs, Window: r.Window, KeepGoing: r.KeepGoing,
 	}
 	return nil

@@ -86,8 +86,21 @@ func (s *State) raise(d *Decision, epoch uint64) {
 	}
 }
 
-// Dispatch decides about a dispatch whose step has so many jobs.
-func (s *State) Dispatch(h Here, m *wire.Dispatch, jobs uint32, keepGoing bool) Decision {
+// Work is what the journal has to know of a step.
+type Work struct {
+	// Step names it among all steps of the cluster; empty where it cannot be read.
+	Step      string
+	Jobs      uint32
+	KeepGoing bool
+}
+
+// Dispatch decides about a dispatch of the work.
+//
+// Beside the attempt that the message supersedes it looks at all attempts of the
+// same step. An agent that was given up may still work on the first of three,
+// while the third supersedes a second that never arrived: it has to wait all the
+// same. And an attempt that comes after a later one of its step never starts.
+func (s *State) Dispatch(h Here, m *wire.Dispatch, w Work) Decision {
 	var d Decision
 	if reason, ok := s.fence(h, &m.Fence); !ok {
 		d.reply(m.Attempt, wire.StatusRejected, reason)
@@ -114,19 +127,30 @@ func (s *State) Dispatch(h Here, m *wire.Dispatch, jobs uint32, keepGoing bool) 
 		d.reply(m.Attempt, wire.StatusGone, fmt.Sprintf("everything up to attempt %d is settled", s.Floor))
 		return d
 	}
-	rec := &Intended{Attempt: m.Attempt, Supersedes: m.Supersedes, Hash: hash[:], Spec: m.Spec,
-		Jobs: jobs, Window: min(jobs, WindowJobs), KeepGoing: keepGoing}
-	if p := m.Supersedes; p != 0 {
-		before, ok := s.attempts[p]
-		if ok && before.Phase == Intent {
-			d.reply(m.Attempt, wire.StatusBusy, fmt.Sprintf("attempt %d has not ended", p))
-			return d
-		}
-		// At or below the floor it can never start anyway.
-		rec.Forbids = !ok && p > s.Floor
+	return s.accept(d, m, hash[:], w)
+}
+
+// accept decides about a dispatch that is new and for this agent.
+func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decision {
+	open, newest := s.rivals(m.Attempt, w.Step)
+	before, known := s.attempts[m.Supersedes]
+	if known && before.Phase == Intent {
+		open = m.Supersedes
 	}
-	d.Records = append(d.Records, rec)
-	d.effect(Start, m.Attempt)
+	switch {
+	case newest > m.Attempt:
+		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, supersededReason(newest))})
+		d.effect(Resend, m.Attempt)
+	case open != 0:
+		d.reply(m.Attempt, wire.StatusBusy, fmt.Sprintf("attempt %d has not ended", open))
+	default:
+		d.Records = append(d.Records, &Intended{Attempt: m.Attempt, Supersedes: m.Supersedes,
+			// At or below the floor it can never start anyway.
+			Forbids: m.Supersedes > s.Floor && !known,
+			Hash:    hash, Spec: m.Spec, Step: w.Step,
+			Jobs: w.Jobs, Window: min(w.Jobs, WindowJobs), KeepGoing: w.KeepGoing})
+		d.effect(Start, m.Attempt)
+	}
 	return d
 }
 

@@ -61,6 +61,9 @@ func TestTable(t *testing.T) {
 		{"none, supersedes running", running, dispatch(goodFence, 11, 10), nil, Reply, wire.StatusBusy},
 		{"none, supersedes done", done, dispatch(goodFence, 11, 10), []Kind{KindIntended}, Start, 0},
 		{"none, supersedes none", nil, dispatch(goodFence, 11, 10), []Kind{KindIntended}, Start, 0},
+		{"none, an earlier one of the step is open", []Record{&Intended{Attempt: 8, Step: "step", Jobs: 1, Window: 1}}, dispatch(goodFence, 11, 10), nil, Reply, wire.StatusBusy},
+		{"none, a later one of the step is known", []Record{&Intended{Attempt: 12, Step: "step", Jobs: 1, Window: 1}}, dispatch(goodFence, 11, 0), []Kind{KindForbidden}, Resend, 0},
+		{"none, another step is open", []Record{&Intended{Attempt: 8, Step: "another", Jobs: 1, Window: 1}}, dispatch(goodFence, 11, 0), []Kind{KindIntended}, Start, 0},
 		{"open, dispatch again", []Record{open}, dispatch(goodFence, 10, 0), nil, Reply, wire.StatusRunning},
 		{"open, another step", []Record{open}, otherSpec, nil, Reply, wire.StatusRejected},
 		{"open, cancel", []Record{open}, cancel(goodFence, 10), []Kind{KindForbidden}, Kill, 0},
@@ -75,7 +78,7 @@ func TestTable(t *testing.T) {
 			var d Decision
 			switch m := row.message.(type) {
 			case *wire.Dispatch:
-				d = s.Dispatch(here, m, 2, false)
+				d = s.Dispatch(here, m, Work{Jobs: 2, Step: "step"})
 			case *wire.Cancel:
 				d = s.Cancel(here, m)
 			}
@@ -107,14 +110,14 @@ func TestTable(t *testing.T) {
 // supersedes, so a late dispatch of that starts nothing.
 func TestSupersedingForbids(t *testing.T) {
 	s := stateWith(t)
-	d := s.Dispatch(here, &wire.Dispatch{Fence: goodFence, Attempt: 11, Supersedes: 10, Spec: []byte("spec")}, 1, false)
+	d := s.Dispatch(here, &wire.Dispatch{Fence: goodFence, Attempt: 11, Supersedes: 10, Spec: []byte("spec")}, Work{Jobs: 1})
 	if len(d.Records) != 1 {
 		t.Fatalf("%d records", len(d.Records))
 	}
 	if err := s.Apply(d.Records[0]); err != nil {
 		t.Fatal(err)
 	}
-	late := s.Dispatch(here, &wire.Dispatch{Fence: goodFence, Attempt: 10, Spec: []byte("spec")}, 1, false)
+	late := s.Dispatch(here, &wire.Dispatch{Fence: goodFence, Attempt: 10, Spec: []byte("spec")}, Work{Jobs: 1})
 	if len(late.Records) != 0 || len(late.Effects) != 1 || late.Effects[0].Action != Resend {
 		t.Errorf("late dispatch: %+v", late)
 	}
@@ -175,7 +178,7 @@ func TestAckKeepsWhatTheFloorDoesNotCover(t *testing.T) {
 	if _, ok := s.Attempt(10); ok {
 		t.Error("the entry is still there")
 	}
-	d := s.Dispatch(here, &wire.Dispatch{Fence: goodFence, Attempt: 10, Spec: []byte("spec")}, 1, false)
+	d := s.Dispatch(here, &wire.Dispatch{Fence: goodFence, Attempt: 10, Spec: []byte("spec")}, Work{Jobs: 1})
 	if len(d.Effects) != 1 || d.Effects[0].Reply.Status != wire.StatusGone {
 		t.Errorf("%+v", d)
 	}

@@ -95,6 +95,13 @@ func (w *world) schedule() error {
 	return nil
 }
 
+func (w *world) stepName(step int) string {
+	if w.mut == onlyDirect || w.mut == noSupersede {
+		return "" // the journal's second line of defence
+	}
+	return fmt.Sprint("step", step)
+}
+
 func (w *world) fence() wire.Fence {
 	return wire.Fence{ClusterID: cluster, Session: w.session, JournalID: "j1", Epoch: w.epoch}
 }
@@ -191,7 +198,8 @@ func (w *world) deliver() error {
 		if w.mut == noJournalID {
 			m.Fence.JournalID = w.state.JournalID
 		}
-		d = w.state.Dispatch(here, m, stepJobs-w.attempts[m.Attempt].from, false)
+		a := w.attempts[m.Attempt]
+		d = w.state.Dispatch(here, m, Work{Step: w.stepName(a.step), Jobs: stepJobs - a.from})
 	case *wire.Cancel:
 		if w.mut == noJournalID {
 			m.Fence.JournalID = w.state.JournalID

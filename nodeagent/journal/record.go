@@ -81,6 +81,7 @@ type Intended struct {
 	Forbids             bool
 	Hash                []byte
 	Spec                []byte
+	Step                string
 	Jobs, Window        uint32
 	KeepGoing           bool
 }

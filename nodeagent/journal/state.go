@@ -40,6 +40,8 @@ type Attempt struct {
 	Phase          Phase
 	// Hash is of the encoded step; Spec, the step itself, is kept while it may be needed.
 	Hash, Spec []byte
+	// Step names the step that the attempt is one of, see [Work].
+	Step string
 	// Jobs is the number of jobs, and jobs at positions below Window may start.
 	Jobs, Window uint32
 	KeepGoing    bool
@@ -140,6 +142,24 @@ func (s *State) ReportBytes() int { return s.reportBytes }
 // serve a new identity.
 func (s *State) Pristine() bool {
 	return s.EpochMax == 0 && s.Floor == 0 && s.Seq == 0 && len(s.attempts) == 0
+}
+
+// rivals looks at the other attempts of a step: one that has not ended, and the
+// newest, or 0.
+func (s *State) rivals(attempt uint64, step string) (open, newest uint64) {
+	if step == "" {
+		return 0, 0
+	}
+	for id, a := range s.attempts {
+		if a.Step != step || id == attempt {
+			continue
+		}
+		newest = max(newest, id)
+		if a.Phase == Intent {
+			open = max(open, id)
+		}
+	}
+	return open, newest
 }
 
 // determined reports whether nothing of the attempt can have happened that is not

@@ -27,12 +27,13 @@ const (
 	executeAfterAdopt  mutant = "adopt a job and run it too"
 	trustNumbers       mutant = "number reports after a reboot as if none was lost"
 	windowNotSynced    mutant = "start jobs behind the window"
+	onlyDirect         mutant = "look only at the attempt that is superseded"
 	statusFromTheShell mutant = "take a killed command's status"
 )
 
 var mutants = []mutant{executeBeforeSync, rerunAfterRestart, dropWithoutFloor, noTombstone, noSupersede,
 	guessNotStarted, retryOnTimeout, leaveChildren, noJournalID, ackBeforeCommit, executeAfterAdopt,
-	trustNumbers, windowNotSynced, statusFromTheShell}
+	trustNumbers, windowNotSynced, onlyDirect, statusFromTheShell}
 
 const (
 	cluster   = "c"
@@ -307,7 +308,7 @@ func TestMutants(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(string(m), func(t *testing.T) {
 			t.Parallel()
-			for seed := range 20000 {
+			for seed := range 100000 {
 				if err := simulate(uint64(seed), m, 150, true); err != nil {
 					t.Logf("seed %d: %v", seed, err)
 					return
