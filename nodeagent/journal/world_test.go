@@ -308,8 +308,12 @@ func TestMutants(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(string(m), func(t *testing.T) {
 			t.Parallel()
-			for seed := range 100000 {
-				if err := simulate(uint64(seed), m, 150, true); err != nil {
+			first := uint64(0)
+			if m == onlyDirect {
+				first = 28500 // it takes three attempts in the worst order; the first such seed is near
+			}
+			for seed := first; seed < first+100000; seed++ {
+				if err := simulate(seed, m, 150, true); err != nil {
 					t.Logf("seed %d: %v", seed, err)
 					return
 				}
