@@ -8,11 +8,11 @@ const (
 	nodeGap     = 14.0
 	laneHeight  = 4.0
 	laneGap     = 7.0
-	columnGap   = 58.0
-	columnGrow  = 1.6 // more gap per edge in it
+	columnGap   = 50.0
+	columnGrow  = 1.2 // more gap per edge in it
 	columnSlack = 90.0
 	marginSide  = 28.0
-	headHeight  = 92.0
+	headHeight  = 98.0
 	marginFoot  = 28.0
 )
 
@@ -92,7 +92,10 @@ func (l *layout) route(edges []planEdge) {
 		via = append(via, e.to)
 		l.edges = append(l.edges, layoutEdge{e, via})
 		weight := 1.0
-		if e.implied {
+		switch {
+		case e.critical:
+			weight = 3
+		case e.implied:
 			weight = 0.15
 		}
 		for i := 1; i < len(via); i++ {

@@ -30,7 +30,7 @@ svg{font-family:Inter,ui-sans-serif,system-ui,"Segoe UI","DejaVu Sans",sans-seri
 .facts{font-size:12px;fill:#475569}
 .level{font-size:10px;font-weight:600;fill:#94a3b8;letter-spacing:.06em}
 .edge{fill:none;stroke:#94a3b8;stroke-width:1.3}
-.edge.implied{stroke:#dde4ec;stroke-width:1}
+.edge.implied{stroke:#d3dce6;stroke-width:1}
 .edge.same-host{stroke-dasharray:5 3}
 .edge.critical{stroke:#ea580c;stroke-width:2.4}
 .box{stroke-width:1.1}
@@ -78,7 +78,7 @@ func (d *svgDrawing) open() {
 		plural(len(d.layout.columns), "level"), len(d.plan.CriticalPath()))
 	title := "Plan " + d.plan.ID()[:svgIDShown]
 	fmt.Fprintf(d, "<title>%s: %s</title>\n<style>%s</style>\n", title, facts, svgStyle)
-	d.WriteString(`<defs>` + svgMarker("arrow", "#94a3b8", 5) + svgMarker("arrow-implied", "#dde4ec", 5) +
+	d.WriteString(`<defs>` + svgMarker("arrow", "#94a3b8", 5) + svgMarker("arrow-implied", "#d3dce6", 5) +
 		svgMarker("arrow-critical", criticalColor, 4) + "</defs>\n")
 	fmt.Fprintf(d, `<rect width="%.0f" height="%.0f" fill="#ffffff"/>`+"\n", width, height)
 	fmt.Fprintf(d, `<text class="head" x="%.0f" y="34">%s</text><text class="facts" x="%.0f" y="54">%s</text>`+"\n",
