@@ -113,13 +113,13 @@ func killTest(t *testing.T, victims func(r *rand.Rand) []string) {
 	for round := range soakRounds(t) {
 		seed := uint64(time.Now().UnixNano())
 		t.Run(fmt.Sprintf("round %d seed %d", round, seed), func(t *testing.T) {
-			killRound(t, rand.New(rand.NewPCG(seed, 1)), victims)
+			killRound(t, rand.New(rand.NewPCG(seed, 1)), []string{logEmbedded, logRaft}[round%2], victims)
 		})
 	}
 }
 
-func killRound(t *testing.T, r *rand.Rand, victims func(r *rand.Rand) []string) {
-	c := newCluster(t, killHosts...)
+func killRound(t *testing.T, r *rand.Rand, log string, victims func(r *rand.Rand) []string) {
+	c := newCluster(t, log, killHosts...)
 	effects := filepath.Join(c.dir, "effects")
 	args := append([]string{"apply"}, writeDeployment(t, filepath.Join(c.dir, "input"), effects)...)
 	apply := c.command(args...)
@@ -127,7 +127,8 @@ func killRound(t *testing.T, r *rand.Rand, victims func(r *rand.Rand) []string) 
 		return func() bool {
 			select {
 			case <-apply.done:
-				t.Fatalf("apply ended early: %s", apply)
+				happened, _ := os.ReadFile(effects)
+				t.Fatalf("apply ended early: %s\n%s", apply, happened)
 			default:
 			}
 			text, _ := os.ReadFile(effects)
@@ -192,7 +193,7 @@ func TestKillJob(t *testing.T) {
 }
 
 func testKillJob(t *testing.T, as string) {
-	c := newCluster(t, "host-1")
+	c := newCluster(t, logEmbedded, "host-1")
 	effects, pid := filepath.Join(c.dir, "effects"), filepath.Join(c.dir, "pid")
 	input := filepath.Join(c.dir, "input")
 	writeFiles(t, input, map[string]string{
@@ -219,11 +220,11 @@ func testKillJob(t *testing.T, as string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFiles(t, c.dir, map[string]string{"pid.again": ""})
 	c.kill("host-1")
 	if err := syscall.Kill(-group, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	writeFiles(t, c.dir, map[string]string{"pid.again": ""})
 	c.restart("host-1")
 
 	if code := apply.code(); code != exitWaiting {

@@ -39,8 +39,8 @@ type process struct {
 // patience bounds every wait of these tests.
 const patience = 60 * time.Second
 
-// newCluster starts an orchestrator and an agent per host.
-func newCluster(t *testing.T, hosts ...string) *cluster {
+// newCluster starts an orchestrator on a kind of log, and an agent per host.
+func newCluster(t *testing.T, log string, hosts ...string) *cluster {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "quorate-test-") // short: it holds a unix socket
 	if err != nil {
@@ -52,7 +52,7 @@ func newCluster(t *testing.T, hosts ...string) *cluster {
 		t.Fatal(err)
 	}
 	server := filepath.Join(dir, "server")
-	c.start("server", nil, "server", "--data-dir", server, "--listen", c.address, "--log", "embedded")
+	c.start("server", nil, "server", "--data-dir", server, "--listen", c.address, "--log", log, "--bootstrap")
 	if c.client, err = api.Dial("unix://" + filepath.Join(server, socketName)); err != nil {
 		t.Fatal(err)
 	}

@@ -91,6 +91,7 @@ func (h *Handler) routes() []route {
 		{pattern: "POST /v1/agents/{name}/approve", right: administer, handle: h.approve},
 		{pattern: "POST /v1/agents/{name}/revoke", right: administer, handle: h.revoke},
 		{pattern: "POST /v1/tokens", right: administer, handle: h.createToken},
+		{pattern: "POST /v1/operators", right: appoint, handle: h.createOperator},
 	}
 }
 
@@ -138,20 +139,38 @@ func (h *Handler) guard(route route) http.Handler {
 			_ = control.SetReadDeadline(time.Now().Add(requestTimeout))
 			_ = control.SetWriteDeadline(time.Now().Add(requestTimeout))
 		}
+		if route.right != anyone {
+			if err := h.caughtUp(r.Context()); err != nil {
+				h.fail(w, r, err)
+				return
+			}
+		}
 		if err := route.handle(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c))); err != nil {
 			h.fail(w, r, err)
 		}
 	})
 }
 
+// caughtUp waits until the log that was there at start is read: before that, a
+// run that exists would be answered with not-found.
+func (h *Handler) caughtUp(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, catchUpTimeout)
+	defer cancel()
+	if err := h.o.CaughtUp(limited); err != nil {
+		return &Error{Code: "unavailable", Message: "the orchestrator is still reading its log", Hint: "try again in a moment"}
+	}
+	return nil
+}
+
 // deny answers a caller without the right.
 func (h *Handler) deny(w http.ResponseWriter, r *http.Request, c caller) {
 	h.denied.Inc()
 	h.logger.Warn("request denied", "caller", c.name, "address", r.RemoteAddr, "method", r.Method, "path", r.URL.Path)
-	writeError(w, http.StatusForbidden, &Error{
-		Code: "unauthorized", Message: "the caller has no right to this",
-		Hint: "use the unix socket as the orchestrator's user, or an operator's certificate",
-	})
+	hint := "use the unix socket as the orchestrator's user, or an operator's certificate"
+	if c.role == operator {
+		hint = "use the unix socket, on the orchestrator's machine and as its user"
+	}
+	writeError(w, http.StatusForbidden, &Error{Code: "unauthorized", Message: "the caller has no right to this", Hint: hint})
 }
 
 // statusOnly keeps the status and the header of an answer.

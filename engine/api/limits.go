@@ -10,6 +10,7 @@ const (
 	headerBytesMax  = 64 << 10
 
 	headerTimeout   = 10 * time.Second // for a request's header
+	catchUpTimeout  = 20 * time.Second // for an orchestrator that has just started to read its log
 	requestTimeout  = time.Minute      // for a request that does not stream
 	streamTimeout   = 30 * time.Second // for a peer to take or send the next piece
 	idleTimeout     = 2 * time.Minute  // between requests of a connection
