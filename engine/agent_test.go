@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"quorate/eventlog"
@@ -49,6 +50,25 @@ func TestEnrolment(t *testing.T) {
 	l.void(&eventlog.AgentRevoked{Agent: pending})
 	if l.s.AgentByName("h1") != nil {
 		t.Error("a revoked agent keeps its name")
+	}
+}
+
+// An operator's newest certificate is the one on record, under a name that a
+// certificate can carry.
+func TestOperatorIssued(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	for _, name := range []string{"", "a b", "a/b", "ann\n", "änn", strings.Repeat("a", 65)} {
+		l.void(&eventlog.OperatorIssued{Name: name, KeyDigest: "k"})
+	}
+	l.void(&eventlog.OperatorIssued{Name: "ann"})
+	longest := "Ann.B-c_9@" + strings.Repeat("x", 54)
+	l.ok(&eventlog.OperatorIssued{Name: longest, KeyDigest: "k0"})
+	l.ok(&eventlog.OperatorIssued{Name: "ann", KeyDigest: "k1", By: "local:root", ExpiresAt: 7})
+	at := l.ok(&eventlog.OperatorIssued{Name: "ann", KeyDigest: "k2", By: "local:bob", ExpiresAt: 8})
+	got := l.s.Operators["ann"]
+	if len(l.s.Operators) != 2 || got == nil || got.KeyDigest != "k2" || got.By != "local:bob" || got.ExpiresAt != 8 || got.Index != at {
+		t.Errorf("on record is %+v of %d", got, len(l.s.Operators))
 	}
 }
 

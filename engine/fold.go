@@ -53,6 +53,8 @@ func (s *State) apply(e eventlog.Event) string {
 		return s.foldLeaderEstablished(e)
 	case *eventlog.TokenCreated:
 		return s.foldTokenCreated(e)
+	case *eventlog.OperatorIssued:
+		return s.foldOperatorIssued(e)
 	case *eventlog.AgentEnrolled:
 		return s.foldAgentEnrolled(e)
 	case *eventlog.AgentConnected:

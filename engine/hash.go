@@ -20,6 +20,9 @@ func (s *State) Hash() eventlog.Hash {
 	for _, k := range sortedKeys(d, s.Tokens) {
 		d.token(s.Tokens[k])
 	}
+	for _, k := range sortedKeys(d, s.Operators) {
+		d.operator(s.Operators[k])
+	}
 	for _, k := range sortedKeys(d, s.Agents) {
 		d.agent(s.Agents[k])
 	}

@@ -10,6 +10,11 @@ func (d digest) token(t *Token) {
 	d.u64(uint64(t.ExpiresAt), t.Index, t.SpentBy)
 }
 
+func (d digest) operator(o *Operator) {
+	d.str(o.Name, o.KeyDigest, o.By)
+	d.u64(uint64(o.ExpiresAt), o.Index)
+}
+
 func (d digest) agent(a *Agent) {
 	d.u64(a.ID, a.JournalSeq, uint64(a.EnrolledAt), a.Gateway, uint64(a.SeenAt), a.Last)
 	d.str(a.Name, a.KeyDigest, a.JournalID, a.Hostname, a.Quarantined)

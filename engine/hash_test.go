@@ -25,6 +25,7 @@ func full(t *testing.T) *State {
 	l.end(r, 0, 0, eventlog.Failed)
 	r2 := l.run(p)
 	l.ok(&eventlog.RunCancelled{Run: r2.ID, Reason: "no"})
+	l.ok(&eventlog.OperatorIssued{Name: "ann", KeyDigest: "k"})
 	l.s.Head[0] = 1
 	return l.s
 }

@@ -20,7 +20,7 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 	task := small.Draw(t, "task")
 	run := uint64(small.Draw(t, "run"))
 	name := rapid.SampledFrom([]string{"", "h0", "h1", "ctl"}).Draw(t, "name")
-	switch rapid.IntRange(0, 17).Draw(t, "kind") {
+	switch rapid.IntRange(0, 18).Draw(t, "kind") {
 	case 0:
 		return &eventlog.LeaderEstablished{Replica: run}
 	case 1:
@@ -55,6 +55,8 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 		return &eventlog.TaskSkipped{Run: run, Task: task, Cause: small.Draw(t, "cause")}
 	case 16:
 		return &eventlog.StepResolved{Attempt: index, As: rapid.SampledFrom([]string{"retry", "succeeded", "failed", "?"}).Draw(t, "as")}
+	case 17:
+		return &eventlog.OperatorIssued{Name: name, KeyDigest: request, ExpiresAt: int64(index)}
 	}
 	return &eventlog.RunEnded{Run: run, Outcome: outcome}
 }

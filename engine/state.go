@@ -22,11 +22,12 @@ type State struct {
 	Epoch  uint64
 	Leader uint64
 
-	Tokens   map[string]*Token   // by hash
-	Agents   map[uint64]*Agent   // by id
-	Plans    map[string]*Graph   // by plan id
-	Runs     []*Run              // Runs[i].ID is i+1
-	Attempts map[uint64]*Attempt // by id
+	Tokens    map[string]*Token    // by hash
+	Operators map[string]*Operator // by name
+	Agents    map[uint64]*Agent    // by id
+	Plans     map[string]*Graph    // by plan id
+	Runs      []*Run               // Runs[i].ID is i+1
+	Attempts  map[uint64]*Attempt  // by id
 
 	names       map[string]uint64 // agents that are not revoked, by name
 	keys        map[string]uint64 // the same, by digest of their key
@@ -38,13 +39,14 @@ type State struct {
 // NewState returns the state of an empty log.
 func NewState() *State {
 	return &State{
-		Tokens:   map[string]*Token{},
-		Agents:   map[uint64]*Agent{},
-		Plans:    map[string]*Graph{},
-		Attempts: map[uint64]*Attempt{},
-		names:    map[string]uint64{},
-		keys:     map[string]uint64{},
-		requests: map[string]uint64{},
+		Tokens:    map[string]*Token{},
+		Operators: map[string]*Operator{},
+		Agents:    map[uint64]*Agent{},
+		Plans:     map[string]*Graph{},
+		Attempts:  map[uint64]*Attempt{},
+		names:     map[string]uint64{},
+		keys:      map[string]uint64{},
+		requests:  map[string]uint64{},
 	}
 }
 
@@ -54,6 +56,14 @@ type Token struct {
 	Index uint64
 	// SpentBy is the agent that used it, or 0.
 	SpentBy uint64
+}
+
+// An Operator is the newest certificate on record of an operator's name. It is a
+// record, no list of who has access: earlier certificates of the name stay valid
+// until they expire.
+type Operator struct {
+	eventlog.OperatorIssued
+	Index uint64
 }
 
 // An Agent is an enrolled agent.

@@ -34,6 +34,7 @@ const (
 	KindStepResolved      Kind = 17
 	KindRunEnded          Kind = 18
 	KindClusterCreated    Kind = 19
+	KindOperatorIssued    Kind = 20
 )
 
 // An Event is one entry of the catalogue. The set is closed: encoding and
@@ -329,6 +330,17 @@ type RunEnded struct {
 	Outcome Outcome `json:"outcome"` // Succeeded, Failed or Cancelled
 }
 
+// OperatorIssued says that an operator was given a certificate for the HTTPS API.
+// The key is the operator's alone: the log has its digest.
+type OperatorIssued struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Name      string `json:"name"`
+	KeyDigest string `json:"key_digest"` // SHA-256 of the public key in PKIX form, lower-case hex
+	By        string `json:"by"`
+	ExpiresAt int64  `json:"expires_at"` // of the certificate, unix nanoseconds
+}
+
 // Kind implements Event.
 func (*ClusterCreated) Kind() Kind    { return KindClusterCreated }
 func (*LeaderEstablished) Kind() Kind { return KindLeaderEstablished }
@@ -349,3 +361,4 @@ func (*TaskRecorded) Kind() Kind      { return KindTaskRecorded }
 func (*TaskSkipped) Kind() Kind       { return KindTaskSkipped }
 func (*StepResolved) Kind() Kind      { return KindStepResolved }
 func (*RunEnded) Kind() Kind          { return KindRunEnded }
+func (*OperatorIssued) Kind() Kind    { return KindOperatorIssued }

@@ -20,7 +20,7 @@ var catalogue = buildCatalogue(
 	&AgentApproved{}, &AgentRevoked{}, &AgentConnected{}, &AgentDisconnected{},
 	&AgentQuarantined{}, &PlanRecorded{}, &RunCreated{}, &RunCancelled{},
 	&StepScheduled{}, &JobEnded{}, &AttemptEnded{}, &TaskRecorded{},
-	&TaskSkipped{}, &StepResolved{}, &RunEnded{},
+	&TaskSkipped{}, &StepResolved{}, &RunEnded{}, &OperatorIssued{},
 )
 
 func buildCatalogue(events ...Event) []catalogued {
