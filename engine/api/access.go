@@ -21,6 +21,7 @@ const (
 	read                        // see what is there
 	operate                     // plans and runs
 	administer                  // agents and tokens
+	appoint                     // identities of operators
 )
 
 // A role is what a caller has shown to be.
@@ -39,6 +40,9 @@ func (r role) may(want right) bool {
 		return true
 	case read, operate, administer:
 		return r == operator || r == administrator
+	case appoint:
+		// An operator whose identity leaked could otherwise make itself others.
+		return r == administrator
 	}
 	return false
 }

@@ -97,8 +97,10 @@ func TestEveryRouteAndRole(t *testing.T) {
 		read:       {operator: true, administrator: true},
 		operate:    {operator: true, administrator: true},
 		administer: {operator: true, administrator: true},
+		appoint:    {administrator: true},
 	}
 	open := []string{"GET /livez", "GET /readyz"}
+	local := "POST /v1/operators"
 	for _, route := range h.routes() {
 		if want[route.right] == nil {
 			t.Errorf("%s has no right", route.pattern)
@@ -106,6 +108,9 @@ func TestEveryRouteAndRole(t *testing.T) {
 		}
 		if (route.right == anyone) != (route.pattern == open[0] || route.pattern == open[1]) {
 			t.Errorf("%s is open to anyone", route.pattern)
+		}
+		if (route.right == appoint) != (route.pattern == local) {
+			t.Errorf("%s has the right %d: %s alone is for local administrators", route.pattern, route.right, local)
 		}
 		method, path, _ := strings.Cut(route.pattern, " ")
 		path = regexp.MustCompile(`\{[a-z]+\}`).ReplaceAllString(path, "1")

@@ -260,7 +260,7 @@ type AgentChange struct {
 type TokenCreate struct {
 	Schema      string   `json:"schema"`
 	Name        string   `json:"name,omitempty"`
-	Role        string   `json:"role"`
+	Role        string   `json:"role"` // agent
 	Labels      []string `json:"labels,omitempty"`
 	TTLSeconds  int64    `json:"ttl_seconds"`
 	AutoApprove bool     `json:"auto_approve,omitempty"`
@@ -271,6 +271,22 @@ type Token struct {
 	Schema    string    `json:"schema"`
 	Token     string    `json:"token"`
 	Name      string    `json:"name,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// OperatorCreate is the body of POST /v1/operators.
+type OperatorCreate struct {
+	Schema string `json:"schema"`
+	Name   string `json:"name"`
+}
+
+// Operator answers it. The key in the bundle is shown once and not kept.
+type Operator struct {
+	Schema string `json:"schema"`
+	Name   string `json:"name"`
+	// Bundle is PEM: the operator's certificate, its key and the authority's
+	// certificate.
+	Bundle    string    `json:"bundle"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 

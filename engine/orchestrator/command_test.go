@@ -144,7 +144,8 @@ func TestPlansRefused(t *testing.T) {
 func TestTokens(t *testing.T) {
 	o := start(t, newElectable(t), nil)
 	for name, req := range map[string]orchestrator.TokenRequest{
-		"a role": {Role: "root"}, "a name": {Name: "../etc"}, "a label": {Labels: []string{"a b"}},
+		"a role": {Role: "root"}, "an operator": {Role: "operator"}, "an orchestrator": {Role: "orchestrator"},
+		"a name": {Name: "../etc"}, "a label": {Labels: []string{"a b"}},
 		"a life": {TTL: 365 * 24 * time.Hour}, "a past": {TTL: -time.Second},
 	} {
 		if _, _, err := o.CreateToken(t.Context(), req); err == nil {

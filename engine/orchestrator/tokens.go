@@ -2,7 +2,7 @@ package orchestrator
 
 import (
 	"context"
-	"slices"
+	"fmt"
 	"time"
 
 	"quorate/eventlog"
@@ -20,7 +20,7 @@ type TokenRequest struct {
 	// Name is the agent's name; empty lets the agent propose one, and then it
 	// waits for approval unless AutoApprove is set.
 	Name string
-	// Role is agent, orchestrator or operator; empty is agent.
+	// Role is agent, and so is an empty one: nothing else joins with a token.
 	Role   string
 	Labels []string
 	// TTL bounds the token's life; 0 is an hour.
@@ -57,8 +57,11 @@ func (o *Orchestrator) CreateToken(ctx context.Context, req TokenRequest) (token
 }
 
 func checkToken(req TokenRequest) error {
-	if !slices.Contains([]string{"agent", "orchestrator", "operator"}, req.Role) {
-		return invalid("role %.32q: want agent, orchestrator or operator", req.Role)
+	if req.Role != "agent" {
+		return &Error{
+			Code: Invalid, Message: fmt.Sprintf("role %.32q: only agents join with a token", req.Role),
+			Hint: `"quorate token create --role operator --name NAME" issues an operator's identity`,
+		}
 	}
 	if req.TTL < 0 || req.TTL > tokenTTLMax {
 		return invalid("lifetime %s: want more than 0 and at most %s", req.TTL, tokenTTLMax)
