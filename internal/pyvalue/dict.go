@@ -23,6 +23,10 @@ type entry struct {
 // NewDict returns an empty dict.
 func NewDict() *Dict { return &Dict{} }
 
+// tupleBytesMax bounds a tuple that is a key: a small one can hold another a
+// great many times. Longer ones are unhashable.
+const tupleBytesMax = 1 << 20
+
 // hash returns a text that equal keys share and others do not, or false where
 // Python calls the value unhashable.
 func hash(v Value) (string, bool) {
@@ -50,6 +54,9 @@ func hash(v Value) (string, bool) {
 				return "", false
 			}
 			fmt.Fprintf(&b, "%d:%s", len(h), h)
+			if b.Len() > tupleBytesMax {
+				return "", false
+			}
 		}
 		return b.String(), true
 	}

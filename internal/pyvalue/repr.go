@@ -32,6 +32,12 @@ func ReprWithin(v Value, limit int) (text string, ok bool) {
 	return w.b.String(), w.b.Len() <= limit
 }
 
+// A Wrapper is a value that prints as another one between two texts.
+type Wrapper interface {
+	Value
+	Unwrap() (prefix string, v Value, suffix string)
+}
+
 type printer struct {
 	b     strings.Builder
 	limit int
@@ -76,10 +82,23 @@ func (w *printer) value(v Value, depth int) {
 			w.open = w.open[:len(w.open)-1]
 		}
 	default:
-		if s, ok := v.(fmt.Stringer); ok {
-			w.b.WriteString(s.String())
-			return
+		w.foreign(v, depth)
+	}
+}
+
+// foreign prints values that this package does not know.
+func (w *printer) foreign(v Value, depth int) {
+	switch v := v.(type) {
+	case Wrapper:
+		prefix, inner, suffix := v.Unwrap()
+		w.b.WriteString(prefix)
+		if depth <= depthMax {
+			w.value(inner, depth+1)
 		}
+		w.b.WriteString(suffix)
+	case fmt.Stringer:
+		w.b.WriteString(v.String())
+	default:
 		w.b.WriteString("<" + v.Type() + ">")
 	}
 }

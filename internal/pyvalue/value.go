@@ -137,11 +137,29 @@ func Truth(v Value) bool {
 // itself ends a comparison or a printing instead of the process.
 const depthMax = 200
 
-// Equal is Python's ==. Values nested deeper than 200 levels are unequal.
-func Equal(a, b Value) bool { return equal(a, b, 0) }
+// comparisonsMax bounds how many values Equal looks at, because small values can
+// hold one list a great many times.
+const comparisonsMax = 1 << 24
 
-func equal(a, b Value, depth int) bool {
-	if depth > depthMax {
+// Equal is Python's ==. Values nested deeper than 200 levels are unequal, as are
+// those of more than 16 million parts.
+func Equal(a, b Value) bool {
+	equal, _ := EqualWithin(a, b, comparisonsMax)
+	return equal
+}
+
+// EqualWithin is Equal for values of up to limit parts. It also returns how many
+// it has looked at; where that is more than limit, the answer means nothing.
+func EqualWithin(a, b Value, limit int) (same bool, parts int) {
+	c := comparer{limit: limit}
+	same = c.equal(a, b, 0)
+	return same, c.parts
+}
+
+type comparer struct{ parts, limit int }
+
+func (c *comparer) equal(a, b Value, depth int) bool {
+	if c.parts++; depth > depthMax || c.parts > c.limit {
 		return false
 	}
 	switch x := a.(type) {
@@ -153,33 +171,36 @@ func equal(a, b Value, depth int) bool {
 		return ok && x == y
 	case *List:
 		y, ok := b.(*List)
-		return ok && equalItems(x.Items, y.Items, depth)
+		return ok && (x == y || c.items(x.Items, y.Items, depth))
 	case Tuple:
 		y, ok := b.(Tuple)
-		return ok && equalItems(x, y, depth)
+		return ok && c.items(x, y, depth)
 	case *Dict:
 		y, ok := b.(*Dict)
+		if ok && x == y {
+			return true
+		}
 		if !ok || x.Len() != y.Len() {
 			return false
 		}
 		for k, v := range x.All() {
 			w, ok := y.Get(k)
-			if !ok || !equal(v, w, depth+1) {
+			if !ok || !c.equal(v, w, depth+1) {
 				return false
 			}
 		}
 		return true
 	}
-	c, ok := CompareNumbers(a, b)
-	return ok && c == 0
+	order, ok := CompareNumbers(a, b)
+	return ok && order == 0
 }
 
-func equalItems(a, b []Value, depth int) bool {
+func (c *comparer) items(a, b []Value, depth int) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
-		if !equal(a[i], b[i], depth+1) {
+		if !c.equal(a[i], b[i], depth+1) {
 			return false
 		}
 	}

@@ -143,7 +143,7 @@ func applyFilter(a *arguments, id string, v pyvalue.Value) (pyvalue.Value, error
 	if !ok {
 		return nil, fmt.Errorf("no filter named '%s'", id)
 	}
-	if id != "default" && id != "d" && !isLenient(v) {
+	if id != "default" && id != "d" && id != "items" && !isLenient(v) {
 		if err := defined(v); err != nil {
 			return nil, err
 		}

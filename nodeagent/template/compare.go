@@ -20,7 +20,8 @@ func (r *renderer) compare(op string, a, b pyvalue.Value) (bool, error) {
 	}
 	switch op {
 	case "==", "!=":
-		return r.equal(a, b) == (op == "=="), nil
+		same, err := r.equal(a, b)
+		return same == (op == "=="), err
 	}
 	n, err := r.order(a, b, op)
 	if err != nil {
@@ -38,15 +39,17 @@ func (r *renderer) compare(op string, a, b pyvalue.Value) (bool, error) {
 }
 
 // equal is ==, which knows the values of templates beside Python's own.
-func (r *renderer) equal(a, b pyvalue.Value) bool {
+func (r *renderer) equal(a, b pyvalue.Value) (bool, error) {
 	switch x := a.(type) {
 	case rangeValue:
 		y, ok := b.(rangeValue)
-		return ok && (x == y || x.len() == 0 && y.len() == 0)
+		return ok && (x == y || x.len() == 0 && y.len() == 0), nil
 	case *generator, *view, *function, *namespace, *macro, *loop, *cycler, *joiner:
-		return a == b
+		return a == b, nil
 	}
-	return pyvalue.Equal(a, b)
+	same, parts := pyvalue.EqualWithin(a, b, StepsMax-r.steps)
+	r.steps += parts
+	return same, r.step()
 }
 
 // unordered is the answer for NaN: no order, no error.
@@ -94,7 +97,11 @@ func (r *renderer) orderWithin(a, b pyvalue.Value, op string, depth int) (int, e
 
 func (r *renderer) orderItems(a, b []pyvalue.Value, op string, depth int) (int, error) {
 	for i := 0; i < len(a) && i < len(b); i++ {
-		if !r.equal(a[i], b[i]) {
+		same, err := r.equal(a[i], b[i])
+		if err != nil {
+			return 0, err
+		}
+		if !same {
 			return r.orderWithin(a[i], b[i], op, depth+1)
 		}
 	}
@@ -140,8 +147,8 @@ func (r *renderer) contains(in, v pyvalue.Value) (bool, error) {
 		if err := defined(v, item); err != nil {
 			return false, err
 		}
-		if r.equal(v, item) {
-			return true, nil
+		if same, err := r.equal(v, item); same || err != nil {
+			return same, err
 		}
 	}
 	return false, nil

@@ -324,7 +324,7 @@ func (sl *slice) of(s *scope, v pyvalue.Value) (pyvalue.Value, error) {
 		ok = false
 	}
 	if !ok {
-		return undefined{message: fmt.Sprintf("%s has no element slice", object(v))}, nil
+		return nil, fmt.Errorf("'%s' object is not subscriptable", v.Type())
 	}
 	items, err := s.r.list(v)
 	if err != nil {

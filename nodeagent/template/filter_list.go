@@ -206,7 +206,14 @@ func filterGroupBy(a *arguments) (pyvalue.Value, error) {
 	var last pyvalue.Value
 	for _, v := range order {
 		i := int(v.(pyvalue.Int))
-		if last == nil || !a.r.equal(last, keys[i]) {
+		same := false
+		if last != nil {
+			var err error
+			if same, err = a.r.equal(last, keys[i]); err != nil {
+				return nil, err
+			}
+		}
+		if !same {
 			out.Items = append(out.Items, &group{originals[i], pyvalue.NewList()})
 			last = keys[i]
 		}
@@ -222,8 +229,11 @@ type group struct {
 	list    *pyvalue.List
 }
 
-func (*group) Type() string     { return "_GroupTuple" }
-func (g *group) String() string { return pyvalue.Repr(g.tuple()) }
+func (*group) Type() string { return "_GroupTuple" }
+
+// Unwrap implements pyvalue.Wrapper.
+func (g *group) Unwrap() (string, pyvalue.Value, string) { return "", g.tuple(), "" }
+
 func (g *group) tuple() pyvalue.Tuple {
 	return pyvalue.Tuple{g.grouper, g.list}
 }
@@ -297,6 +307,9 @@ func filterItems(a *arguments) (pyvalue.Value, error) {
 	args, err := a.bind("value")
 	if err != nil {
 		return nil, err
+	}
+	if defined(args[0]) != nil {
+		return &generator{filter: "do_items"}, nil
 	}
 	d, ok := args[0].(*pyvalue.Dict)
 	if !ok {

@@ -9,9 +9,18 @@ import (
 	"quorate/internal/pyvalue"
 )
 
+// some are the items of the value that a lazy filter is applied to. A false value
+// has none, also where it is no sequence at all.
+func (a *arguments) some() ([]pyvalue.Value, error) {
+	if ok, err := truth(a.pos[0]); err != nil || !ok {
+		return nil, err
+	}
+	return a.r.list(a.pos[0])
+}
+
 // filterMap takes an attribute of every item, or applies a filter to it.
 func filterMap(a *arguments) (pyvalue.Value, error) {
-	items, err := a.r.list(a.pos[0])
+	items, err := a.some()
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +71,7 @@ func (a *arguments) mapping() (getFunc, error) {
 // filterSelect is select, reject, selectattr and rejectattr: it keeps the items
 // for which a test holds, or does not hold, or which are true where there is none.
 func filterSelect(a *arguments) (pyvalue.Value, error) {
-	items, err := a.r.list(a.pos[0])
+	items, err := a.some()
 	if err != nil {
 		return nil, err
 	}

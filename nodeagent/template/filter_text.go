@@ -2,6 +2,7 @@ package template
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
@@ -85,6 +86,9 @@ func filterFormat(a *arguments) (pyvalue.Value, error) {
 }
 
 func filterIndent(a *arguments) (pyvalue.Value, error) {
+	if _, err := toStr(a.pos[0]); err != nil {
+		return nil, err
+	}
 	s, args, err := a.text("width first blank", pyvalue.Int(4), pyvalue.Bool(false), pyvalue.Bool(false))
 	if err != nil {
 		return nil, err
@@ -188,8 +192,14 @@ func filterTruncate(a *arguments) (pyvalue.Value, error) {
 	if n < lengthOf(end) || leeway < 0 {
 		return nil, errors.New("truncate: the length is too small")
 	}
-	if lengthOf(s) <= n+leeway {
-		return pyvalue.Str(s), nil
+	size, ok := length(a.pos[0])
+	switch _, isText := a.pos[0].(pyvalue.Str); {
+	case !ok:
+		return nil, fmt.Errorf("object of type '%s' has no len()", a.pos[0].Type())
+	case size <= n+leeway:
+		return a.pos[0], nil
+	case !isText:
+		return nil, fmt.Errorf("a '%s' cannot be truncated", a.pos[0].Type())
 	}
 	s = string([]rune(s)[:n-lengthOf(end)])
 	if i := strings.LastIndexByte(s, ' '); i >= 0 && !pyvalue.Truth(args[1]) {
@@ -305,6 +315,9 @@ func filterXMLAttr(a *arguments) (pyvalue.Value, error) {
 
 // filterWordWrap breaks the lines of a text at blanks, where they are too long.
 func filterWordWrap(a *arguments) (pyvalue.Value, error) {
+	if _, err := toStr(a.pos[0]); err != nil {
+		return nil, err
+	}
 	s, args, err := a.text("width break_long_words wrapstring break_on_hyphens",
 		pyvalue.Int(79), pyvalue.Bool(true), pyvalue.Str("\n"), pyvalue.Bool(true))
 	if err != nil {

@@ -76,7 +76,13 @@ func (l *loop) cycle(a *arguments) (pyvalue.Value, error) {
 }
 
 func (l *loop) change(a *arguments) (pyvalue.Value, error) {
-	same := l.changed != nil && pyvalue.Equal(pyvalue.Tuple(l.changed), pyvalue.Tuple(a.pos))
+	same := false
+	if l.changed != nil {
+		var err error
+		if same, err = a.r.equal(pyvalue.Tuple(l.changed), pyvalue.Tuple(a.pos)); err != nil {
+			return nil, err
+		}
+	}
 	l.changed = append([]pyvalue.Value{}, a.pos...)
 	return pyvalue.Bool(!same), nil
 }

@@ -125,7 +125,11 @@ func listFind(a *arguments, l *pyvalue.List) (pyvalue.Value, error) {
 		if err := a.r.step(); err != nil {
 			return nil, err
 		}
-		if a.r.equal(item, args[0]) {
+		same, err := a.r.equal(item, args[0])
+		if err != nil {
+			return nil, err
+		}
+		if same {
 			if count++; count == 1 {
 				first = i
 			}
@@ -135,7 +139,7 @@ func listFind(a *arguments, l *pyvalue.List) (pyvalue.Value, error) {
 		return pyvalue.Int(count), nil
 	}
 	if first < 0 {
-		return nil, fmt.Errorf("%s is not in list", pyvalue.Repr(args[0]))
+		return nil, fmt.Errorf("%s is not in list", short(args[0]))
 	}
 	if a.fn == "remove" {
 		l.Items = slices.Delete(l.Items, first, first+1)
@@ -223,7 +227,7 @@ func dictPop(a *arguments, d *pyvalue.Dict) (pyvalue.Value, error) {
 		return v, nil
 	}
 	if args[1] == pyvalue.Value(missing) {
-		return nil, fmt.Errorf("key %s does not exist", pyvalue.Repr(args[0]))
+		return nil, fmt.Errorf("key %s does not exist", short(args[0]))
 	}
 	return args[1], nil
 }

@@ -14,12 +14,12 @@ var errZeroDivision = errors.New("division by zero")
 
 // operate applies a binary operator.
 func (r *renderer) operate(op string, a, b pyvalue.Value) (pyvalue.Value, error) {
-	if err := defined(a, b); err != nil {
-		return nil, err
-	}
 	if s, ok := a.(pyvalue.Str); ok && op == "%" {
 		text, err := r.percent(string(s), b)
 		return pyvalue.Str(text), err
+	}
+	if err := defined(a, b); err != nil {
+		return nil, err
 	}
 	if x, y, ok := integers(a, b); ok {
 		return integerOp(op, x, y)
@@ -35,13 +35,13 @@ func (r *renderer) operate(op string, a, b pyvalue.Value) (pyvalue.Value, error)
 			return v, err
 		}
 	case "*":
-		if n, ok := b.(pyvalue.Int); ok {
-			if v, ok, err := r.repeat(a, int(n)); ok {
+		if n, err := toInt(b); err == nil {
+			if v, ok, err := r.repeat(a, n); ok {
 				return v, err
 			}
 		}
-		if n, ok := a.(pyvalue.Int); ok {
-			if v, ok, err := r.repeat(b, int(n)); ok {
+		if n, err := toInt(a); err == nil {
+			if v, ok, err := r.repeat(b, n); ok {
 				return v, err
 			}
 		}
@@ -75,6 +75,9 @@ func integerOp(op string, x, y *big.Int) (pyvalue.Value, error) {
 	case "/":
 		if y.Sign() == 0 {
 			return nil, errZeroDivision
+		}
+		if x.Sign() == 0 && y.Sign() < 0 {
+			return pyvalue.Float(math.Copysign(0, -1)), nil
 		}
 		f, _ := new(big.Rat).SetFrac(x, y).Float64()
 		if math.IsInf(f, 0) {

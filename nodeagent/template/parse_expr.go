@@ -378,6 +378,9 @@ func (p *parser) subscriptKey() (expr, error) {
 		}
 		parts[n] = x
 	}
+	if colons == 0 && parts[0] == nil {
+		return nil, p.fail("expected subscript expression, got %v", p.cur())
+	}
 	if colons == 0 {
 		return parts[0], nil
 	}

@@ -44,9 +44,14 @@ func (r *renderer) percent(format string, v pyvalue.Value) (string, error) {
 	return b.String(), r.charge(b.Len())
 }
 
+// isContainer reports whether Python takes a value for a mapping of arguments,
+// of which none need be used.
 func isContainer(v pyvalue.Value) bool {
-	_, ok := v.(*pyvalue.List)
-	return ok
+	switch v.(type) {
+	case *pyvalue.List, undefined, rangeValue:
+		return true
+	}
+	return false
 }
 
 type percentFormat struct {
@@ -64,7 +69,7 @@ func (p *percentFormat) argument() (pyvalue.Value, error) {
 	case p.isTuple && p.used <= len(p.args):
 		return p.args[p.used-1], defined(p.args[p.used-1])
 	case !p.isTuple && p.used == 1:
-		return p.single, nil
+		return p.single, defined(p.single)
 	}
 	return nil, errors.New("not enough arguments for format string")
 }

@@ -45,8 +45,10 @@ type view struct {
 }
 
 func (v *view) Type() string { return "dict_" + v.kind }
-func (v *view) String() string {
-	return v.Type() + "(" + pyvalue.Repr(pyvalue.NewList(v.items()...)) + ")"
+
+// Unwrap implements pyvalue.Wrapper.
+func (v *view) Unwrap() (string, pyvalue.Value, string) {
+	return v.Type() + "(", pyvalue.NewList(v.items()...), ")"
 }
 
 func (v *view) items() []pyvalue.Value {
@@ -98,8 +100,10 @@ func (f *function) String() string { return "<built-in function " + f.name + ">"
 // namespace is the only object whose attributes a template can assign.
 type namespace struct{ attrs *pyvalue.Dict }
 
-func (*namespace) Type() string     { return "Namespace" }
-func (n *namespace) String() string { return "<Namespace " + pyvalue.Repr(n.attrs) + ">" }
+func (*namespace) Type() string { return "Namespace" }
+
+// Unwrap implements pyvalue.Wrapper.
+func (n *namespace) Unwrap() (string, pyvalue.Value, string) { return "<Namespace ", n.attrs, ">" }
 
 type cycler struct {
 	items []pyvalue.Value
@@ -131,7 +135,17 @@ func noElement(v, key pyvalue.Value) undefined {
 	if s, ok := key.(pyvalue.Str); ok {
 		return noAttribute(v, string(s))
 	}
-	return undefined{message: fmt.Sprintf("%s has no element %s", object(v), pyvalue.Repr(key))}
+	return undefined{message: fmt.Sprintf("%s has no element %s", object(v), short(key))}
+}
+
+// short is a value in a message.
+func short(v pyvalue.Value) string {
+	const bytesMax = 100
+	text, whole := pyvalue.ReprWithin(v, bytesMax)
+	if !whole {
+		return strings.ToValidUTF8(text[:bytesMax], "") + "..."
+	}
+	return text
 }
 
 // defined returns an error where the value is not defined.
