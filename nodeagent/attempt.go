@@ -139,7 +139,7 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 	if err != nil {
 		return err
 	}
-	a.notify()
+	a.notify(r.ended)
 	if r.ended {
 		a.forget(r.id)
 	}
@@ -199,7 +199,7 @@ func (a *agent) endAttempt(id uint64, outcome uint8, reason string) error {
 	if err != nil {
 		return err
 	}
-	a.notify()
+	a.notify(true)
 	a.forget(id)
 	return nil
 }

@@ -233,13 +233,16 @@ func (a *agent) kill(id uint64) {
 	}
 }
 
-// notify says that there are new reports.
-func (a *agent) notify() {
-	a.mu.Lock()
-	s := a.session
-	a.mu.Unlock()
-	if s != nil {
+// notify says that there are new reports. Only for the end of an attempt does the
+// cluster wait.
+func (a *agent) notify(attemptEnded bool) {
+	s := a.current()
+	switch {
+	case s == nil:
+	case attemptEnded:
 		s.wake()
+	default:
+		offer(s.changed)
 	}
 }
 

@@ -15,9 +15,12 @@ import (
 const (
 	// batchMax is how many commands share one sync.
 	batchMax = 256
-	// linger is the shortest time between two frames of reports: what ends in
-	// between travels together. The first after a pause goes at once.
-	linger = 5 * time.Millisecond
+	// linger is the shortest time between two frames that the cluster waits for;
+	// lingerJobs that between frames of nothing but ends of jobs, which only tell
+	// how far an attempt is: what ends in between travels together, and costs one
+	// commit. The first after a pause goes at once.
+	linger     = 5 * time.Millisecond
+	lingerJobs = 50 * time.Millisecond
 	// resendEvery bounds how often repeated commands make the agent repeat reports.
 	resendEvery  = 5 * time.Second
 	repliesMax   = 4096
@@ -31,6 +34,7 @@ type session struct {
 	control stream
 	here    journal.Here
 	changed chan struct{} // holds one token when there may be something to send
+	urgent  chan struct{} // likewise, when the cluster waits for it
 
 	mu      sync.Mutex
 	replies []*wire.Reply
@@ -40,15 +44,19 @@ type session struct {
 
 func newSession(a *agent, l *link, control stream, w *wire.Welcome) *session {
 	return &session{
-		agent: a, link: l, control: control, changed: make(chan struct{}, 1),
+		agent: a, link: l, control: control, changed: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 		here: journal.Here{ClusterID: w.ClusterID, Session: w.Session},
 		sent: w.Acked, resent: time.Now(),
 	}
 }
 
-func (s *session) wake() {
+// wake says that there is something to send that the cluster waits for.
+func (s *session) wake() { offer(s.urgent) }
+
+// offer leaves a token where there is none.
+func offer(tokens chan<- struct{}) {
 	select {
-	case s.changed <- struct{}{}:
+	case tokens <- struct{}{}:
 	default:
 	}
 }
@@ -226,12 +234,7 @@ func (s *session) write(ctx context.Context) error {
 	w := wire.NewWriter(s.control)
 	var last time.Time
 	for {
-		select {
-		case <-s.changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if rest := linger - time.Since(last); rest > 0 && !sleep(ctx, rest) {
+		if !s.await(ctx, last) {
 			return ctx.Err()
 		}
 		for {
@@ -252,6 +255,28 @@ func (s *session) write(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// await returns when the next frame is due, the last one having gone at that
+// time, or with false when ctx ends.
+func (s *session) await(ctx context.Context, last time.Time) bool {
+	select {
+	case <-s.urgent:
+	case <-s.changed:
+		due := time.NewTimer(lingerJobs - time.Since(last))
+		defer due.Stop()
+		select {
+		case <-due.C:
+			return true
+		case <-s.urgent:
+		case <-ctx.Done():
+			return false
+		}
+	case <-ctx.Done():
+		return false
+	}
+	rest := linger - time.Since(last)
+	return rest <= 0 || sleep(ctx, rest)
 }
 
 // gatherFrames adds what there is to send, as much as fits into one frame of

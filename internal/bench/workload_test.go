@@ -114,9 +114,18 @@ func start(b *testing.B, bin, log string) *cluster {
 		c.spawn(b, name, "agent", "--server", address, "--token", token.Token, "--data-dir", home, "--work-dir", filepath.Join(home, "root"))
 	}
 	c.until(b, "the agents", func() bool {
-		var list []struct{ Status string }
+		var list struct{ Agents []struct{ Status string } }
 		out, err := c.command("agent", "ls", "-o", "json").Output()
-		return err == nil && json.Unmarshal(out, &list) == nil && strings.Count(string(out), `"connected"`) == agents
+		if err != nil || json.Unmarshal(out, &list) != nil {
+			return false
+		}
+		connected := 0
+		for _, a := range list.Agents {
+			if a.Status == "connected" {
+				connected++
+			}
+		}
+		return connected == agents
 	})
 	return c
 }

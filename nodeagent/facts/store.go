@@ -22,7 +22,7 @@ import (
 )
 
 // flushDelay is how long a remembered success may wait to be written.
-const flushDelay = 50 * time.Millisecond
+const flushDelay = 500 * time.Millisecond
 
 // lockTimeout bounds the wait for another process that has the file open.
 const lockTimeout = time.Second

@@ -54,9 +54,9 @@ type Config struct {
 
 // A Runner runs scripts. Its methods are safe for concurrent use, for different jobs.
 type Runner struct {
-	cfg   Config
-	shell string
-	env   []string // the agent's own, without ours, and the journal's marker
+	cfg    Config
+	shells shells
+	env    []string // the agent's own, without ours, and the journal's marker
 
 	mu    sync.Mutex
 	slots map[uint64]*slot // by attempt
@@ -83,14 +83,11 @@ func New(cfg Config) (*Runner, error) {
 		return nil, fmt.Errorf("directory of jobs: %w", err)
 	}
 	cfg.Dir = dir
-	shell, err := exec.LookPath("bash")
-	if err != nil {
-		shell, err = exec.LookPath("sh")
-	}
+	shells, err := findShells(os.Environ())
 	if err != nil {
 		return nil, fmt.Errorf("shell: %w", err)
 	}
-	r := &Runner{cfg: cfg, shell: shell, slots: map[uint64]*slot{}}
+	r := &Runner{cfg: cfg, shells: shells, slots: map[uint64]*slot{}}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, envPrefix) {
 			r.env = append(r.env, e)
@@ -162,7 +159,7 @@ func (r *Runner) Run(ctx context.Context, c Command) (Exited, error) {
 	out := &outputs{stdout: s.stdout, stderr: s.stderr}
 	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
 	if err := cmd.Start(); err != nil {
-		return Exited{}, fmt.Errorf("starting %s: %w", r.shell, err)
+		return Exited{}, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -208,7 +205,7 @@ func causeOf(ctx context.Context) error {
 
 func (r *Runner) detach(cmd *exec.Cmd) (Exited, error) {
 	if err := cmd.Start(); err != nil {
-		return Exited{}, fmt.Errorf("starting %s: %w", r.shell, err)
+		return Exited{}, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
 	go func() { _ = cmd.Wait() }() // only so that no zombie stays
 	return Exited{}, nil

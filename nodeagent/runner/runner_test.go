@@ -103,7 +103,7 @@ func TestSameAsPlainShell(t *testing.T) {
 			if len(script) > scriptBytesMax {
 				args[1] = "eval \"$(cat)\""
 			}
-			plain := exec.Command(r.shell, args...)
+			plain := exec.Command(r.shells.full, args...)
 			plain.Stdin = strings.NewReader(script)
 			if len(script) <= scriptBytesMax {
 				plain.Stdin = nil

@@ -34,14 +34,19 @@ var prelude = func() string {
 	return b.String()
 }()
 
-// wrap returns the text that runs the script and logs its status. The script begins on the first line, so that line numbers in messages are right.
-func (r *Runner) wrap(script string, s *slot) string {
+// wrap returns the text that runs the script and logs its status. The script
+// begins on the first line, so that line numbers in messages are right. The fast
+// shell runs no EXIT trap when it dies of a signal, and so needs no prelude.
+func (r *Runner) wrap(script string, s *slot, fast bool) string {
 	ends := "{ echo E " + strconv.FormatUint(s.spawn, 10)
 	to := " >>" + quote(s.path(nameStatus)) + "; } 2>/dev/null"
+	if fast {
+		return "trap " + quote(ends+" $?"+to) + " EXIT; " + script
+	}
 	if !interferes.MatchString(script) {
 		return prelude + "trap " + quote(ends+" $?"+to) + " EXIT; " + script
 	}
-	return prelude + quote(r.shell) + " -c " + quote(script) + "; set -- $?; " + ends + " $1" + to + "; exit $1"
+	return prelude + quote(r.shells.full) + " -c " + quote(script) + "; set -- $?; " + ends + " $1" + to + "; exit $1"
 }
 
 // quote returns s as one word of the shell.
@@ -53,6 +58,7 @@ func (r *Runner) command(c Command, s *slot) (*exec.Cmd, error) {
 	if strings.ContainsRune(script, 0) {
 		return nil, fmt.Errorf("the script holds a NUL byte")
 	}
+	shell, fast := r.shells.pick(script, c.Env)
 	if len(script) > scriptBytesMax {
 		s.script = true
 		if err := os.WriteFile(s.path(nameScript), []byte(script), 0o600); err != nil {
@@ -65,9 +71,9 @@ func (r *Runner) command(c Command, s *slot) (*exec.Cmd, error) {
 		script = dot
 	}
 	if !c.Detach {
-		script = r.wrap(script, s)
+		script = r.wrap(script, s, fast)
 	}
-	cmd := exec.Command(r.shell, "-c", script)
+	cmd := exec.Command(shell, "-c", script)
 	cmd.Dir = c.Dir
 	cmd.Env = make([]string, 0, len(r.env)+len(c.Env)+2)
 	cmd.Env = append(append(cmd.Env, r.env...), c.Env...)

@@ -112,9 +112,12 @@ func lastOutputs(all []wire.Output, out wire.Output) []wire.Output {
 	return append(all, out)
 }
 
+// secondsMax is the longest pause, some thirty years: more does not fit a duration.
+const secondsMax = 1_000_000_000
+
 // pause waits, unless the job's time ends before.
 func pause(ctx context.Context, seconds int) error {
-	timer := time.NewTimer(time.Duration(seconds) * time.Second)
+	timer := time.NewTimer(time.Duration(min(seconds, secondsMax)) * time.Second)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
