@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	cli "github.com/urfave/cli/v2"
 
+	"quorate/eventlog"
 	"quorate/raft"
 )
 
@@ -69,6 +72,9 @@ func (p *program) serve(c *cli.Context) error {
 		return fail(exitError, fmt.Errorf("data directory %s: its path is too long for a unix socket", dir), "choose a shorter one with --data-dir")
 	}
 	n, err := startNode(c.Context, cfg)
+	if errors.Is(err, eventlog.ErrInUse) || errors.Is(err, syscall.EADDRINUSE) {
+		return hinted(err, "another quorate is at work there: stop it, or choose another --data-dir, --listen and --http")
+	}
 	if err != nil {
 		return err
 	}
