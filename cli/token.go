@@ -14,10 +14,15 @@ func (p *program) tokenCommand() *cli.Command {
 		Name: "token", Category: sectionCluster, Usage: "make tokens that agents join with",
 		Subcommands: []*cli.Command{{
 			Name: "create", Usage: "make a token and print it; it is shown once and kept nowhere",
+			Description: "An agent joins with the token. An operator needs none: --role operator prints an identity,\n" +
+				"a certificate and its key, for the HTTPS address of \"quorate server --http\". It is shown\n" +
+				"once, and issued on the orchestrator's machine only:\n\n" +
+				"  (umask 077; quorate token create --role operator --name alice > alice.pem)\n" +
+				"  quorate --server https://HOST:PORT --identity alice.pem run ls",
 			Flags: []cli.Flag{
-				&cli.DurationFlag{Name: "ttl", Value: time.Hour, Usage: "how long it may be used, a `DURATION`"},
-				&cli.StringFlag{Name: "name", Usage: "the `NAME` of the agent; without one the agent proposes its own and waits for approval"},
-				&cli.StringFlag{Name: "role", Value: "agent", Usage: "`ROLE` of who joins: agent"},
+				&cli.DurationFlag{Name: "ttl", Value: time.Hour, Usage: "how long an agent's token may be used, a `DURATION`"},
+				&cli.StringFlag{Name: "name", Usage: "the `NAME` of the agent or operator; without one an agent proposes its own and waits for approval"},
+				&cli.StringFlag{Name: "role", Value: roleAgent, Usage: "`ROLE` of whom it is for: agent or operator"},
 				&cli.StringSliceFlag{Name: "label", Usage: "`LABEL,...` of the agent, for instance controller"},
 				&cli.BoolFlag{Name: "auto-approve", Usage: "let an agent that proposes its own name work at once"},
 			},
@@ -26,10 +31,27 @@ func (p *program) tokenCommand() *cli.Command {
 	}
 }
 
+// The roles that somebody can have.
+const (
+	roleAgent    = "agent"
+	roleOperator = "operator"
+)
+
 func (p *program) tokenCreate(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
+	switch role := c.String("role"); role {
+	case roleAgent:
+		return p.agentToken(c)
+	case roleOperator:
+		return p.operatorIdentity(c)
+	default:
+		return usage(commandLine(c)+" --help", "--role %q: want agent or operator", role)
+	}
+}
+
+func (p *program) agentToken(c *cli.Context) error {
 	ttl := c.Duration("ttl")
 	if ttl < time.Second {
 		return usage(commandLine(c)+" --help", "--ttl %s: want at least 1s", ttl)
@@ -40,7 +62,7 @@ func (p *program) tokenCreate(c *cli.Context) error {
 	}
 	defer client.Close()
 	token, err := client.CreateToken(c.Context, api.TokenCreate{
-		Name: c.String("name"), Role: c.String("role"), Labels: list(c, "label"),
+		Name: c.String("name"), Role: roleAgent, Labels: list(c, "label"),
 		TTLSeconds: int64(ttl / time.Second), AutoApprove: c.Bool("auto-approve"),
 	})
 	if err != nil {
@@ -53,4 +75,37 @@ func (p *program) tokenCreate(c *cli.Context) error {
 		p.con.note("the token may be used once, until %s", stamp(token.ExpiresAt))
 		return nil
 	})
+}
+
+// operatorIdentity prints a bundle for --identity. The key is in it: only what is
+// meant to be kept goes to stdout, so that it can be redirected to a file.
+func (p *program) operatorIdentity(c *cli.Context) error {
+	for _, flag := range []string{"ttl", "label", "auto-approve"} {
+		if c.IsSet(flag) {
+			return usage(commandLine(c)+" --help", "--%s is for agents: an operator's identity has none of it", flag)
+		}
+	}
+	name := c.String("name")
+	if name == "" {
+		return usage(commandLine(c)+" --help", "--name is missing: the log says by it who did what")
+	}
+	client, err := p.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	operator, err := client.CreateOperator(c.Context, name)
+	if err != nil {
+		return err
+	}
+	err = p.emit(operator, func() error {
+		_, err := fmt.Fprint(p.con.out, operator.Bundle)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.con.note("whoever has it acts as operator %s, until %s; it is shown this once", operator.Name, stamp(operator.ExpiresAt))
+	p.con.note("keep it in a file of mode 0600, and use it with --identity FILE --server https://HOST:PORT")
+	return nil
 }
