@@ -50,11 +50,13 @@ type Field struct {
 	Pattern string
 	// Enum are the texts allowed; empty is any.
 	Enum []string
+	// Suggest are texts with a meaning where others are allowed and mean nothing.
+	Suggest []string
 	// ItemsMin is the least number of elements of a list or entries of a mapping.
 	ItemsMin int
 	// Unique refuses equal elements of a list.
 	Unique bool
-	// Default is what an absent key means, as YAML; empty where that is nothing.
+	// Default is what an absent key means, as JSON; empty where that is nothing.
 	Default string
 	// Help is for people: one or two sentences, shown by editors.
 	Help string
@@ -190,6 +192,8 @@ func OrchestrationFields() []Field {
 			Help: "Like targets, and wins over it."},
 		{Key: "async", Kind: FieldTruth, Default: "false",
 			Help: "Run beside the other orchestrations of the file. Without it a host does them one after another."},
+		{Key: "on_failure", Kind: FieldText, Default: "\"stop\"", Suggest: []string{"stop", "continue"},
+			Help: "What a host does with the jobs after a failed one: `stop` leaves them out, `continue` runs them."},
 		{Key: "jobs", Kind: FieldJobs, Required: true,
 			Help: "The jobs, run in order on each host."},
 	}
