@@ -115,6 +115,11 @@ func (g *gateway) acceptAll(ctx context.Context, listener *listener) error {
 		}
 		g.tasks.Go(func() {
 			defer c.close(codeDone, "")
+			// Before the log is read every agent is unknown, and a token that was
+			// spent looks fresh.
+			if g.o.CaughtUp(ctx) != nil {
+				return
+			}
 			if c.enrols() {
 				g.enrol(ctx, c)
 				return
