@@ -270,6 +270,16 @@ func (a *agent) ackArrived() {
 	a.mu.Unlock()
 }
 
+// dropSettled drops what is only kept for attempts that are settled now.
+func (a *agent) dropSettled() error {
+	if err := a.journal.Compact(); err != nil {
+		return err
+	}
+	var floor uint64
+	a.journal.View(func(s *journal.State) { floor = s.Floor })
+	return a.facts.Settle(floor)
+}
+
 func (a *agent) ackWait() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()

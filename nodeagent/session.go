@@ -155,7 +155,7 @@ func (s *session) handle(batch []wire.Message) error {
 	}
 	if acked {
 		s.agent.ackArrived()
-		if err := s.agent.journal.Compact(); err != nil {
+		if err := s.agent.dropSettled(); err != nil {
 			s.agent.broken(err)
 			return err
 		}

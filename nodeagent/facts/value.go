@@ -199,13 +199,22 @@ func applied(tx *bolt.Tx, o Origin) (bool, error) {
 }
 
 // Settle forgets which jobs have extended values, for the attempts up to floor:
-// none of them is ever executed again.
+// none of them is ever executed again. It writes nothing where there is none.
 func (s *Store) Settle(floor uint64) error {
-	err := s.update(func(tx *bolt.Tx) error {
+	settled := false
+	err := s.db.View(func(tx *bolt.Tx) error {
+		k, _ := tx.Bucket(bucketApplied).Cursor().First()
+		settled = len(k) == 12 && binary.BigEndian.Uint64(k) <= floor
+		return nil
+	})
+	if err != nil || !settled {
+		return err
+	}
+	err = s.update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketApplied)
 		var keys [][]byte
 		c := b.Cursor()
-		for k, _ := c.First(); k != nil && len(k) == 12 && binary.BigEndian.Uint64(k) <= floor; k, _ = c.Next() {
+		for k, _ := c.First(); len(k) == 12 && binary.BigEndian.Uint64(k) <= floor; k, _ = c.Next() {
 			keys = append(keys, append([]byte(nil), k...))
 		}
 		for _, k := range keys {

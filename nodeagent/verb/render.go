@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"quorate/internal/job"
 	"quorate/internal/pyvalue"
 	"quorate/nodeagent/template"
 )
@@ -41,18 +40,6 @@ func (env *Env) render(ctx context.Context, text string) (string, error) {
 		return "", fmt.Errorf("template: %w", err)
 	}
 	return out, nil
-}
-
-// words splits a text into words and expands each of them.
-func (env *Env) words(ctx context.Context, text string) ([]string, error) {
-	words := job.SplitWords(text)
-	for i, w := range words {
-		var err error
-		if words[i], err = env.render(ctx, w); err != nil {
-			return nil, err
-		}
-	}
-	return words, nil
 }
 
 // path resolves a path against the working directory. It keeps a slash at the end.

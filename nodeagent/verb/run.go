@@ -77,7 +77,7 @@ func interpreted(script string) (command string, remove func(), err error) {
 	first, _, _ := strings.Cut(script, "\n")
 	interpreter := strings.TrimSpace(strings.TrimPrefix(first, "#!"))
 	if interpreter == "" {
-		return "", nil, errors.New("the script names no interpreter after #!")
+		return "", nil, errors.New("no interpreter is named after #! in the script")
 	}
 	dir, err := os.MkdirTemp("", "quorate-script-")
 	if err != nil {
