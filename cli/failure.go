@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -96,7 +96,9 @@ func (c *console) report(err error) int {
 
 // classify gives errors of the packages below their exit code and hint.
 func classify(err error) *failure {
-	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
+	// Only of our own output: an orchestrator that hangs up has to be reported.
+	var file *fs.PathError
+	if errors.As(err, &file) && errors.Is(file, syscall.EPIPE) {
 		return &failure{code: exitError} // the reader has seen enough
 	}
 	var f *failure

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,7 +31,8 @@ func TestReport(t *testing.T) {
 		{"not found", &api.Error{Code: "not-found", Message: "no run 7"}, 1, "quorate: error: no run 7\n"},
 		{"absent server", &api.Unreachable{Address: "unix:///s", Hint: "start one", Err: syscall.ENOENT}, 1, "quorate: error: no orchestrator at unix:///s: no such file or directory\nquorate: hint: start one\n"},
 		{"deadline", fmt.Errorf("ask: %w", context.DeadlineExceeded), 6, "quorate: error: ask: context deadline exceeded\n"},
-		{"reader gone", hinted(fmt.Errorf("write: %w", syscall.EPIPE), "watch it again"), 1, ""},
+		{"reader gone", hinted(&fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}, "watch it again"), 1, ""},
+		{"server gone", &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}, 1, "quorate: error: write tcp: broken pipe\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
