@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quorate/eventlog"
+	"quorate/raft/proposal"
 )
 
 // Bounds of what one proposal joins. A single Append may exceed them by itself.
@@ -178,11 +179,11 @@ func (a *aggregator) fly(sequence uint64, group []*pendingAppend) {
 }
 
 func (a *aggregator) propose(sequence uint64, group []*pendingAppend) (uint64, error) {
-	p := proposal{proposer: a.proposer, sequence: sequence}
+	p := proposal.Proposal{Proposer: a.proposer, Sequence: sequence}
 	for _, g := range group {
-		p.entries = append(p.entries, g.entries...)
+		p.Entries = append(p.Entries, g.entries...)
 	}
-	cmd := p.encode()
+	cmd := p.Encode()
 	for {
 		first, again, err := a.try(cmd)
 		if !again {

@@ -12,6 +12,7 @@ import (
 	"github.com/lni/dragonboat/v4/statemachine"
 
 	"quorate/eventlog"
+	"quorate/raft/proposal"
 )
 
 const (
@@ -97,21 +98,21 @@ func (m *machine) Update(entries []statemachine.Entry) ([]statemachine.Entry, er
 
 func (m *machine) apply(head *eventlog.Head, records *[]eventlog.Record, raftIndex uint64, cmd []byte) statemachine.Result {
 	m.applied = raftIndex
-	p, err := decodeProposal(bytes.Clone(cmd)) // the library takes cmd back
+	p, err := proposal.Decode(bytes.Clone(cmd)) // the library takes cmd back
 	if err != nil {
 		return statemachine.Result{Data: []byte(err.Error())}
 	}
-	switch v, first := m.window.seen(p.proposer, p.sequence); v {
+	switch v, first := m.window.seen(p.Proposer, p.Sequence); v {
 	case repeat:
 		return statemachine.Result{Value: first}
 	case stale:
 		return statemachine.Result{Data: []byte("proposed again too late")}
 	}
 	first := head.Index + 1
-	for _, e := range p.entries {
+	for _, e := range p.Entries {
 		*records = append(*records, head.Next(e))
 	}
-	m.window.note(p.proposer, p.sequence, first, raftIndex)
+	m.window.note(p.Proposer, p.Sequence, first, raftIndex)
 	return statemachine.Result{Value: first}
 }
 

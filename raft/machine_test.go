@@ -13,6 +13,7 @@ import (
 
 	"quorate/eventlog"
 	"quorate/eventlog/logtest"
+	"quorate/raft/proposal"
 )
 
 func openMachine(t *testing.T, path string, opt eventlog.StoreOptions) *machine {
@@ -35,9 +36,9 @@ func closeMachine(t *testing.T, m *machine) {
 	}
 }
 
-func update(t *testing.T, m *machine, raftIndex uint64, p proposal) statemachine.Result {
+func update(t *testing.T, m *machine, raftIndex uint64, p proposal.Proposal) statemachine.Result {
 	t.Helper()
-	cmd := p.encode()
+	cmd := p.Encode()
 	out, err := m.Update([]statemachine.Entry{{Index: raftIndex, Cmd: cmd}})
 	if err != nil {
 		t.Fatal(err)
@@ -46,8 +47,8 @@ func update(t *testing.T, m *machine, raftIndex uint64, p proposal) statemachine
 	return out[0].Result
 }
 
-func one(t *testing.T, proposer, sequence uint64, text string) proposal {
-	return proposal{proposer: proposer, sequence: sequence, entries: []eventlog.Entry{logtest.Entry(t, 1, text)}}
+func one(t *testing.T, proposer, sequence uint64, text string) proposal.Proposal {
+	return proposal.Proposal{Proposer: proposer, Sequence: sequence, Entries: []eventlog.Entry{logtest.Entry(t, 1, text)}}
 }
 
 func TestRepeatedProposalIsAppliedOnceAlsoAfterRestart(t *testing.T) {
@@ -236,20 +237,4 @@ func TestAppendsAreRefusedBeforeTheDiskIsFull(t *testing.T) {
 	if err := m.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func FuzzProposal(f *testing.F) {
-	p := proposal{proposer: 1, sequence: 2, entries: []eventlog.Entry{{Time: 3, Kind: 4, Data: []byte("five")}, {}}}
-	f.Add(p.encode())
-	f.Add([]byte{proposalVersion})
-	f.Add(append(p.encode()[:17], 0xff, 0xff, 0xff, 0xff))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := decodeProposal(b)
-		if err != nil {
-			return
-		}
-		if again := p.encode(); !bytes.Equal(again, b) {
-			t.Fatalf("in %x, out %x", b, again)
-		}
-	})
 }

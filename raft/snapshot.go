@@ -12,6 +12,7 @@ import (
 	"github.com/lni/dragonboat/v4/statemachine"
 
 	"quorate/eventlog"
+	"quorate/raft/proposal"
 )
 
 const (
@@ -72,7 +73,7 @@ func (m *machine) SaveSnapshot(at any, w io.Writer, stop <-chan struct{}) error 
 		}
 		b = b[:0]
 		for i := range page {
-			b = appendEntry(b, &eventlog.Entry{Time: page[i].Time, Kind: page[i].Kind, Data: page[i].Data})
+			b = proposal.AppendEntry(b, &eventlog.Entry{Time: page[i].Time, Kind: page[i].Kind, Data: page[i].Data})
 		}
 		if _, err := w.Write(b); err != nil {
 			return err
@@ -160,7 +161,7 @@ func receive(r io.Reader, store *eventlog.Store, stop <-chan struct{}) (moment, 
 
 func receivePage(r io.Reader, at *eventlog.Head, last uint64) ([]eventlog.Record, error) {
 	var page []eventlog.Record
-	header := make([]byte, entryHeaderBytes)
+	header := make([]byte, proposal.EntryHeaderBytes)
 	for size := 0; at.Index < last && len(page) < snapshotPageRecords && size < snapshotPageBytes; {
 		if _, err := io.ReadFull(r, header); err != nil {
 			return nil, fmt.Errorf("%w: %w", errSnapshot, err)

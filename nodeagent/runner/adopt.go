@@ -13,7 +13,8 @@ type Finding uint8
 
 // The findings.
 const (
-	// NotSpawned: the log has no start of the job, so no process of it was ever started.
+	// NotSpawned: the files are whole and hold no start of the job, so no process of
+	// it was ever started.
 	NotSpawned Finding = iota + 1
 	// Alive: its process runs; [Runner.Adopt] waits for it.
 	Alive
@@ -29,18 +30,23 @@ const adoptPoll = 100 * time.Millisecond
 // zero. It also returns the process that was found alive.
 func (r *Runner) Find(j Ref, recorded Process) (Finding, Process) {
 	slot, ok := r.slotOf(j)
-	if !ok {
+	switch {
+	case !ok && recorded.Pid != 0:
+		return Lost, recorded // somebody took its files away
+	case !ok:
 		return NotSpawned, Process{}
 	}
-	if recorded.Pid != 0 {
-		if s, ok := readStat(recorded.Pid); ok && s.live() && s.startTicks == recorded.StartTicks {
-			return Alive, recorded
-		}
-	} else if p, ok := r.findLeader(j); ok {
-		return Alive, p
-	}
+	// The status counts before what is alive: a script may leave processes of its
+	// own behind that bear its marks and lead a session.
 	if _, ok := slot.exitCode(); ok {
 		return Ended, recorded
+	}
+	if s, ok := readStat(recorded.Pid); ok && s.live() && s.startTicks == recorded.StartTicks {
+		return Alive, recorded
+	}
+	// Of a job that tries again the process on record may be one of an earlier try.
+	if p, ok := r.findLeader(j); ok {
+		return Alive, p
 	}
 	return Lost, recorded
 }
@@ -65,6 +71,7 @@ func (r *Runner) findLeader(j Ref) (Process, bool) {
 func (r *Runner) Adopt(ctx context.Context, j Ref, p Process) (e Exited, lost bool, err error) {
 	slot, ok := r.slotOf(j)
 	if !ok {
+		r.kill(j, p)
 		return Exited{}, true, nil
 	}
 	slot.dirty = true

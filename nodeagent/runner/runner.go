@@ -57,6 +57,7 @@ type Runner struct {
 	cfg    Config
 	shells shells
 	env    []string // the agent's own, without ours, and the journal's marker
+	blank  bool     // see Blank
 
 	mu    sync.Mutex
 	slots map[uint64]*slot // by attempt

@@ -100,7 +100,8 @@ func (s *slot) begin(j Ref) error {
 	}
 	s.spawn++
 	line := make([]byte, 0, 48)
-	line = append(line, "S "...)
+	// A full disk may have cut off the line before, which must not spoil this one.
+	line = append(line, "\nS "...)
 	line = append(strconv.AppendUint(line, s.spawn, 10), ' ')
 	line = append(strconv.AppendUint(line, j.Attempt, 10), ' ')
 	line = append(strconv.AppendUint(line, uint64(j.Job), 10), '\n')
@@ -225,8 +226,29 @@ func (r *Runner) slotOf(j Ref) (*slot, bool) {
 	return s, ok && s.attempt == j.Attempt && s.job == j.Job
 }
 
+// nameKept is a file that says that the directory is the one that agents have used
+// before.
+const nameKept = "kept"
+
+// Blank reports whether the directory is new, or was taken away and made again.
+// Then it proves nothing that it holds no start of a job: what an earlier agent had
+// running has to be settled before [Runner.Keep].
+func (r *Runner) Blank() bool { return r.blank }
+
+// Keep says that from now on a job has not started that the directory knows nothing of.
+func (r *Runner) Keep() error {
+	f, err := os.OpenFile(filepath.Join(r.cfg.Dir, nameKept), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("directory of jobs: %w", err)
+	}
+	r.blank = false
+	return f.Close()
+}
+
 // load finds the slots of an earlier agent.
 func (r *Runner) load() error {
+	_, err := os.Stat(filepath.Join(r.cfg.Dir, nameKept))
+	r.blank = errors.Is(err, os.ErrNotExist)
 	entries, err := os.ReadDir(r.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("directory of jobs: %w", err)
