@@ -164,7 +164,7 @@ func TestMalformedPlans(t *testing.T) {
 		"job sets missing":     func(p *eventlog.PlanRecorded) { p.Tasks[1].JobHostSets = []uint32{0, 0} },
 		"requires itself":      func(p *eventlog.PlanRecorded) { p.Tasks[1].Requires = all(1) },
 		"requires a later one": func(p *eventlog.PlanRecorded) { p.Tasks[0].Requires = all(1) },
-		"unknown scope":        func(p *eventlog.PlanRecorded) { p.Tasks[1].Requires[0].Scope = 7 },
+		"unknown scope":        func(p *eventlog.PlanRecorded) { p.Tasks[1].Requires[0].Scope = 3 },
 	}
 	for name, spoil := range cases {
 		l := newLab(t)

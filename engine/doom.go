@@ -26,7 +26,7 @@ func (r *Run) spread(task uint32, pos int) {
 // doomNext marks what one edge leads to and returns what is newly marked.
 func (r *Run) doomNext(w doom, e edge) []doom {
 	t, g := &r.Tasks[e.task], r.Graph
-	if t.doom != 0 {
+	if e.after || t.doom != 0 {
 		return nil
 	}
 	same := g.Tasks[w.task].HostSet == g.Tasks[e.task].HostSet

@@ -123,4 +123,8 @@ func (s *State) skipAll(r *Run, task uint32, to TaskStatus) {
 	*r.Counts.of(Pending) -= int(n)
 	*r.Counts.of(to) += int(n)
 	s.retally(r, t)
+	for pos := range r.Graph.StepCount(task) {
+		r.releaseStep(task, pos)
+	}
+	r.releaseTask(task)
 }

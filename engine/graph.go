@@ -9,10 +9,17 @@ import (
 )
 
 // An edge leads to another task of the graph. Unless all is set it joins steps
-// on the same host only.
+// on the same host only. One that is after takes any end of the provider for
+// what it waits for, so that a failure does not go along it.
 type edge struct {
-	task uint32
-	all  bool
+	task  uint32
+	all   bool
+	after bool
+}
+
+// met reports whether a provider that is there lets the dependent go on.
+func (e edge) met(provider TaskStatus) bool {
+	return provider == Done || e.after && provider.Settled()
 }
 
 type taskNeeds struct {
@@ -82,15 +89,17 @@ func (g *Graph) addTask(i uint32, used []bool) {
 		// Where one side has no host of its own, "the same host" can only mean all.
 		all := planner.Scope(d.Scope) == planner.ScopeAll ||
 			n.who != byHosts || g.needs[d.Task].who != byHosts
+		after := planner.Scope(d.Scope) == planner.ScopeAfterSameHost
 		if k := len(n.edges) - 1; k >= 0 && n.edges[k].task == d.Task {
 			n.edges[k].all = n.edges[k].all || all
+			n.edges[k].after = n.edges[k].after && after
 			continue
 		}
-		n.edges = append(n.edges, edge{d.Task, all})
+		n.edges = append(n.edges, edge{d.Task, all, after})
 	}
 	for _, e := range n.edges {
 		g.Dependents[e.task] = append(g.Dependents[e.task], i)
-		g.out[e.task] = append(g.out[e.task], edge{i, e.all})
+		g.out[e.task] = append(g.out[e.task], edge{i, e.all, e.after})
 	}
 }
 
@@ -124,7 +133,7 @@ func checkGraph(p *eventlog.PlanRecorded) string {
 			if int(d.Task) >= i || k > 0 && t.Requires[k-1].Task > d.Task {
 				return fmt.Sprintf("task %s: what it requires is out of order", t.ID)
 			}
-			if planner.Scope(d.Scope) > planner.ScopeSameHost {
+			if planner.Scope(d.Scope) > planner.ScopeAfterSameHost {
 				return fmt.Sprintf("task %s: unknown scope %d", t.ID, d.Scope)
 			}
 		}

@@ -14,7 +14,7 @@ func full(t *testing.T) *State {
 	l.agent("h0")
 	l.agent("h1", "controller", "x")
 	p := plan(2, eventlog.PlanTask{Jobs: 2, JobHostSets: []uint32{0, 2}, Messages: []string{"m"}},
-		eventlog.PlanTask{Requires: sameHost(0)}, eventlog.PlanTask{Requires: all(0)},
+		eventlog.PlanTask{Requires: sameHost(0)}, eventlog.PlanTask{Requires: all(0)}, eventlog.PlanTask{Requires: after(0)},
 		eventlog.PlanTask{Driver: "print", Messages: []string{"m"}}, eventlog.PlanTask{}, eventlog.PlanTask{Driver: "noop"})
 	p.Inputs = []eventlog.PlanInput{{Role: "service", Name: "a", Digest: "d"}}
 	r := l.run(p, func(e *eventlog.RunCreated) { e.RequestID, e.StepsPerHostMax = "r", 1 })

@@ -175,3 +175,11 @@ func sameHost(tasks ...uint32) (deps []eventlog.PlanDep) {
 	}
 	return deps
 }
+
+// after is no more than an order on the same host.
+func after(tasks ...uint32) (deps []eventlog.PlanDep) {
+	for _, t := range tasks {
+		deps = append(deps, eventlog.PlanDep{Task: t, Scope: uint8(planner.ScopeAfterSameHost)})
+	}
+	return deps
+}

@@ -12,7 +12,7 @@ import (
 
 // wildEvent draws an event that refers to things that may or may not be there.
 func wildEvent(t *rapid.T, l *lab) eventlog.Event {
-	small := rapid.Uint32Range(0, 4)
+	small := rapid.Uint32Range(0, 6)
 	index := rapid.Uint64Range(0, l.s.Index+1).Draw(t, "index")
 	outcome := eventlog.Outcome(rapid.Uint8Range(0, 7).Draw(t, "outcome"))
 	request := rapid.SampledFrom([]string{"", "", "a", "b", "c"}).Draw(t, "request")
@@ -72,7 +72,8 @@ func TestLaws(t *testing.T) {
 		l.agent("h1")
 		l.ok(plan(3, eventlog.PlanTask{Jobs: 3, Idempotent: true}, eventlog.PlanTask{HostSet: 2},
 			eventlog.PlanTask{Requires: sameHost(0)}, eventlog.PlanTask{Driver: "local", Requires: all(1)},
-			eventlog.PlanTask{Driver: "print", Requires: sameHost(2)}))
+			eventlog.PlanTask{Driver: "print", Requires: sameHost(2)}, eventlog.PlanTask{Requires: after(0, 2)},
+			eventlog.PlanTask{Driver: "noop", Requires: after(5)}))
 		l.ok(&eventlog.RunCreated{PlanID: "plan"})
 		for range rapid.IntRange(1, 40).Draw(rt, "events") {
 			before := bare(l.s)

@@ -1,7 +1,8 @@
 package engine
 
 // Readiness is counted, never searched: a task counts the tasks that it waits
-// for as a whole, a step those on its own host, and an end counts them down.
+// for as a whole, a step those on its own host, and an end that meets the edge
+// counts them down.
 
 // allocate makes the task's steps. It is put off until the first of them may
 // change, so that a task far down the graph costs nothing per host.
@@ -22,7 +23,7 @@ func (r *Run) allocate(task uint32) {
 		p := &r.Tasks[e.task]
 		for pos := range t.Steps {
 			st := &t.Steps[pos]
-			if k, ok := g.stepAt(e.task, st.Host); ok && p.step(k) != Done {
+			if k, ok := g.stepAt(e.task, st.Host); ok && !e.met(p.step(k)) {
 				st.unmet++
 			}
 		}
@@ -55,28 +56,38 @@ func (r *Run) ready(task uint32, pos int) {
 	t.Status = t.derive()
 }
 
-// release counts down what waits for the step that is done.
+// release counts down what waits for the step that is settled, or for its whole
+// task where that is the last of its steps. It comes once for each step.
 func (r *Run) release(task uint32, pos int) {
-	g := r.Graph
+	r.releaseStep(task, pos)
+	if r.Tasks[task].Status.Settled() {
+		r.releaseTask(task)
+	}
+}
+
+func (r *Run) releaseStep(task uint32, pos int) {
+	g, status := r.Graph, r.Tasks[task].step(pos)
 	host := g.hostAt(task, pos)
-	whole := r.Tasks[task].Status == Done
 	for _, e := range g.out[task] {
 		d := &r.Tasks[e.task]
-		if e.all {
-			if whole {
-				d.unmet--
-			}
-			if whole && d.unmet == 0 {
-				r.wake(e.task)
-			}
-			continue
-		}
-		if d.Steps == nil {
-			continue // counted when they are made
+		if e.all || !e.met(status) || d.Steps == nil {
+			continue // steps not made yet are counted when they are
 		}
 		if k, ok := g.stepAt(e.task, host); ok {
 			d.Steps[k].unmet--
 			r.ready(e.task, k)
+		}
+	}
+}
+
+func (r *Run) releaseTask(task uint32) {
+	for _, e := range r.Graph.out[task] {
+		if !e.all || !e.met(r.Tasks[task].Status) {
+			continue
+		}
+		d := &r.Tasks[e.task]
+		if d.unmet--; d.unmet == 0 {
+			r.wake(e.task)
 		}
 	}
 }

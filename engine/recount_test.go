@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"quorate/eventlog"
+	"quorate/planner"
 )
 
 // recount compares everything that the fold counts as it goes with a count from
@@ -90,6 +91,9 @@ func recountRun(s *State, r *Run) error {
 	if jobs.JobsSucceeded != want.JobsSucceeded || jobs.JobsFailed != want.JobsFailed || jobs.JobsUnchanged != want.JobsUnchanged {
 		return fmt.Errorf("jobs %+v, counted %+v", r.Counts, jobs)
 	}
+	if err := recountUnmet(r); err != nil {
+		return err
+	}
 	if r.Outcome != 0 {
 		return nil
 	}
@@ -97,7 +101,7 @@ func recountRun(s *State, r *Run) error {
 }
 
 // recountQueue compares the queues with the steps: while nothing stops the run,
-// a step is ready exactly if nothing that it depends on is left.
+// a step is ready exactly if nothing that it waits for is left.
 func recountQueue(r *Run, running map[uint32]uint32) error {
 	queued := map[stepRef]bool{}
 	for i, sl := range r.queue.slots {
@@ -138,17 +142,61 @@ func recountQueue(r *Run, running map[uint32]uint32) error {
 	return nil
 }
 
-// depsDone says from the plan alone whether all that the step depends on is done.
+// depsDone says from the plan alone whether all that the step depends on is
+// done, or settled where it only comes after that.
 func depsDone(r *Run, task, host uint32) bool {
 	g := r.Graph
 	for _, d := range g.Tasks[task].Requires {
-		hosted := g.needs[d.Task].who == byHosts && g.needs[task].who == byHosts
 		for pos := range g.StepCount(d.Task) {
 			st := r.Step(d.Task, pos)
-			if st.Status != Done && (d.Scope == 0 || !hosted || st.Host == host) {
+			if !meets(d, st.Status) && (wholly(g, d, task) || st.Host == host) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+func meets(d eventlog.PlanDep, s TaskStatus) bool {
+	return s == Done || planner.Scope(d.Scope) == planner.ScopeAfterSameHost && s.Settled()
+}
+
+// wholly: the dependency is on all hosts of the other task.
+func wholly(g *Graph, d eventlog.PlanDep, task uint32) bool {
+	return planner.Scope(d.Scope) == planner.ScopeAll || g.needs[d.Task].who != byHosts || g.needs[task].who != byHosts
+}
+
+// recountUnmet compares what tasks and steps still wait for, also in a run that
+// stops, with a count from a plan that names each dependency once.
+func recountUnmet(r *Run) error {
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		whole := uint32(0)
+		steps := make([]uint32, len(t.Steps))
+		for _, d := range r.Graph.Tasks[i].Requires {
+			if wholly(r.Graph, d, uint32(i)) {
+				if !meets(d, r.Tasks[d.Task].Status) {
+					whole++
+				}
+				continue
+			}
+			for pos := range r.Graph.StepCount(d.Task) {
+				st := r.Step(d.Task, pos)
+				for k := range t.Steps {
+					if t.Steps[k].Host == st.Host && !meets(d, st.Status) {
+						steps[k]++
+					}
+				}
+			}
+		}
+		if whole != t.unmet {
+			return fmt.Errorf("task %d: waits for %d tasks, counted %d", i, t.unmet, whole)
+		}
+		for k := range t.Steps {
+			if t.Steps[k].unmet != steps[k] {
+				return fmt.Errorf("task %d: step %d waits for %d steps, counted %d", i, k, t.Steps[k].unmet, steps[k])
+			}
+		}
+	}
+	return nil
 }

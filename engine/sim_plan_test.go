@@ -45,7 +45,7 @@ func randomPlan(rng *rand.Rand, id string, hosts int) *eventlog.PlanRecorded {
 		}
 		for d := range uint32(i) {
 			if rng.IntN(4) == 0 {
-				t.Requires = append(t.Requires, eventlog.PlanDep{Task: d, Scope: uint8(rng.IntN(2))})
+				t.Requires = append(t.Requires, eventlog.PlanDep{Task: d, Scope: uint8(rng.IntN(3))})
 			}
 		}
 		p.Tasks = append(p.Tasks, t)

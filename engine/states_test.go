@@ -42,7 +42,8 @@ An event that asks for any other move is void: it stays in the log and changes n
 ## Steps
 
 A step is a task on one host. It begins as pending, and becomes ready when the
-run has begun and all that it depends on has succeeded.
+run has begun and all that it requires has succeeded, and all that it only comes
+after is settled.
 
 | from | to | by | when |
 |---|---|---|---|

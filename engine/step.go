@@ -5,14 +5,14 @@ func (s *State) finish(r *Run, task uint32, pos int, to TaskStatus, reason strin
 	st := &r.Tasks[task].Steps[pos]
 	st.Reason = reason
 	s.move(r, task, pos, to)
-	switch to {
-	case Done:
-		r.release(task, pos)
-	case TaskFailed:
-		if r.stopped() {
-			r.stop()
-			return
-		}
+	if to.Settled() {
+		r.release(task, pos) // before a doom allocates steps that count this one as settled
+	}
+	switch {
+	case to != TaskFailed:
+	case r.stopped():
+		r.stop()
+	default:
 		r.spread(task, pos)
 	}
 }

@@ -270,11 +270,14 @@ func (e *emitter) plan(requires rows) *Plan {
 // scope is the link's, unless both tasks are on the same single host: then every
 // host of the provider is that host, and an agent may order the two by itself.
 func (e *emitter) scope(l link) Scope {
+	if l.scope != ScopeAll {
+		return l.scope
+	}
 	from, to := &e.nodes[e.kept[l.from]], &e.nodes[e.kept[l.to]]
 	if from.set == to.set && len(e.compiler.sets.list[from.set]) == 1 && from.driver == DriverDirectord && to.driver == DriverDirectord {
 		return ScopeSameHost
 	}
-	return l.scope
+	return ScopeAll
 }
 
 func (e *emitter) hostSet(set uint32) uint32 {

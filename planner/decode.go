@@ -160,7 +160,7 @@ func (d *planDecoder) task() (t Task) {
 		d.array(2, "a dependency")
 		dep.Task = d.uint32()
 		scope := d.uint32()
-		if scope > uint32(ScopeSameHost) {
+		if scope > uint32(ScopeAfterSameHost) {
 			d.failf("there is no scope %d", scope)
 		}
 		dep.Scope = Scope(scope)

@@ -106,7 +106,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"requires itself", func(p *planner.Plan) { p.Tasks[1].Requires[0].Task = 1 }},
 		{"requires what is out of bounds", func(p *planner.Plan) { p.Tasks[0].Requires = []planner.Dep{{Task: 7}} }},
 		{"requires twice", func(p *planner.Plan) { p.Tasks[1].Requires = []planner.Dep{{Task: 0}, {Task: 0}} }},
-		{"unknown scope", func(p *planner.Plan) { p.Tasks[1].Requires[0].Scope = 2 }},
+		{"unknown scope", func(p *planner.Plan) { p.Tasks[1].Requires[0].Scope = 3 }},
 		{"symbols unsorted", func(p *planner.Plan) { p.Tasks[1].Symbols = []string{"x", "a"} }},
 		{"tasks out of order", func(p *planner.Plan) {
 			p.Tasks[1].Requires = nil

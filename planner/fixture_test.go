@@ -151,16 +151,14 @@ func (o outcome) task(t testing.TB, id string) *planner.Task {
 	return nil
 }
 
-// after are the tasks that a task waits for, same-host ones with an @.
+// after are the tasks that a task waits for, same-host ones with an @, those that
+// only come before on the same host with a ~.
 func (o outcome) after(t testing.TB, id string) string {
 	t.Helper()
 	var out []string
 	for _, d := range o.task(t, id).Requires {
 		text := o.Tasks[d.Task].ID
-		if d.Scope == planner.ScopeSameHost {
-			text += "@"
-		}
-		out = append(out, text)
+		out = append(out, text+map[planner.Scope]string{planner.ScopeSameHost: "@", planner.ScopeAfterSameHost: "~"}[d.Scope])
 	}
 	return strings.Join(out, " ")
 }

@@ -12,8 +12,8 @@ var dotEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ", "\r", " ")
 func dotQuote(s string) string { return `"` + dotEscapes.Replace(s) + `"` }
 
 // Dot writes the graph in Graphviz's language. Nodes carry the ids of the
-// tasks; requirements on the same host only are dashed, the critical path is
-// bold.
+// tasks; requirements on the same host only are dashed, with an empty arrow where
+// they are but an order, and the critical path is bold.
 func (p *Plan) Dot(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	b.WriteString("digraph plan {\n  rankdir=LR;\n" +
@@ -34,8 +34,11 @@ func (p *Plan) Dot(w io.Writer) error {
 	for _, e := range p.edges() {
 		fmt.Fprintf(b, "  %s -> %s", dotQuote(p.Tasks[e.from].ID), dotQuote(p.Tasks[e.to].ID))
 		var attrs []string
-		if e.scope == ScopeSameHost {
+		switch e.scope {
+		case ScopeSameHost:
 			attrs = append(attrs, "style=dashed")
+		case ScopeAfterSameHost:
+			attrs = append(attrs, "style=dashed", "arrowhead=empty")
 		}
 		switch {
 		case e.critical:

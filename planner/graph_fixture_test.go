@@ -9,7 +9,8 @@ import (
 )
 
 // graphPlan makes a plan of lines such as "web/start: web-install db-start*",
-// in topological order; a star asks for the same host only.
+// in topological order; a star asks for the same host only, a tilde for no more
+// than an order there.
 func graphPlan(lines ...string) *Plan {
 	p := &Plan{PlannerVersion: "test", Hosts: []string{"h1", "h2"}, HostSets: [][]uint32{{0, 1}, {1}}}
 	position := map[string]uint32{}
@@ -24,13 +25,17 @@ func graphPlan(lines ...string) *Plan {
 		}
 		for _, r := range strings.Fields(requires) {
 			id, sameHost := strings.CutSuffix(r, "*")
+			id, order := strings.CutSuffix(id, "~")
 			at, ok := position[id]
 			if !ok {
 				panic("no task " + id)
 			}
 			d := Dep{Task: at}
-			if sameHost {
+			switch {
+			case sameHost:
 				d.Scope = ScopeSameHost
+			case order:
+				d.Scope = ScopeAfterSameHost
 			}
 			t.Requires = append(t.Requires, d)
 			t.Symbols = append(t.Symbols, p.Tasks[at].Provides[0])
@@ -51,7 +56,7 @@ func randomPlan(seed uint64, tasks int) *Plan {
 		near := max(0, i-1-rng.IntN(12))
 		for at := range i {
 			if at == near && rng.IntN(10) > 0 || rng.IntN(tasks+20) == 0 {
-				t.Requires = append(t.Requires, Dep{Task: uint32(at), Scope: Scope(rng.IntN(2))})
+				t.Requires = append(t.Requires, Dep{Task: uint32(at), Scope: Scope(rng.IntN(3))})
 			}
 		}
 		p.Tasks = append(p.Tasks, t)

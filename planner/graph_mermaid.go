@@ -35,7 +35,7 @@ func (p *Plan) Mermaid(w io.Writer) error {
 		switch {
 		case e.critical:
 			arrow = "==>"
-		case e.scope == ScopeSameHost:
+		case e.scope != ScopeAll:
 			arrow = "-.->"
 		}
 		fmt.Fprintf(b, "  t%d %s t%d\n", e.from, arrow, e.to)

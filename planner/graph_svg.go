@@ -32,6 +32,7 @@ svg{font-family:Inter,ui-sans-serif,system-ui,"Segoe UI","DejaVu Sans",sans-seri
 .edge{fill:none;stroke:#94a3b8;stroke-width:1.3}
 .edge.implied{stroke:#d3dce6;stroke-width:1}
 .edge.same-host{stroke-dasharray:5 3}
+.edge.after-same-host{stroke-dasharray:2 3}
 .edge.critical{stroke:#ea580c;stroke-width:2.4}
 .box{stroke-width:1.1}
 .critical .box{stroke:#ea580c;stroke-width:2.2}
@@ -89,11 +90,12 @@ func (d *svgDrawing) open() {
 // legend explains the lines, in the upper right corner.
 func (d *svgDrawing) legend(width float64) {
 	entries := []struct{ class, text string }{
-		{"critical", "critical path"}, {"", "requires"}, {"same-host", "on the same host"}, {"implied", "implied"},
+		{"critical", "critical path"}, {"", "requires"}, {"same-host", "on the same host"},
+		{"after-same-host", "after, same host"}, {"implied", "implied"},
 	}
 	x := width - marginSide - 150
 	for i, e := range entries {
-		y := 22 + 13*float64(i)
+		y := 18 + 12*float64(i)
 		fmt.Fprintf(d, `<line class="%s" x1="%.0f" y1="%.1f" x2="%.0f" y2="%.1f"/><text class="sub" x="%.0f" y="%.1f">%s</text>`+"\n",
 			strings.TrimSpace("edge "+e.class), x, y, x+32, y, x+40, y+3.5, e.text)
 	}
@@ -138,8 +140,8 @@ func (d *svgDrawing) edge(e layoutEdge) {
 	case e.implied:
 		class, marker = "edge implied", "arrow-implied"
 	}
-	if e.scope == ScopeSameHost {
-		class += " same-host"
+	if e.scope != ScopeAll {
+		class += " " + e.scope.String()
 	}
 	fmt.Fprintf(d, `<path class="%s" d="%s" marker-end="url(#%s)" data-from="%d" data-to="%d"/>`+"\n", class, path.String(), marker, e.from, e.to)
 }

@@ -152,7 +152,7 @@ func TestMermaidHoldsTheGraph(t *testing.T) {
 }
 
 func TestSameHostAndCriticalEdgesLookDifferent(t *testing.T) {
-	p := graphPlan("a/1:", "a/2: a-1", "a/3: a-2", "b/1: a-1*")
+	p := graphPlan("a/1:", "a/2: a-1", "a/3: a-2", "b/1: a-1*", "b/2: a-2~")
 	var dot, mermaid, svg strings.Builder
 	for _, err := range []error{p.Dot(&dot), p.Mermaid(&mermaid), p.SVG(&svg)} {
 		if err != nil {
@@ -162,9 +162,12 @@ func TestSameHostAndCriticalEdgesLookDifferent(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{dot.String(), `"a-1" -> "b-1" [style=dashed];`},
 		{dot.String(), `"a-2" -> "a-3" [color="#ea580c", penwidth=2];`},
+		{dot.String(), `"a-2" -> "b-2" [style=dashed, arrowhead=empty];`},
 		{mermaid.String(), "t0 -.-> t3\n"},
+		{mermaid.String(), "t1 -.-> t4\n"},
 		{mermaid.String(), "t1 ==> t2\n"},
 		{svg.String(), `<path class="edge same-host" d="`},
+		{svg.String(), `<path class="edge after-same-host" d="`},
 		{svg.String(), `<path class="edge critical" d="`},
 		{svg.String(), `<g class="task critical" data-task="2">`},
 	} {
@@ -175,7 +178,7 @@ func TestSameHostAndCriticalEdgesLookDifferent(t *testing.T) {
 }
 
 func TestViewOfPlan(t *testing.T) {
-	p := graphPlan("a/1:", "a/2: a-1", "b/1: a-1*")
+	p := graphPlan("a/1:", "a/2: a-1", "b/1: a-1*", "b/2: a-1~")
 	v := View(p, []Diagnostic{{Severity: Warning, Code: "hostless", Pos: Pos{File: "x.yaml", Line: 3, Column: 4}}},
 		[]Verdict{{}, {Action: ActionUnchanged, Reason: "done in run 3"}})
 	var doc struct {
@@ -198,7 +201,7 @@ func TestViewOfPlan(t *testing.T) {
 	if doc.Schema != ViewSchema || doc.PlanID != p.ID() || !slices.Equal(doc.Hosts, p.Hosts) {
 		t.Errorf("head of %s", data)
 	}
-	if want := [][]string{{"a-1"}, {"a-2", "b-1"}}; !reflect.DeepEqual(doc.Order, want) {
+	if want := [][]string{{"a-1"}, {"a-2", "b-1", "b-2"}}; !reflect.DeepEqual(doc.Order, want) {
 		t.Errorf("order %v, want %v", doc.Order, want)
 	}
 	if want := []string{"a-1", "a-2"}; !slices.Equal(doc.CriticalPath, want) {
@@ -209,6 +212,7 @@ func TestViewOfPlan(t *testing.T) {
 		{"id": "a-2", "action": "unchanged", "reason": "done in run 3", "level": 1.0, "requires": []any{"a.1"}, "hosts": []any{"h2"}, "file": "a.yaml", "line": 2.0, "jobs": 1.0},
 		{"id": "b-1", "action": "run", "service": "b", "driver": "directord", "provides": []any{"b.1"},
 			"after": []any{map[string]any{"task": "a-1", "scope": "same-host"}}},
+		{"id": "b-2", "level": 1.0, "after": []any{map[string]any{"task": "a-1", "scope": "after-same-host"}}},
 	}
 	for i, want := range wantTasks {
 		for key, value := range want {

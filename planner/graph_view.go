@@ -60,7 +60,8 @@ type TaskView struct {
 // EdgeView is a requirement in a plan document.
 type EdgeView struct {
 	Task string `json:"task"`
-	// Scope is all (every host of the task) or same-host.
+	// Scope is all (every host of the task), same-host, or after-same-host (an
+	// order only, whatever the outcome).
 	Scope string `json:"scope"`
 }
 
@@ -77,8 +78,11 @@ type DiagnosticView struct {
 
 // String returns the scope as documents spell it.
 func (s Scope) String() string {
-	if s == ScopeSameHost {
+	switch s {
+	case ScopeSameHost:
 		return "same-host"
+	case ScopeAfterSameHost:
+		return "after-same-host"
 	}
 	return "all"
 }

@@ -26,7 +26,7 @@ func TestGroupOrder(t *testing.T) {
 `, planner.Options{})
 	o.wantPlan(t, "One beside what-ever-else play-2 play-4 One-2")
 	for id, want := range map[string]string{
-		"One": "", "beside": "", "play-2": "One@", "play-4": "One@ play-2@", "One-2": "play-4@", "what-ever-else": "",
+		"One": "", "beside": "", "play-2": "One~", "play-4": "One~ play-2~", "One-2": "play-4~", "what-ever-else": "",
 	} {
 		if got := o.after(t, id); got != want {
 			t.Errorf("%s waits for %q, want %q", id, got, want)
@@ -42,8 +42,24 @@ func TestGroupOrder(t *testing.T) {
 // nothing for it.
 func TestGroupOrderSkipsHosts(t *testing.T) {
 	o := compileGroups(t, "- {name: all, targets: [a, b], jobs: [{RUN: x}]}\n- {name: only-a, targets: [a], jobs: [{RUN: x}]}\n- {name: only-b, targets: [b], jobs: [{RUN: x}]}\n", planner.Options{})
-	if got := o.after(t, "only-b"); got != "all@" {
+	if got := o.after(t, "only-b"); got != "all~" {
 		t.Errorf("only-b waits for %q, want what came before on its host", got)
+	}
+}
+
+// TestGroupOrderOnly: also on one host an orchestration needs no success of what
+// came before it, and with one in between left out that is still so.
+func TestGroupOrderOnly(t *testing.T) {
+	const text = "- {name: one, targets: [a], jobs: [{RUN: x}]}\n- {name: two, targets: [a], jobs: [{RUN: x}]}\n- {name: three, targets: [a], jobs: [{RUN: x}]}\n"
+	o := compileGroups(t, text, planner.Options{})
+	o.wantPlan(t, "one two three")
+	if two, three := o.after(t, "two"), o.after(t, "three"); two != "one~" || three != "two~" {
+		t.Errorf("two waits for %q, three for %q, want an order only", two, three)
+	}
+	o = compileGroups(t, text, planner.Options{Restrict: []string{"one", "three"}})
+	o.wantPlan(t, "one three")
+	if got := o.after(t, "three"); got != "one~" {
+		t.Errorf("three waits for %q where two is left out, want an order only", got)
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 )
 
 // addGroups makes nodes of orchestrations. A host does those that are not async
-// one after another, in the order of the files; the others are not ordered.
+// one after another, in the order of the files, whatever becomes of each; the
+// others are not ordered.
 func (c *compiler) addGroups() {
 	last := map[uint32]int32{} // by host, the newest group in its queue
 	for k, g := range c.in.groups {
@@ -25,7 +26,7 @@ func (c *compiler) addGroups() {
 		}
 		for _, h := range c.sets.list[c.nodes[at].set] {
 			if before, queued := last[h]; queued {
-				c.links = append(c.links, link{from: before, to: int32(at), scope: ScopeSameHost})
+				c.links = append(c.links, link{from: before, to: int32(at), scope: ScopeAfterSameHost})
 			}
 			last[h] = int32(at)
 		}

@@ -88,9 +88,14 @@ type Scope uint8
 const (
 	ScopeAll      Scope = iota // every host of the provider
 	ScopeSameHost              // the same host only, and nothing where the provider lacks it
+	// ScopeAfterSameHost is an order only: the provider's step on the same host has
+	// to be settled, whatever became of it. It is nothing where the provider lacks
+	// the host.
+	ScopeAfterSameHost
 )
 
-// A Dep is an edge to a task that must have succeeded before.
+// A Dep is an edge to a task that must have succeeded before, or, by its scope,
+// only come before.
 type Dep struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
