@@ -172,6 +172,7 @@ func (s *State) Cancel(h Here, m *wire.Cancel) Decision {
 		d.reply(m.Attempt, wire.StatusGone, fmt.Sprintf("everything up to attempt %d is settled", s.Floor))
 	case !ok:
 		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, m.Reason)})
+		d.effect(Resend, m.Attempt)
 	case a.Phase != Intent:
 		d.effect(Resend, m.Attempt)
 	case a.Ended == 0 && !a.Running:

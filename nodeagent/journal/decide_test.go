@@ -68,7 +68,7 @@ func TestTable(t *testing.T) {
 		{"open, another step", []Record{open}, otherSpec, nil, Reply, wire.StatusRejected},
 		{"open, cancel", []Record{open}, cancel(goodFence, 10), []Kind{KindForbidden}, Kill, 0},
 		{"running, cancel", running, cancel(goodFence, 10), nil, Kill, 0},
-		{"none, cancel", nil, cancel(goodFence, 10), []Kind{KindForbidden}, 0, 0},
+		{"none, cancel", nil, cancel(goodFence, 10), []Kind{KindForbidden}, Resend, 0},
 		{"none, cancel at the floor", nil, cancel(goodFence, 1), nil, Reply, wire.StatusGone},
 		{"done, dispatch", done, dispatch(goodFence, 10, 0), nil, Resend, 0},
 		{"done, cancel", done, cancel(goodFence, 10), nil, Resend, 0},
