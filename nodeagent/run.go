@@ -132,6 +132,13 @@ func (a *agent) run(ctx context.Context) error {
 	defer a.fatal(nil)
 	a.jobsCtx, a.stopJobs = context.WithCancelCause(context.Background())
 
+	if a.runner.Blank() {
+		if err := a.settleUntraced(); err != nil {
+			a.journal.Close()
+			a.facts.Close()
+			return err
+		}
+	}
 	var open []uint64
 	a.journal.View(func(s *journal.State) { open = s.Open() })
 	a.tidy(open)

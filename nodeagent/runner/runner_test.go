@@ -327,7 +327,7 @@ func TestAdopt(t *testing.T) {
 		p := leave(t, r, "sleep 0.2; echo done; exit 4", true)
 		r = again(t, r)
 		eventually(t, "end", func() bool { f, _ := r.Find(Ref{5, 2}, p); return f == Ended })
-		if f, _ := r.Find(Ref{5, 3}, p); f != NotSpawned {
+		if f, _ := r.Find(Ref{5, 3}, Process{}); f != NotSpawned {
 			t.Errorf("another job: finding %d, want NotSpawned", f)
 		}
 		e, lost, err := r.Adopt(t.Context(), Ref{5, 2}, p)
