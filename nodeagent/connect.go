@@ -32,6 +32,9 @@ func (a *agent) connectLoop(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if outcast(err) {
+			a.abandon()
+		}
 		pause := retryAfter(err)
 		switch {
 		case !begun.IsZero() && pause == 0 && time.Since(begun) >= steadyAfter:
@@ -47,6 +50,24 @@ func (a *agent) connectLoop(ctx context.Context) {
 		if !sleep(ctx, pause) {
 			return
 		}
+	}
+}
+
+// outcast reports whether the cluster has given up on the agent for good.
+func outcast(err error) bool {
+	var refused *RefusedError
+	return errors.As(err, &refused) && (refused.Code == "revoked" || refused.Code == "quarantined") ||
+		errors.Is(err, journal.ErrRolledBack)
+}
+
+// abandon ends what runs. The cluster has settled it as unknown, and may let
+// another agent of this host do the same again.
+func (a *agent) abandon() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, cancel := range a.running {
+		a.log.Warn("ending an attempt that the cluster has given up", "attempt", id)
+		cancel(errCancelled)
 	}
 }
 

@@ -1,0 +1,73 @@
+package nodeagent
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"quorate/nodeagent/journal"
+	"quorate/nodeagent/wire"
+)
+
+// TestCancelOfTheUnknown: the tombstone of an attempt that never arrived is
+// reported at once, also where the agent has nothing else to say.
+func TestCancelOfTheUnknown(t *testing.T) {
+	t.Parallel()
+	o := newOrchestrator(t)
+	startAgent(t, o, t.TempDir())
+	o.send(o.cancel(10))
+	if end, _ := o.ended(10); end.Outcome != journal.OutcomeNotStarted {
+		t.Errorf("%+v", end)
+	}
+}
+
+// TestOutcast: an agent that the cluster has given up ends what it runs. Otherwise
+// the same step could run again beside it, on another agent of the host.
+func TestOutcast(t *testing.T) {
+	for _, code := range []string{"revoked", "quarantined"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			o := newOrchestrator(t)
+			dir := t.TempDir()
+			log := filepath.Join(dir, "root", "log")
+			startAgent(t, o, dir)
+			o.send(o.dispatch(10, 0, "trap 'echo ended >>log; exit 1' TERM; echo begun >>log; while :; do sleep 0.02; done", "echo next >>log"))
+			eventually(t, "the job", func() bool { return effects(log) == 1 })
+			o.update(func() { o.refuse = &wire.Refuse{Code: code, Reason: "given up"} })
+			o.drop()
+			eventually(t, "the end of the job", func() bool { return effects(log) == 2 })
+			o.update(func() { o.refuse = nil })
+			if b, _ := os.ReadFile(log); string(b) != "begun\nended\n" {
+				t.Errorf("effects %q", b)
+			}
+		})
+	}
+}
+
+// TestFilesOfJobsGone: what an agent had running is unknown to the next where the
+// files of jobs were taken away, also to the one after it, and nothing runs twice.
+func TestFilesOfJobsGone(t *testing.T) {
+	t.Parallel()
+	o := newOrchestrator(t)
+	dir := t.TempDir()
+	log := filepath.Join(dir, "root", "log")
+	first := agentProcess(t, o, dir)
+	o.send(o.dispatch(10, 0, "echo a >>log", "echo b >>log; sleep 1000", "echo c >>log"))
+	eventually(t, "the second job", func() bool { return effects(log) == 2 })
+	_ = first.Process.Kill()
+	_ = first.Wait()
+	if err := os.RemoveAll(filepath.Join(dir, "jobs")); err != nil {
+		t.Fatal(err)
+	}
+	startAgent(t, o, dir)
+	if end, _ := o.ended(10); end.Outcome != journal.OutcomeUnknown {
+		t.Errorf("%+v", end)
+	}
+	if n := effects(log); n != 2 {
+		t.Errorf("%d effects, want 2", n)
+	}
+	o.send(o.dispatch(11, 0, "echo d >>log"))
+	if end, _ := o.ended(11); end.Outcome != journal.OutcomeSucceeded {
+		t.Errorf("%+v", end)
+	}
+}
