@@ -107,7 +107,16 @@ func (v *viewing) retell(ctx context.Context, beat <-chan time.Time) (ended bool
 	state := engine.NewState()
 	narrator := NewNarrator(state)
 	for !v.h.history.covers(v.run, max(v.since, state.Index)) {
-		records, err := v.h.o.Records(ctx, state.Index+1, retellRecordMax)
+		// Not ahead of what is folded: who hears that the run has ended and then
+		// asks for it must not be told that it runs.
+		folded, _ := v.h.o.Watch()
+		if folded <= state.Index {
+			if err := v.h.o.WaitFolded(ctx, state.Index+1); err != nil {
+				return false, err
+			}
+			continue
+		}
+		records, err := v.h.o.Records(ctx, state.Index+1, int(min(folded-state.Index, retellRecordMax)))
 		if err != nil {
 			return false, err
 		}
@@ -122,11 +131,6 @@ func (v *viewing) retell(ctx context.Context, beat <-chan time.Time) (ended bool
 		}
 		if r := state.Run(v.run); r != nil && r.Outcome != 0 {
 			return true, nil
-		}
-		if len(records) == 0 {
-			if err := v.h.o.WaitFolded(ctx, state.Index+1); err != nil {
-				return false, err
-			}
 		}
 	}
 	v.since = max(v.since, state.Index)
