@@ -197,6 +197,8 @@ func (s *session) effect(e journal.Effect) {
 	switch e.Action {
 	case journal.Start:
 		s.agent.start(e.Attempt)
+		s.answer(&wire.Reply{Attempt: e.Attempt, Status: wire.StatusRunning})
+		offer(s.changed)
 	case journal.Kill:
 		s.agent.kill(e.Attempt)
 		s.wake() // the journal may hold a tombstone's report
@@ -204,14 +206,19 @@ func (s *session) effect(e journal.Effect) {
 		if e.Reply.Status == wire.StatusRejected {
 			s.agent.log.Warn("command rejected", "attempt", e.Attempt, "reason", e.Reply.Reason)
 		}
-		s.mu.Lock()
-		if len(s.replies) < repliesMax {
-			s.replies = append(s.replies, &e.Reply)
-		}
-		s.mu.Unlock()
+		s.answer(&e.Reply)
 		s.wake()
 	case journal.Resend:
 		s.resend()
+	}
+}
+
+// answer queues a reply.
+func (s *session) answer(r *wire.Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.replies) < repliesMax {
+		s.replies = append(s.replies, r)
 	}
 }
 

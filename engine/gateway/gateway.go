@@ -67,6 +67,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	g.admission = newAdmission(g.limits)
 	g.enrolling = newThrottle(g.limits.EnrolPerAddress, g.limits.EnrolTotal)
 	g.sessions.byAgent = map[uint64]*session{}
+	g.sessions.accepted.attempts = map[uint64]struct{}{}
 	g.commits = newCommitter(g.o, logger)
 	g.presence = newPresence(g.o, logger)
 	g.blobs = make(chan struct{}, g.limits.BlobStreams)

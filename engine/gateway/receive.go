@@ -139,6 +139,7 @@ func (s *session) reply(ctx context.Context, r *wire.Reply) error {
 	log := s.g.logger.With("agent", s.name, "attempt", r.Attempt, "reason", clip(r.Reason, textBytesMax))
 	switch r.Status {
 	case wire.StatusRunning:
+		s.g.o.View(func(state *engine.State) { s.g.sessions.accepted.note(state, s.agent, r.Attempt) })
 		return nil
 	case wire.StatusBusy:
 		log.Debug("attempt waits for the one that it supersedes")

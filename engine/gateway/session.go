@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"quorate/engine"
@@ -220,10 +221,21 @@ func (g *gateway) checkJournal(ctx context.Context, s *session, hello *wire.Hell
 	g.o.View(func(st *engine.State) {
 		fault = st.Agent(s.agent).JournalFault(hello.JournalID, hello.JournalSeq)
 	})
-	if fault == "" {
+	if fault != "" {
+		return g.quarantine(ctx, s, fault, hello.JournalID, hello.JournalSeq)
+	}
+	held := slices.Sorted(slices.Values(hello.Attempts))
+	var missing uint64
+	g.o.View(func(st *engine.State) {
+		if missing = g.sessions.accepted.missing(st, s.agent, held); missing == 0 {
+			g.sessions.accepted.note(st, s.agent, held...)
+		}
+	})
+	if missing == 0 {
 		return nil
 	}
-	return g.quarantine(ctx, s, fault, hello.JournalID, hello.JournalSeq)
+	fault = fmt.Sprintf("the journal does not hold attempt %d, which the agent had begun: it is an older copy, or another agent's", missing)
+	return g.quarantine(ctx, s, fault, "", 0)
 }
 
 // quarantine takes the agent out of service. The journal is what it showed;

@@ -11,6 +11,8 @@ import (
 // whom it concerns: looking through all of them at every record would cost
 // records times agents.
 type sessions struct {
+	accepted accepted
+
 	mu      sync.Mutex
 	byAgent map[uint64]*session
 }
@@ -44,16 +46,20 @@ func (ss *sessions) nonceOf(agent uint64) string {
 }
 
 // observe is an [orchestrator.Observer].
-func (ss *sessions) observe(_ *engine.State, _ *eventlog.Record, event eventlog.Event, void string) {
+func (ss *sessions) observe(state *engine.State, _ *eventlog.Record, event eventlog.Event, void string) {
 	if void != "" {
 		return
 	}
 	switch e := event.(type) {
 	case *eventlog.StepScheduled:
 		ss.tell(e.Agent, nil)
+	case *eventlog.AttemptEnded:
+		ss.accepted.ended(e.Attempt)
 	case *eventlog.AgentRevoked:
+		ss.accepted.settled(state)
 		ss.tell(e.Agent, func(n *notes) { n.barred = true })
 	case *eventlog.AgentQuarantined:
+		ss.accepted.settled(state)
 		ss.tell(e.Agent, func(n *notes) { n.barred = true })
 	case *eventlog.RunCancelled:
 		ss.tellAll(func(n *notes) { n.cancels = true })

@@ -27,7 +27,7 @@ const (
 	TypeCancel   Type = 4  // orchestrator
 	TypeResults  Type = 5  // agent
 	TypeAck      Type = 6  // orchestrator
-	TypeReply    Type = 7  // agent: what became of a dispatch or cancel that started nothing
+	TypeReply    Type = 7  // agent: what became of a dispatch or cancel, where no report says it
 	TypeRefuse   Type = 8  // orchestrator: the connection is over, and why
 	TypeEnrol    Type = 9  // agent, on an enrolment connection
 	TypeEnrolled Type = 10 // orchestrator: the answer
@@ -171,7 +171,8 @@ const (
 	StatusRejected Status = 4 // the fence does not fit, or another spec under the same number
 )
 
-// Reply answers a Dispatch or Cancel that led to no report.
+// Reply answers a Dispatch that is under way, or a Dispatch or Cancel that led to
+// no report.
 type Reply struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
