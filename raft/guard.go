@@ -3,6 +3,7 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/plugin/tan"
@@ -32,12 +33,21 @@ func (g *guard) Name() string { return tan.Factory.Name() }
 func (g *guard) Create(cfg config.NodeHostConfig, cb config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
 	db, err := tan.Factory.Create(cfg, cb, dirs, wals)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return nil, damaged(err)
 	}
 	if err := g.check(db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// damaged says that Raft's files cannot be read for this reason. On a full disk
+// nothing is wrong with them: they open when there is space again.
+func damaged(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
 func (g *guard) check(db raftio.ILogDB) error {

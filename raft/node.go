@@ -71,7 +71,11 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 func (n *Node) startHost() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+			cause, ok := p.(error)
+			if !ok {
+				cause = fmt.Errorf("%v", p)
+			}
+			err = damaged(cause)
 		}
 	}()
 	g := &guard{
