@@ -41,9 +41,6 @@ func (p *program) agentCommand() *cli.Command {
 }
 
 func (p *program) runAgent(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	if err := configure(c); err != nil {
 		return err
 	}
@@ -97,9 +94,6 @@ func enrolled(dir string) bool {
 }
 
 func (p *program) agentList(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	client, err := p.dial()
 	if err != nil {
 		return err

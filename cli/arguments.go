@@ -29,11 +29,17 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(rest) > 0 && rest[0] == "help" {
 		rest = append(slices.Clone(rest[1:]), "--help")
 	}
+	if len(rest) > 0 && rest[0] == "--version" {
+		rest = append([]string{"version"}, rest[1:]...)
+	}
 	for len(rest) > 0 {
 		var err error
 		if rest, err = a.take(rest); err != nil {
 			return nil, err
 		}
+	}
+	if err := a.surplus(); err != nil {
+		return nil, err
 	}
 	return a.result(), nil
 }
@@ -42,9 +48,10 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 type arranging struct {
 	levels []level
 	below  []*cli.Command // of the innermost command
-	action bool           // the innermost command does something itself
+	takes  string         // the positional arguments of the innermost command, as its help names them
 	line   string         // the command as typed
 	words  []string       // positional
+	help   bool           // asked for
 }
 
 // take reads one argument, or a flag with its value.
@@ -68,7 +75,7 @@ func (a *arranging) descend(token string) error {
 	for _, cmd := range a.below {
 		if cmd.HasName(token) {
 			a.levels = append(a.levels, level{name: cmd.Name, flags: cmd.Flags})
-			a.below, a.action = cmd.Subcommands, cmd.Action != nil
+			a.below, a.takes = cmd.Subcommands, cmd.ArgsUsage
 			a.line += " " + cmd.Name
 			return nil
 		}
@@ -85,6 +92,7 @@ func (a *arranging) descend(token string) error {
 // flag files a flag under the innermost command that declares it, or under the
 // program itself.
 func (a *arranging) flag(rest []string, name string, inline bool) ([]string, error) {
+	a.help = a.help || name == "help" || name == "h"
 	candidates := []int{len(a.levels) - 1, 0}
 	for _, at := range candidates {
 		found := slices.IndexFunc(a.levels[at].flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
@@ -116,6 +124,20 @@ func (a *arranging) flag(rest []string, name string, inline bool) ([]string, err
 		dashed = dashed[:i]
 	}
 	return nil, unknown("flag", dashed, names, a.line)
+}
+
+// surplus refuses words that the command would not look at. The usual one is a
+// second file behind -s, from a pattern that the shell has expanded.
+func (a *arranging) surplus() error {
+	if len(a.words) == 0 || a.takes != "" || a.help {
+		return nil
+	}
+	hint := fmt.Sprintf("see %q", a.line+" --help")
+	innermost := a.levels[len(a.levels)-1]
+	if slices.ContainsFunc(innermost.flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), "services") }) {
+		hint = "-s, -i and -r take one path each, a file or a directory: name the directory to take all files in it; " + hint
+	}
+	return fail(exitUsage, fmt.Errorf("%s: unexpected argument %q", a.line, a.words[0]), hint)
 }
 
 func takesValue(f cli.Flag) bool {

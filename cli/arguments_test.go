@@ -21,6 +21,8 @@ func TestArrange(t *testing.T) {
 		{"negative number is no flag", "exec ECHO -1", "exec -- ECHO -1"},
 		{"nothing is a flag behind two dashes", "exec -- RUN --help", "exec -- RUN --help"},
 		{"help as a command", "help run show", "run show --help"},
+		{"version as a flag", "--version -o json", "--o=json version"},
+		{"help with words that the command does not take", "run ls all --help", "run ls --help -- all"},
 		{"value with a dash", "run cancel 1 --reason -x", "run cancel --reason=-x -- 1"},
 	}
 	for _, tt := range tests {
@@ -54,6 +56,9 @@ func TestArrangeRefuses(t *testing.T) {
 		{"run lst", `quorate run: unknown command "lst"`, `did you mean "ls"?`},
 		{"plan --inventry x", `quorate plan: unknown flag "--inventry"`, `did you mean "--inventory"?`},
 		{"run ls --limit", `the value of --limit is missing`, `see "quorate run ls --help"`},
+		{"run ls all", `quorate run ls: unexpected argument "all"`, `see "quorate run ls --help"`},
+		{"agent --server h:1 -- ls", `quorate agent: unexpected argument "ls"`, `see "quorate agent --help"`},
+		{"apply -s a.yaml b.yaml -i i -r r", `quorate apply: unexpected argument "b.yaml"`, `name the directory`},
 		{"zzzzzzzz", `unknown command "zzzzzzzz"`, `see "quorate --help"`},
 	}
 	for _, tt := range tests {

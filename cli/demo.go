@@ -32,9 +32,6 @@ func (p *program) demoCommand() *cli.Command {
 }
 
 func (p *program) demo(c *cli.Context) (err error) {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	src, err := sources(c)
 	if err != nil {
 		return err

@@ -26,9 +26,6 @@ func (p *program) devCommand() *cli.Command {
 const devAgentsMax = 10000
 
 func (p *program) dev(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	names := list(c, "host")
 	if len(names) == 0 {
 		n := c.Int("agents")

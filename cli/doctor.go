@@ -32,9 +32,6 @@ type finding struct {
 }
 
 func (p *program) doctor(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	dir, err := p.dataDir(c, "server")
 	if err != nil {
 		return err

@@ -32,9 +32,6 @@ func (p *program) replayCommand() *cli.Command {
 }
 
 func (p *program) replay(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	dir, err := p.dataDir(c, "server")
 	if err != nil {
 		return err

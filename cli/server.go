@@ -43,9 +43,6 @@ func (p *program) serverCommand() *cli.Command {
 }
 
 func (p *program) serve(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	if err := configure(c); err != nil {
 		return err
 	}
@@ -116,13 +113,6 @@ func (p *program) logger(c *cli.Context) (*slog.Logger, error) {
 		return nil, usage(commandLine(c)+" --help", "--log-level %q: want debug, info, warn or error", c.String("log-level"))
 	}
 	return slog.New(slog.NewTextHandler(p.con.err, &slog.HandlerOptions{Level: level})), nil
-}
-
-func noArguments(c *cli.Context) error {
-	if c.NArg() > 0 {
-		return usage(commandLine(c)+" --help", "unexpected argument %q", c.Args().First())
-	}
-	return nil
 }
 
 // notifySystemd tells the service manager that started this process about it.

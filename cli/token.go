@@ -38,9 +38,6 @@ const (
 )
 
 func (p *program) tokenCreate(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	switch role := c.String("role"); role {
 	case roleAgent:
 		return p.agentToken(c)
