@@ -150,7 +150,7 @@ func (a *arranging) result() []string {
 	for _, l := range a.levels {
 		out = append(append(out, l.name), l.given...)
 	}
-	if len(a.words) > 0 {
+	if len(a.words) > 0 && !a.help { // behind --help the parser would take a word for a topic
 		out = append(append(out, "--"), a.words...)
 	}
 	return out

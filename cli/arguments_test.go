@@ -22,7 +22,7 @@ func TestArrange(t *testing.T) {
 		{"nothing is a flag behind two dashes", "exec -- RUN --help", "exec -- RUN --help"},
 		{"help as a command", "help run show", "run show --help"},
 		{"version as a flag", "--version -o json", "--o=json version"},
-		{"help with words that the command does not take", "run ls all --help", "run ls --help -- all"},
+		{"help with words that the command does not take", "run ls all --help", "run ls --help"},
 		{"value with a dash", "run cancel 1 --reason -x", "run cancel --reason=-x -- 1"},
 	}
 	for _, tt := range tests {
