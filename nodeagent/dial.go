@@ -13,9 +13,12 @@ import (
 // Everything that this package knows of QUIC is in this file.
 
 const (
-	handshakeTimeout   = 10 * time.Second
-	keepAliveEvery     = 10 * time.Second // NATs forget a UDP binding after 30 s
-	idleTimeout        = 45 * time.Second
+	handshakeTimeout = 10 * time.Second
+	keepAliveEvery   = 5 * time.Second // NATs forget a UDP binding after 30 s
+	// idleTimeout is what it takes an agent that has nothing to say to notice an
+	// orchestrator that was killed: what keeps the connection alive is too short for
+	// QUIC to be answered with a reset by the next one.
+	idleTimeout        = 16 * time.Second
 	streamWindowBytes  = 2 << 20
 	connWindowBytesMax = 4 << 20
 
