@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -42,18 +43,16 @@ func (p *program) replay(c *cli.Context) error {
 		}
 		return p.verify(dir)
 	}
-	seq, at, err := since(c.String("at"), time.Now())
+	until, err := readUntil(c.String("at"), time.Now())
 	if err != nil {
 		return usage(commandLine(c)+" --help", "--at %w", err)
 	}
-	state, err := replayTo(dir, func(r eventlog.Record) bool {
-		return (seq == 0 || r.Index <= seq) && (at.IsZero() || r.Time <= at.UnixNano())
-	})
+	state, err := replayTo(dir, until)
 	if err != nil {
-		return err
+		return afterDamage(err)
 	}
-	if seq > state.Index {
-		return fail(exitError, fmt.Errorf("the log ends at %d, before %d", state.Index, seq))
+	if until.seq > state.Index && until.seq != math.MaxUint64 {
+		return fail(exitError, fmt.Errorf("the log ends at %d, before %d", state.Index, until.seq))
 	}
 	if id := c.Uint64("run"); id != 0 {
 		run := state.Run(id)
@@ -66,29 +65,64 @@ func (p *program) replay(c *cli.Context) error {
 	return p.printState(state)
 }
 
+// A bound is where a replay stops.
+type bound struct {
+	seq  uint64 // the last record wanted; the largest number for all
+	time int64  // of the last record wanted, Unix nanoseconds
+}
+
+// theEnd is behind every record.
+func theEnd() bound { return bound{math.MaxUint64, math.MaxInt64} }
+
+// readUntil reads the value of --at.
+func readUntil(text string, now time.Time) (bound, error) {
+	seq, at, err := since(text, now)
+	until := theEnd()
+	switch {
+	case err != nil:
+		return bound{}, err
+	case !at.IsZero():
+		until.time = at.UnixNano()
+	case text != "":
+		until.seq = seq
+	}
+	return until, nil
+}
+
 // replayRecordsMax bounds the records read at once.
 const replayRecordsMax = 1024
 
-// replayTo folds the log of a stopped node while the records are wanted.
-func replayTo(dir string, wanted func(eventlog.Record) bool) (*engine.State, error) {
+// replayTo folds the log of a stopped node up to a bound. Damage behind that
+// bound does not matter.
+func replayTo(dir string, until bound) (*engine.State, error) {
 	store, err := openStopped(dir, eventlog.StoreOptions{ReadOnly: true})
+	var damage *eventlog.CorruptError
+	intact := uint64(math.MaxUint64) // the last record that may be read
+	if errors.As(err, &damage) && damage.Index > 0 {
+		intact = damage.Index - 1
+		store, err = openStopped(dir, eventlog.StoreOptions{ReadOnly: true, SkipVerify: true})
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer store.Close()
 	state := engine.NewState()
 	for {
-		records, err := store.Read(state.Index+1, replayRecordsMax)
+		last := min(until.seq, intact)
+		records, err := store.Read(state.Index+1, int(min(replayRecordsMax, last-state.Index)))
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range records {
-			if !wanted(r) {
+			if r.Time > until.time {
 				return state, nil
 			}
 			if _, err := state.Fold(r); err != nil {
 				return nil, &eventlog.CorruptError{Path: store.Path(), Index: r.Index, Reason: err.Error()}
 			}
+		}
+		if len(records) == 0 && damage != nil && until.seq > intact {
+			return nil, damage
 		}
 		if len(records) == 0 {
 			return state, nil
@@ -145,7 +179,19 @@ func (p *program) verify(dir string) error {
 	if v.OK {
 		return nil
 	}
-	return fail(exitError, err, "the records before it are as they were written: look at them with --at, and restore the directory from a backup or another replica")
+	return afterDamage(err)
+}
+
+// afterDamage says what can be done about a damaged log.
+func afterDamage(err error) error {
+	var damage *eventlog.CorruptError
+	switch {
+	case !errors.As(err, &damage):
+		return err
+	case damage.Index < 2:
+		return hinted(err, "restore the directory from a backup or another replica")
+	}
+	return hinted(err, "the records before it are as they were written: look at them with --at %d, and restore the directory from a backup or another replica", damage.Index-1)
 }
 
 // verified checks the chain, then folds it.
@@ -157,7 +203,7 @@ func verified(dir string) (*engine.State, error) {
 	if err := store.Close(); err != nil {
 		return nil, err
 	}
-	return replayTo(dir, func(eventlog.Record) bool { return true })
+	return replayTo(dir, theEnd())
 }
 
 // A snapshot is the state at one place of the log, as replay prints it.
@@ -187,6 +233,10 @@ func (p *program) printState(s *engine.State) error {
 		document.Runs = append(document.Runs, api.RunView(s, r, false))
 	}
 	return p.emit(document, func() error {
+		if document.Seq == 0 {
+			_, err := fmt.Fprintln(p.con.out, "at 0, before the first event")
+			return err
+		}
 		fmt.Fprintf(p.con.out, "at %d, %s, cluster %.12s\nhead  %s\nstate %s\n\n", document.Seq, stamp(document.Time), document.ClusterID, document.Head, document.StateHash)
 		agents := &grid{header: []any{"AGENT", "STATUS", "LABELS", "OPEN", "SEEN"}}
 		for _, a := range document.Agents {
