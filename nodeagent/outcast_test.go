@@ -71,3 +71,17 @@ func TestFilesOfJobsGone(t *testing.T) {
 		t.Errorf("%+v", end)
 	}
 }
+
+// TestSaysWhatItBegan: the cluster is told of an attempt before there is anything
+// to report of it, so that a copy of the agent's files can be told from them.
+func TestSaysWhatItBegan(t *testing.T) {
+	t.Parallel()
+	o := newOrchestrator(t)
+	startAgent(t, o, t.TempDir())
+	o.send(o.dispatch(10, 0, "until test -e gate; do sleep 0.02; done"))
+	if r := o.reply(10); r.Status != wire.StatusRunning {
+		t.Errorf("reply %+v", r)
+	}
+	o.send(o.cancel(10))
+	o.ended(10)
+}
