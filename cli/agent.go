@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,11 @@ func (p *program) runAgent(c *cli.Context) error {
 	servers := list(c, "server")
 	if len(servers) == 0 {
 		return usage(commandLine(c)+" --help", "missing --server ADDRESS")
+	}
+	for _, address := range servers {
+		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
+			return usage(commandLine(c)+" --help", "--server %q: want host:port, for instance orchestrator:7440", address)
+		}
 	}
 	logger, err := p.logger(c)
 	if err != nil {
