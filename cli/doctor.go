@@ -24,7 +24,8 @@ func (p *program) doctorCommand() *cli.Command {
 
 // A finding is one thing that the doctor looked at.
 type finding struct {
-	Check string `json:"check"`
+	Schema string `json:"schema"`
+	Check  string `json:"check"`
 	// Status is ok, warn or fail.
 	Status string `json:"status"`
 	Detail string `json:"detail"`
@@ -39,7 +40,8 @@ func (p *program) doctor(c *cli.Context) error {
 	findings := []finding{checkSpace(dir), checkSync(dir), checkBuffer("rmem_max"), checkBuffer("wmem_max"), checkClock(), checkShell()}
 	g := &grid{header: []any{"CHECK", "STATUS", "DETAIL", "HINT"}}
 	bad := false
-	for _, f := range findings {
+	for i, f := range findings {
+		findings[i].Schema = api.Schema
 		g.add(f.Check, f.Status, f.Detail, f.Hint)
 		bad = bad || f.Status == "fail"
 	}
@@ -70,7 +72,7 @@ func checkSpace(dir string) finding {
 	f := finding{Check: "disk space", Status: "ok"}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(existing(dir), &fs); err != nil {
-		return finding{f.Check, "fail", err.Error(), "check the data directory"}
+		return finding{Check: f.Check, Status: "fail", Detail: err.Error(), Hint: "check the data directory"}
 	}
 	free := int(fs.Bavail * 100 / max(fs.Blocks, 1))
 	f.Detail = fmt.Sprintf("%d%% free at %s", free, existing(dir))
@@ -87,7 +89,7 @@ func checkSync(dir string) finding {
 	f := finding{Check: "disk sync", Status: "ok"}
 	file, err := os.CreateTemp(existing(dir), ".quorate-doctor-*")
 	if err != nil {
-		return finding{f.Check, "fail", err.Error(), "the user that runs quorate must be able to write there"}
+		return finding{Check: f.Check, Status: "fail", Detail: err.Error(), Hint: "the user that runs quorate must be able to write there"}
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
@@ -98,7 +100,7 @@ func checkSync(dir string) finding {
 			err = file.Sync()
 		}
 		if err != nil {
-			return finding{f.Check, "fail", err.Error(), ""}
+			return finding{Check: f.Check, Status: "fail", Detail: err.Error()}
 		}
 	}
 	mean := time.Since(start) / rounds
@@ -116,7 +118,7 @@ func checkBuffer(name string) finding {
 	f := finding{Check: "net.core." + name, Status: "ok"}
 	text, err := os.ReadFile("/proc/sys/net/core/" + name)
 	if err != nil {
-		return finding{f.Check, "warn", "not readable here", ""}
+		return finding{Check: f.Check, Status: "warn", Detail: "not readable here"}
 	}
 	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 	f.Detail = fmt.Sprintf("%d bytes", n)
@@ -142,8 +144,8 @@ func checkClock() finding {
 func checkShell() finding {
 	for _, path := range []string{"/bin/bash", "/usr/bin/bash"} {
 		if _, err := os.Stat(path); err == nil {
-			return finding{"shell", "ok", path, ""}
+			return finding{Check: "shell", Status: "ok", Detail: path}
 		}
 	}
-	return finding{"shell", "warn", "no bash, jobs run in sh", "install bash where jobs use its syntax"}
+	return finding{Check: "shell", Status: "warn", Detail: "no bash, jobs run in sh", Hint: "install bash where jobs use its syntax"}
 }

@@ -35,13 +35,17 @@ func (p *program) graph(c *cli.Context) error {
 	if made.plan == nil {
 		return made.refusal()
 	}
+	view := planner.View(made.plan, made.diagnostics, nil)
+	if !c.IsSet("format") && p.format() != formatTable {
+		return p.emit(view, nil)
+	}
 	switch format {
 	case "svg":
 		return made.plan.SVG(p.con.out)
 	case "mermaid":
 		return made.plan.Mermaid(p.con.out)
 	case "json":
-		return p.printJSON(planner.View(made.plan, made.diagnostics, nil), "  ")
+		return p.printJSON(view, "  ")
 	}
 	return made.plan.Dot(p.con.out)
 }
