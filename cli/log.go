@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	cli "github.com/urfave/cli/v2"
 
@@ -142,23 +143,53 @@ func (p *program) printLogEvent(e api.LogEvent) error {
 	if p.format() == formatNDJSON {
 		return p.printJSON(e, "")
 	}
-	run, void := "-", ""
+	width := 0
+	if p.con.outTerminal {
+		width = p.con.columns()
+	}
+	head, void, detail, err := logLine(e, width)
+	if err != nil {
+		return err
+	}
+	if void != "" {
+		void = p.con.paint(p.con.out, yellow, void)
+	}
+	_, err = fmt.Fprintf(p.con.out, "%s%s%s\n", head, void, detail)
+	return err
+}
+
+// logLine writes an event in one line of at most width columns, or of any length
+// where width is 0.
+func logLine(e api.LogEvent, width int) (head, void, detail string, err error) {
+	run := "-"
 	if e.Run > 0 {
 		run = strconv.FormatUint(e.Run, 10)
 	}
 	if e.Void {
-		void = p.con.paint(p.con.out, yellow, "void ("+printable(e.VoidReason)+") ")
+		void = "void (" + printable(e.VoidReason) + ") "
 	}
-	detail, err := eventText(e.Event)
-	if err != nil {
-		return err
+	head = fmt.Sprintf("%6d  %s  %-18s  %3s  ", e.Seq, e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Kind, run)
+	if detail, err = eventText(e.Event); err != nil {
+		return "", "", "", err
 	}
-	line := []rune(printable(detail))
-	if room := p.con.columns() - 57; p.con.outTerminal && len(line) > room {
-		line = append(line[:max(room-1, 0)], '…')
+	detail = printable(detail)
+	if width > 0 {
+		void = shortened(void, width-utf8.RuneCountInString(head))
+		detail = shortened(detail, width-utf8.RuneCountInString(head+void))
 	}
-	_, err = fmt.Fprintf(p.con.out, "%6d  %s  %-18s  %3s  %s%s\n", e.Seq, e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Kind, run, void, string(line))
-	return err
+	return head, void, detail, nil
+}
+
+// shortened is the text within so many columns.
+func shortened(text string, columns int) string {
+	runes := []rune(text)
+	switch {
+	case len(runes) <= columns:
+		return text
+	case columns < 1:
+		return ""
+	}
+	return string(runes[:columns-1]) + "…"
 }
 
 // eventText writes the fields of an event as key=value, in order of their names.
