@@ -228,6 +228,13 @@ func (p *program) printOutput(out api.Output) error {
 
 func (p *program) runCancel(c *cli.Context) error {
 	return p.onRun(c, 1, func(ctx context.Context, client *api.Client, id string) error {
+		if id == "latest" { // the one that is asked about, whatever is started meanwhile
+			latest, err := client.Run(ctx, id)
+			if err != nil {
+				return err
+			}
+			id = strconv.FormatUint(latest.ID, 10)
+		}
 		if err := p.con.confirm(c.Bool("yes"), "run %s will be cancelled and its jobs stopped", id); err != nil {
 			return err
 		}
