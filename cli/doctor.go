@@ -96,7 +96,7 @@ func checkSync(dir string) finding {
 	const rounds = 16
 	start := time.Now()
 	for range rounds {
-		if _, err := file.Write(make([]byte, 4096)); err == nil {
+		if _, err = file.Write(make([]byte, 4096)); err == nil {
 			err = file.Sync()
 		}
 		if err != nil {

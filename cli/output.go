@@ -158,12 +158,3 @@ func printable(s string) string {
 		return r
 	}, s)
 }
-
-// printableLines is printable for text of several lines.
-func printableLines(s string) string {
-	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
-	for i, l := range lines {
-		lines[i] = printable(l)
-	}
-	return strings.Join(lines, "\n")
-}

@@ -76,7 +76,7 @@ func TestAfterSkipped(t *testing.T) {
 	l := newLab(t)
 	l.agent("h0")
 	l.agent("h1")
-	l.agent("ctl", controllerLabel)
+	l.agent("ctl", ControllerLabel)
 	r := l.run(plan(2,
 		eventlog.PlanTask{},
 		eventlog.PlanTask{Requires: sameHost(0)},                 // skipped on h0

@@ -116,7 +116,7 @@ func (s *State) CheckRun(plan *Graph) (missing []string) {
 		}
 	}
 	if _, ok := s.Controller(); plan.local && !ok {
-		missing = append(missing, controllerLabel)
+		missing = append(missing, ControllerLabel)
 	}
 	return missing
 }

@@ -7,8 +7,9 @@ import (
 	"quorate/eventlog"
 )
 
-// controllerLabel marks the agents that local tasks run on.
-const controllerLabel = "controller"
+// ControllerLabel is the label of the agents that run local tasks, and what is shown
+// as the host of such a task.
+const ControllerLabel = "controller"
 
 // foldAgentEnrolled spends a token. A repeat with the token and the key of an
 // enrolment that took effect is void too; [State.Enrolled] finds its agent.
@@ -48,7 +49,7 @@ func (s *State) foldAgentEnrolled(e *eventlog.AgentEnrolled) string {
 	s.Agents[a.ID] = a
 	s.names[a.Name] = a.ID
 	s.keys[a.KeyDigest] = a.ID
-	if slices.Contains(a.Labels, controllerLabel) {
+	if slices.Contains(a.Labels, ControllerLabel) {
 		s.controllers = append(s.controllers, a.ID)
 	}
 	return ""

@@ -165,7 +165,7 @@ func (g *Graph) HostName(task, host uint32) string {
 	case int(host) < len(g.Hosts):
 		return g.Hosts[host]
 	case g.IsLocal(task):
-		return controllerLabel
+		return ControllerLabel
 	}
 	return ""
 }

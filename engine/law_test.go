@@ -24,7 +24,7 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 	case 0:
 		return &eventlog.LeaderEstablished{Replica: run}
 	case 1:
-		return &eventlog.TokenCreated{TokenHash: request, Name: name, Role: "agent", Labels: []string{controllerLabel}}
+		return &eventlog.TokenCreated{TokenHash: request, Name: name, Role: "agent", Labels: []string{ControllerLabel}}
 	case 2:
 		return &eventlog.AgentEnrolled{TokenHash: request, Name: name, KeyDigest: name, JournalID: "j"}
 	case 3:

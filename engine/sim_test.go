@@ -90,7 +90,7 @@ func simulate(t *testing.T, seed uint64, seen map[simMove]bool) {
 	for h := range hosts {
 		w.enrol(&simAgent{name: fmt.Sprintf("h%d", h)})
 	}
-	w.enrol(&simAgent{name: "ctl"}, controllerLabel)
+	w.enrol(&simAgent{name: "ctl"}, ControllerLabel)
 	for i := range 3 {
 		w.ok(randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts))
 	}

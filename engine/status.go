@@ -90,7 +90,7 @@ func (s *State) absent(r *Run, slot int) string {
 	if len(sl.refs) == 0 && sl.running == 0 {
 		return ""
 	}
-	name, host := controllerLabel, NoHost
+	name, host := ControllerLabel, NoHost
 	if slot < len(r.Graph.Hosts) {
 		name, host = r.Graph.Hosts[slot], uint32(slot)
 	}

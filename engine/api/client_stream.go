@@ -195,7 +195,11 @@ func decodeLine[T any](line []byte) (T, error) {
 			return value, &failed
 		}
 	}
-	if err := json.Unmarshal(line, &value); err != nil {
+	// Numbers of an event are kept as they are written: as float64 they would
+	// lose nanoseconds.
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	if err := d.Decode(&value); err != nil {
 		return value, fmt.Errorf("line of the answer: %w", err)
 	}
 	return value, nil

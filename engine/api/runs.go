@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"quorate/engine"
 	"quorate/engine/orchestrator"
@@ -19,6 +20,9 @@ func (h *Handler) runs(w http.ResponseWriter, r *http.Request) error {
 			out.Runs = append(out.Runs, RunView(s, s.Runs[i], false))
 		}
 	})
+	for i := range out.Runs {
+		out.Runs[i].live(time.Now())
+	}
 	return answer(w, http.StatusOK, out)
 }
 
@@ -87,6 +91,7 @@ func (h *Handler) run(w http.ResponseWriter, r *http.Request) error {
 func (h *Handler) answerRun(w http.ResponseWriter, status int, id uint64, detail bool) error {
 	var out Run
 	h.o.View(func(s *engine.State) { out = RunView(s, s.Run(id), detail) })
+	out.live(time.Now())
 	return answer(w, status, out)
 }
 

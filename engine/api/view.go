@@ -14,7 +14,8 @@ const stepsListedMax = 20_000
 func timeOf(nanos int64) time.Time { return time.Unix(0, nanos).UTC() }
 
 // RunView shows a run as of a state; detail adds its tasks and steps. It is used
-// on the live state and on a replayed one.
+// on the live state and on a replayed one. Time stands still at the state's newest
+// record: see live.
 func RunView(s *engine.State, r *engine.Run, detail bool) Run {
 	view := Run{
 		Schema: Schema, ID: r.ID, PlanID: r.PlanID, By: r.By, Status: r.Status(),
@@ -34,6 +35,13 @@ func RunView(s *engine.State, r *engine.Run, detail bool) Run {
 		}
 	}
 	return view
+}
+
+// live lets a run that is under way have lasted until now.
+func (r *Run) live(now time.Time) {
+	if r.EndedAt == nil {
+		r.ElapsedMS = max(r.ElapsedMS, now.Sub(r.CreatedAt).Milliseconds())
+	}
 }
 
 // SummaryView counts what a run has done.

@@ -81,9 +81,12 @@ func (o *Orchestrator) checkRun(req RunRequest) (err error) {
 		if len(missing) == 1 {
 			noun = "host without an approved agent"
 		}
+		hint := `enrol each with "quorate token create --name HOST" and "quorate agent", see "quorate agent ls", or leave them out with --limit`
+		if slices.Contains(missing, engine.ControllerLabel) {
+			hint = `local tasks run on an agent with the label controller: enrol one with "quorate token create --name NAME --label controller" and "quorate agent"; ` + hint
+		}
 		err = &Error{
-			Code: Conflict, Message: fmt.Sprintf("%d %s: %s", len(missing), noun, listed(missing)),
-			Hint: `enrol each with "quorate token create --name HOST" and "quorate agent", see "quorate agent ls", or leave them out with --limit`,
+			Code: Conflict, Message: fmt.Sprintf("%d %s: %s", len(missing), noun, listed(missing)), Hint: hint,
 		}
 	})
 	return err
