@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	cli "github.com/urfave/cli/v2"
@@ -134,9 +135,14 @@ func (p *program) knownHosts(c *cli.Context, client *api.Client, src planner.Sou
 	if err != nil {
 		return err
 	}
+	opt.Everywhere = []string{}
 	for _, a := range agents {
-		if a.Status != "pending" && a.Status != "revoked" {
-			opt.Hosts = append(opt.Hosts, a.Name)
+		if a.Status == "pending" || a.Status == "revoked" {
+			continue
+		}
+		opt.Hosts = append(opt.Hosts, a.Name)
+		if !slices.Contains(a.Labels, controllerLabel) { // it runs local tasks, and what names it
+			opt.Everywhere = append(opt.Everywhere, a.Name)
 		}
 	}
 	if len(opt.Hosts) == 0 {

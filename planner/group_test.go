@@ -114,8 +114,26 @@ func TestGroupUnknownTargets(t *testing.T) {
 	}
 	o = compileGroups(t, "- {targets: [ghost], jobs: [{RUN: x}]}\n- {targets: [n1], jobs: [{RUN: x, assign: [n4]}]}\n", opt)
 	o.wantLines(t, errs, `o.yaml:1:14 unknown-target: orchestration 1 is for "ghost", which is no known host`, `job 1 of task "play-2" is for "n4", which is no known host (did you mean "n1"?)`)
+	o = compileGroups(t, "- {jobs: [{RUN: x}]}\n", planner.Options{Hosts: []string{"n1"}, Everywhere: []string{}})
+	o.wantLines(t, errs, `o.yaml:1:3 no-targets: orchestration 1 is for every host, but no host is known`)
 	o = compileGroups(t, "- {jobs: [{RUN: x}]}\n", planner.Options{})
 	o.wantLines(t, errs, `o.yaml:1:3 no-targets: orchestration 1 is for every host, but no host is known`)
+}
+
+// TestGroupEverywhere: what is for every host leaves out those that are only
+// known, and hosts that are not known can still be named.
+func TestGroupEverywhere(t *testing.T) {
+	const text = "- {jobs: [{RUN: x}]}\n- {targets: [aside], jobs: [{RUN: x}]}\n"
+	for _, hosts := range [][]string{{"n1", "aside", "n2"}, nil} {
+		o := compileGroups(t, text, planner.Options{Hosts: hosts, Everywhere: []string{"n1", "n2"}})
+		o.wantPlan(t, "play-1 play-2")
+		o.wantLines(t, warns)
+		for id, want := range map[string]int{"play-1": 2, "play-2": 1} {
+			if got := len(o.HostSets[o.task(t, id).HostSet]); got != want {
+				t.Errorf("%s is for %d hosts of %q, want %d", id, got, o.Hosts, want)
+			}
+		}
+	}
 }
 
 func TestGroupWithInventory(t *testing.T) {

@@ -62,8 +62,14 @@ func (c *compiler) groupHosts(g *group, k int) (hosts []uint32, ok bool) {
 	if len(g.targets) > 0 {
 		return c.resolve(g.targets, g.file, what)
 	}
-	if len(c.hosts) == 0 || !c.closed {
-		c.errorf("no-targets", g.file.place(g.at), "name its targets, or give hosts to run it on", "%s is for every host, but no host is known", what)
+	if len(c.opt.Everywhere) > 0 {
+		for _, n := range c.opt.Everywhere {
+			hosts = append(hosts, c.host(n))
+		}
+		return hosts, true
+	}
+	if c.opt.Everywhere != nil || !c.closed {
+		c.errorf("no-targets", g.file.place(g.at), `name them with "--target HOST,...", or in the file`, "%s is for every host, but no host is known", what)
 		return nil, false
 	}
 	for h := range c.hosts {

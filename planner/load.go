@@ -42,6 +42,9 @@ type Options struct {
 	// Hosts are the known nodes: the default targets of orchestrations. Without
 	// them and without an inventory every host an orchestration names is known.
 	Hosts []string
+	// Everywhere are the hosts of orchestrations without targets; nil is all that
+	// are known. To know them does not forbid others.
+	Everywhere []string
 	// WorkDir is the last place where sources of ADD and COPY are looked for;
 	// empty is none.
 	WorkDir string
