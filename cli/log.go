@@ -51,6 +51,15 @@ func (p *program) logList(c *cli.Context) error {
 	query := api.LogQuery{
 		Since: seq, From: from, Follow: c.Bool("follow"), Kind: kind, Run: c.Uint64("run"), Limit: c.Int("limit"),
 	}
+	if query.Run != 0 && !query.Follow { // what is followed may begin later
+		if _, err := client.Run(c.Context, strconv.FormatUint(query.Run, 10)); err != nil {
+			var answered *api.Error
+			if errors.As(err, &answered) && answered.Code == "not-found" {
+				err = fail(exitError, err, `see "quorate run ls"`)
+			}
+			return err
+		}
+	}
 	if p.format() == formatTable || p.format() == formatNDJSON {
 		return p.streamLog(c.Context, client, query)
 	}

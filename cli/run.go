@@ -164,8 +164,41 @@ func (p *program) runFollow(c *cli.Context, quiet bool) error {
 
 func (p *program) runOutput(c *cli.Context) error {
 	return p.onRun(c, 1, func(ctx context.Context, client *api.Client, id string) error {
-		return p.printOutputs(ctx, client, id, c.String("task"), c.String("host"))
+		task, host := c.String("task"), c.String("host")
+		if task != "" || host != "" {
+			run, err := client.Run(ctx, id)
+			if err != nil {
+				return err
+			}
+			if err := holds(run, task, host); err != nil {
+				return err
+			}
+			id = strconv.FormatUint(run.ID, 10) // latest may be another one by now
+		}
+		return p.printOutputs(ctx, client, id, task, host)
 	})
+}
+
+// holds refuses a task and a host that a run does not have: a mistyped name must
+// not look like a job that printed nothing.
+func holds(run *api.Run, task, host string) error {
+	foundTask, foundHost, both := task == "", host == "", false
+	for _, t := range run.Tasks {
+		onHost := host == "" || slices.ContainsFunc(t.Steps, func(s api.Step) bool { return s.Host == host })
+		isTask := task == "" || t.ID == task
+		foundTask, foundHost, both = foundTask || isTask, foundHost || onHost, both || isTask && onHost
+	}
+	see := fmt.Sprintf("see \"quorate run show %d\"", run.ID)
+	hosts := fmt.Sprintf("see \"quorate run show %d -o json\"", run.ID)
+	switch {
+	case !foundTask:
+		return fail(exitError, fmt.Errorf("run %d has no task %q", run.ID, task), see)
+	case !foundHost:
+		return fail(exitError, fmt.Errorf("run %d has no host %q", run.ID, host), hosts)
+	case !both && len(run.Tasks) > 0:
+		return fail(exitError, fmt.Errorf("task %q of run %d is not for host %q", task, run.ID, host), hosts)
+	}
+	return nil
 }
 
 // printOutputs prints what the jobs of a run wrote, of one task and host where
