@@ -58,6 +58,9 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	if parallel < 0 || parallel > math.MaxUint32 {
 		return usage(commandLine(c)+" --help", "--parallel %d: want a number from 1", parallel)
 	}
+	if err := checkTimeout(c); err != nil {
+		return err
+	}
 	if c.Bool("embedded") && c.Bool("detach") {
 		return usage(commandLine(c)+" --help", "--detach needs a server: with --embedded the run lives in this process")
 	}
@@ -116,6 +119,14 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		return err
 	}
 	return errors.Join(err, be.embedded.finish(c.Context, p.con))
+}
+
+// checkTimeout refuses a time that has passed before it begins.
+func checkTimeout(c *cli.Context) error {
+	if limit := c.Duration("timeout"); limit < 0 {
+		return usage(commandLine(c)+" --help", "--timeout %s: want a duration such as 10m, or 0 for no limit", limit)
+	}
+	return nil
 }
 
 // knownHosts tells the planner the nodes that orchestrations without targets go

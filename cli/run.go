@@ -152,6 +152,9 @@ func (p *program) printRun(run *api.Run) error {
 }
 
 func (p *program) runFollow(c *cli.Context, quiet bool) error {
+	if err := checkTimeout(c); err != nil {
+		return err
+	}
 	return p.onRun(c, 1, func(ctx context.Context, client *api.Client, id string) error {
 		run, err := client.Run(ctx, id)
 		if err != nil {
