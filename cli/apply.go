@@ -130,15 +130,24 @@ func checkTimeout(c *cli.Context) error {
 }
 
 // knownHosts tells the planner the nodes that orchestrations without targets go
-// to: all that the cluster knows. Without a cluster there is this machine.
+// to: all that the cluster knows. Without a cluster these are the agents that
+// earlier runs left in the data directory, and for one job this machine.
 func (p *program) knownHosts(c *cli.Context, client *api.Client, src planner.Sources, opt *planner.Options) error {
 	if len(src.Orchestrations) == 0 || src.Inventory != "" {
 		return nil
 	}
 	if client == nil {
 		opt.Hosts = opt.Targets
-		if c.Command.Name == "exec" && len(opt.Hosts) == 0 {
+		switch {
+		case len(opt.Hosts) > 0:
+		case c.Command.Name == "exec":
 			opt.Hosts = []string{"localhost"}
+		default:
+			dir, err := p.dataDir(c, "embedded")
+			if err != nil {
+				return err
+			}
+			opt.Everywhere = embeddedAgents(dir)
 		}
 		return nil
 	}

@@ -69,6 +69,22 @@ func (p *program) startEmbedded(c *cli.Context, plan *planner.Plan) (*embedded, 
 	return e, nil
 }
 
+// embeddedAgents lists the hosts that have an agent in a data directory; the
+// controller is none.
+func embeddedAgents(dir string) []string {
+	entries, err := os.ReadDir(filepath.Join(dir, "agents"))
+	if err != nil {
+		return nil // nothing has run there yet
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Name() != controllerName && enrolled(filepath.Join(dir, "agents", e.Name())) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
 func userName() string {
 	if os.Geteuid() == 0 {
 		return "root"
