@@ -109,7 +109,7 @@ func (d *demonstration) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return interrupted(errors.New("the run is cancelled and everything removed"))
 		}
-		return err
+		return withoutHints(err) // they lead to the run, which is removed
 	}
 
 	d.step(3, "quorate run output %d", run.ID)

@@ -76,6 +76,12 @@ func hinted(err error, format string, args ...any) error {
 	return fail(code, err, fmt.Sprintf(format, args...))
 }
 
+// withoutHints takes the hints out of an error; its exit code stays.
+func withoutHints(err error) error {
+	f := classify(err)
+	return fail(f.code, f.err)
+}
+
 // report prints an error in one line, and its hints, and returns the exit code.
 func (c *console) report(err error) int {
 	if err == nil {
