@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -422,12 +423,11 @@ func TestJoin(t *testing.T) {
 	})
 	t.Run("another cluster's server", func(t *testing.T) {
 		dir := t.TempDir()
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		defer cancel()
 		cfg := base
 		cfg.DataDir, cfg.Servers, cfg.Token = dir, []string{other.address}, o.token
-		if err := run(ctx, cfg, withFetch); err != nil {
-			t.Errorf("error %v", err)
+		err := run(t.Context(), cfg, withFetch)
+		if want := "the orchestrator at " + other.address + " belongs to another cluster than this agent's token"; err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
 		}
 		if _, err := os.Stat(filepath.Join(dir, fileCert)); err == nil {
 			t.Error("the agent joined a cluster that its token is not for")
@@ -446,6 +446,41 @@ func TestJoin(t *testing.T) {
 			t.Errorf("journal %s, want %s", got, first)
 		}
 	})
+}
+
+// TestOtherClusterOrNobody: an enrolled agent whose orchestrator is another
+// cluster's, or silent, says so in plain words and goes on trying.
+func TestOtherClusterOrNobody(t *testing.T) {
+	t.Parallel()
+	o, other := newOrchestrator(t), newOrchestrator(t)
+	dir := t.TempDir()
+	a := startAgent(t, o, dir)
+	o.connected()
+	a.stop()
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for address, want := range map[string]string{
+		other.address:               "the orchestrator at " + other.address + " belongs to another cluster than this agent's identity\"",
+		silent.LocalAddr().String(): "no answer yet",
+	} {
+		var out logBuffer
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- run(ctx, Config{Servers: []string{address}, DataDir: dir, WorkDir: dir, Logger: slog.New(slog.NewTextHandler(&out, nil))}, withFetch)
+		}()
+		eventually(t, want, func() bool { return strings.Contains(out.String(), want) })
+		if text := out.String(); !strings.Contains(text, address) || strings.Contains(text, "CRYPTO_ERROR") {
+			t.Errorf("log %s", text)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("error %v", err)
+		}
+	}
 }
 
 // TestPending: an agent that waits for its approval asks again, and works when it has it.

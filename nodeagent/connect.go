@@ -18,6 +18,7 @@ const (
 
 	pendingRetry     = 3 * time.Second
 	quarantinedRetry = 30 * time.Second
+	foreignRetry     = 30 * time.Second
 	refusedRetry     = 5 * time.Minute
 )
 
@@ -28,7 +29,12 @@ func (a *agent) connectLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		address := servers.next()
 		var begun time.Time
-		err := a.serve(ctx, address, func() { begun = time.Now() })
+		silence := watchSilence(a.log, address)
+		if wait.last != 0 { // what comes of later attempts is said anyway
+			silence.Stop()
+		}
+		err := a.serve(ctx, address, func() { begun = time.Now(); silence.Stop() })
+		silence.Stop()
 		if ctx.Err() != nil {
 			return
 		}
@@ -36,6 +42,9 @@ func (a *agent) connectLoop(ctx context.Context) {
 			a.abandon()
 		}
 		pause := retryAfter(err)
+		if errors.As(err, new(*ForeignError)) && len(a.cfg.Servers) == 1 {
+			pause = foreignRetry // with others to ask it would keep the agent from them
+		}
 		switch {
 		case !begun.IsZero() && pause == 0 && time.Since(begun) >= steadyAfter:
 			// An orchestrator that went away is no reason to wait for the next.
@@ -96,7 +105,7 @@ func retryAfter(err error) time.Duration {
 func (a *agent) serve(ctx context.Context, address string, begun func()) error {
 	l, err := dial(ctx, address, pki.AgentTLS(a.id.cert, a.id.ca))
 	if err != nil {
-		return err
+		return foreign(err, address, "identity")
 	}
 	defer l.close("agent closes the connection")
 	control, welcome, err := a.greet(ctx, l)

@@ -3,11 +3,15 @@ package nodeagent
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"quorate/internal/pki"
 )
 
 // Everything that this package knows of QUIC is in this file.
@@ -28,6 +32,37 @@ const (
 
 // A link is one connection to an orchestrator.
 type link struct{ conn *quic.Conn }
+
+// A ForeignError says that an orchestrator is not of the agent's cluster.
+type ForeignError struct {
+	Address string
+	// Proof is what the agent has of its own cluster: its identity or its token.
+	Proof string
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("the orchestrator at %s belongs to another cluster than this agent's %s", e.Address, e.Proof)
+}
+
+// foreign gives the error of a connection its plain words where the other side is
+// of another cluster.
+func foreign(err error, address, proof string) error {
+	if errors.Is(err, pki.ErrOtherCluster) {
+		return &ForeignError{address, proof}
+	}
+	return err
+}
+
+// answerLate is when the operator is told that nothing answers: long before the
+// attempt is given up, so that an agent with a wrong address does not look idle.
+const answerLate = 2 * time.Second
+
+// watchSilence says so where an address does not answer until the timer is stopped.
+func watchSilence(log *slog.Logger, address string) *time.Timer {
+	return time.AfterFunc(answerLate, func() {
+		log.Info("no answer yet; is this the address of an orchestrator for agents?", "server", address)
+	})
+}
 
 func dial(ctx context.Context, address string, conf *tls.Config) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)

@@ -105,16 +105,25 @@ func freshJournal(dir, boot string) (*journal.Journal, error) {
 	return journal.Open(dir, boot)
 }
 
-// enrolUntil asks one orchestrator after the other until one answers. A refusal is final.
+// enrolUntil asks one orchestrator after the other until one answers. A refusal is
+// final, and so is it where all are of another cluster than the token.
 func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire.Enrol) (*identity, error) {
 	servers := newRotation(cfg.Servers)
 	var wait backoff
-	for {
+	silence := watchSilence(cfg.Logger, servers.servers[0])
+	defer silence.Stop()
+	for strangers := 0; ; {
 		address := servers.next()
 		id, err := enrolAt(ctx, address, token, request)
+		silence.Stop()
 		var refused *RefusedError
 		if err == nil || errors.As(err, &refused) || ctx.Err() != nil {
 			return id, err
+		}
+		if !errors.As(err, new(*ForeignError)) {
+			strangers = 0
+		} else if strangers++; strangers >= len(cfg.Servers) {
+			return nil, err
 		}
 		cfg.Logger.Warn("could not join the cluster yet", "server", address, "error", err)
 		if !sleep(ctx, wait.next()) {
@@ -126,7 +135,7 @@ func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire
 func enrolAt(ctx context.Context, address string, token pki.Token, request *wire.Enrol) (*identity, error) {
 	l, err := dial(ctx, address, pki.EnrolTLS(token.Pin))
 	if err != nil {
-		return nil, err
+		return nil, foreign(err, address, "token")
 	}
 	defer l.close("joined")
 	ctx, cancel := context.WithTimeout(ctx, enrolTimeout)

@@ -63,8 +63,8 @@ type agent struct {
 // Run is the whole life of an agent: it joins the cluster where it has no
 // identity yet, connects, and works until ctx ends. Jobs that run then go on, and
 // the next Run on the same data directory adopts them. It returns nil when ctx
-// ends, and an error where it cannot work: [ErrLocked], a [RefusedError] of the
-// join token, journal.ErrCorrupt, or an error of the disk.
+// ends, and an error where it cannot work: [ErrLocked], a [RefusedError] or a
+// [ForeignError] of the join token, journal.ErrCorrupt, or an error of the disk.
 func Run(ctx context.Context, cfg Config) error { return run(ctx, cfg, verb.Execute) }
 
 func run(ctx context.Context, cfg Config, execute executor) error {

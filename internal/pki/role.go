@@ -26,6 +26,10 @@ const (
 // would have to be.
 var ErrIdentity = errors.New("certificate refused")
 
+// ErrOtherCluster is wrapped besides ErrIdentity by errors about a certificate that
+// another authority has issued.
+var ErrOtherCluster = errors.New("it is of another cluster")
+
 const (
 	uriScheme        = "quorate"
 	clusterIDBytes   = 16
@@ -147,6 +151,9 @@ func verify(chain []*x509.Certificate, ca *x509.Certificate, role Role, now time
 		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{role.keyUsage()},
 	})
+	if errors.As(err, new(x509.UnknownAuthorityError)) {
+		return Identity{}, fmt.Errorf("%w: %w: %w", ErrIdentity, ErrOtherCluster, err)
+	}
 	if err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", ErrIdentity, err)
 	}

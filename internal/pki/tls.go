@@ -94,7 +94,7 @@ func PinnedCA(chain []*x509.Certificate, pin string) (*x509.Certificate, error) 
 	}
 	ca := chain[len(chain)-1]
 	if pinOf(ca.Raw) != pin {
-		return nil, fmt.Errorf("%w: it is of another cluster than the join token", ErrIdentity)
+		return nil, fmt.Errorf("%w: %w than the join token", ErrIdentity, ErrOtherCluster)
 	}
 	if !ca.IsCA || !isClusterID(ca.Subject.CommonName) {
 		return nil, fmt.Errorf("%w: the token's pin names no cluster's authority", ErrIdentity)
