@@ -77,6 +77,9 @@ func (p *program) runAgent(c *cli.Context) error {
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
+	if errors.Is(err, nodeagent.ErrIncomplete) {
+		return hinted(err, "revoke the agent, make a new token, and start with an empty data directory")
+	}
 	if errors.As(err, new(*nodeagent.ForeignError)) {
 		return hinted(err, `name the orchestrator that made the token with --server, or make a token on this one with "quorate token create"`)
 	}

@@ -28,6 +28,10 @@ const (
 // errNoIdentity says that the agent has not joined a cluster.
 var errNoIdentity = errors.New("agent has no identity")
 
+// ErrIncomplete is wrapped by the error about a data directory that holds a part
+// of an identity only.
+var ErrIncomplete = errors.New("the identity is incomplete")
+
 // An identity is what an agent got when it joined.
 type identity struct {
 	Agent     uint64 `json:"agent"`
@@ -48,17 +52,17 @@ func loadIdentity(dir string) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	keyText, err := os.ReadFile(filepath.Join(dir, fileKey))
+	keyText, err := readPart(dir, fileKey)
 	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
+		return nil, err
 	}
-	caText, err := os.ReadFile(filepath.Join(dir, fileCA))
+	caText, err := readPart(dir, fileCA)
 	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
+		return nil, err
 	}
-	info, err := os.ReadFile(filepath.Join(dir, fileInfo))
+	info, err := readPart(dir, fileInfo)
 	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
+		return nil, err
 	}
 	id := new(identity)
 	if err := json.Unmarshal(info, id); err != nil {
@@ -78,6 +82,18 @@ func loadIdentity(dir string) (*identity, error) {
 		return nil, fmt.Errorf("identity: %s does not fit the certificate", fileInfo)
 	}
 	return id, nil
+}
+
+// readPart reads a file that is there wherever the certificate is.
+func readPart(dir, name string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return text, nil
 }
 
 func (id *identity) save(dir string) error {
