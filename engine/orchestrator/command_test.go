@@ -164,3 +164,34 @@ func TestTokens(t *testing.T) {
 		}
 	})
 }
+
+// A run that could not go on is refused before it is on record, and the operator
+// is told what to enrol: a controller is found by its label, a host by its name.
+func TestRunsRefusedWithoutAgents(t *testing.T) {
+	o := start(t, newElectable(t), lookup)
+	run := []planner.Job{{Spec: job.Job{Verb: "RUN", Text: "true", Fingerprint: strings.Repeat("0", 56)}}}
+	for driver, want := range map[planner.Driver][2]string{
+		planner.DriverDirectord: {"1 host without an approved agent: n1", `enrol each with "quorate token create --name HOST"`},
+		planner.DriverLocal:     {"1 host without an approved agent: controller", "--label controller"},
+	} {
+		p := &planner.Plan{Format: planner.FormatVersion, PlannerVersion: "test", Hosts: []string{"n1"}, HostSets: [][]uint32{{0}}}
+		p.Tasks = []planner.Task{{ID: "svc-a", Service: "svc", Name: "a", Driver: driver, Jobs: run}}
+		id, err := o.Blobs().PutBytes(p.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.RecordPlan(t.Context(), id, "test"); err != nil {
+			t.Fatal(err)
+		}
+		_, err = o.CreateRun(t.Context(), orchestrator.RunRequest{PlanID: id, RequestID: string(driver)})
+		refused := new(orchestrator.Error)
+		if !errors.As(err, &refused) || refused.Code != orchestrator.Conflict || refused.Message != want[0] || !strings.Contains(refused.Hint, want[1]) {
+			t.Errorf("%s: %v (hint %q), want %q", driver, err, refused.Hint, want)
+		}
+	}
+	o.View(func(s *engine.State) {
+		if len(s.Runs) != 0 {
+			t.Errorf("%d runs are on record", len(s.Runs))
+		}
+	})
+}
