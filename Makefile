@@ -40,6 +40,8 @@ check: lint test fuzz race ## what must pass before a change lands
 bench: ## the figures of docs/performance.md, each beside its floor
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/bench
 	$(GO) test -run '^$$' -bench Scale -benchtime 5x ./planner
+	$(GO) test -run '^$$' -bench 'Fold|Run|Verify|Append' ./engine ./eventlog ./raft
+	$(GO) test -run '^$$' -bench 'Spawn|PlainExec' ./nodeagent/runner
 
 fuzz: ## every fuzz target for FUZZTIME (30s), two at a time
 	FUZZTIME=$(FUZZTIME) GO=$(GO) sh internal/tools/fuzz.sh
