@@ -20,7 +20,7 @@ const (
 	// how far an attempt is: what ends in between travels together, and costs one
 	// commit. The first after a pause goes at once.
 	linger     = 5 * time.Millisecond
-	lingerJobs = 50 * time.Millisecond
+	lingerJobs = 100 * time.Millisecond
 	// resendEvery bounds how often repeated commands make the agent repeat reports.
 	resendEvery  = 5 * time.Second
 	repliesMax   = 4096
