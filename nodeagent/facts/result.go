@@ -46,7 +46,7 @@ func (s *Store) Recall(key Key) (Result, bool, error) {
 	return result, ok, nil
 }
 
-// Remember notes a success. It is written within 50 ms, or with the next change
+// Remember notes a success. It is written within flushDelay, or with the next change
 // of anything else.
 func (s *Store) Remember(key Key, result Result) {
 	s.mu.Lock()

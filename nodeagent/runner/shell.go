@@ -10,7 +10,7 @@ import (
 
 // shells are the shells of this machine. Existing files use bash's language
 // where sh happens to be bash, so that scripts get bash where there is one. dash
-// starts in about half the time, and gets the scripts that mean the same to both.
+// starts in two thirds of the time, and gets the scripts that mean the same to both.
 type shells struct {
 	full string
 	fast string // dash, or ""
