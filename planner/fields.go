@@ -144,21 +144,28 @@ func (d *decoder) check(n *yaml11.Node, what string, set *fieldSet) (c checked, 
 	return c, ok
 }
 
-// unknownKey complains about a key that looks like a misspelling of one that is
-// not there, and returns the position of that where it is an error, else -1.
-// Other unknown keys are allowed and mean nothing.
+// unknownKey complains about a key that looks like a misspelling of another, and
+// returns the position of that where it is an error, else -1. Where the other one
+// is there too, the key may be somebody's own, and is only warned of. Other unknown
+// keys are allowed and mean nothing.
 func (d *decoder) unknownKey(n, key *yaml11.Node, what string, set *fieldSet) int {
 	if slices.Contains(set.others, key.Text) {
 		return -1
 	}
-	near := nearest(key.Text, func(yield func(string) bool) {
-		for _, f := range set.fields {
-			if n.Get(f.Key) == nil && !yield(f.Key) {
-				return
+	candidates := func(there bool) func(func(string) bool) {
+		return func(yield func(string) bool) {
+			for _, f := range set.fields {
+				if (n.Get(f.Key) != nil) == there && !yield(f.Key) {
+					return
+				}
 			}
 		}
-	})
+	}
+	near := nearest(key.Text, candidates(false))
 	if near == "" {
+		if near = nearest(key.Text, candidates(true)); near != "" && editDistance(key.Text, near, 2) <= 1 {
+			d.warnf("unknown-key", key, didYouMean(near), "%s has the key %q beside %q, which means nothing", what, key.Text, near)
+		}
 		return -1
 	}
 	hint := didYouMean(near)

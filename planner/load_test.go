@@ -68,6 +68,7 @@ func TestServiceWarnings(t *testing.T) {
 		{"playbook", head + "tasks:\n  - {id: t, driver: ansible_runner, playbook: site.yaml}\n", `not-executable: task "t" runs an Ansible playbook`},
 		{"unknown action", head + "tasks:\n  - {id: t, driver: service, jobs: [{ehco: a}, {echo: b}]}\n", `unknown-action: task "t": job 1 has the action "ehco", which does nothing (did you mean "echo"?)`},
 		{"unknown var", head + "tasks:\n  - {id: t, driver: directord, jobs: [{RUN: x, vars: {chmod: 0440}}]}\n", `job: task "t", job 1: vars: RUN has no option chmod; it is ignored`},
+		{"misspelled key beside the right one", head + "tasks:\n  - {id: t, driver: noop, requires: [], require: [x]}\n", `unknown-key: task "t" has the key "require" beside "requires", which means nothing (did you mean "requires"?)`},
 		{"key that is somewhat like another", head + "tasks:\n  - {id: t, driver: noop, idempotence: x}\n", `unknown-key: task "t" has the key "idempotence", which means nothing (did you mean "idempotent"?)`},
 	}
 	for _, c := range cases {
