@@ -67,6 +67,16 @@ func (s *State) apply(e eventlog.Event) string {
 		return s.foldPlanRecorded(e)
 	case *eventlog.RunEnded:
 		return s.foldRunEnded(e)
+	case *eventlog.OrchestratorJoined:
+		return s.foldOrchestratorJoined(e)
+	case *eventlog.OrchestratorMoved:
+		return s.foldOrchestratorMoved(e)
+	case *eventlog.StateHashed:
+		return s.foldStateHashed(e)
+	case *eventlog.ClusterRecovered:
+		return s.foldClusterRecovered(e)
+	case *eventlog.AttemptBegan:
+		return s.foldAttemptBegan(e)
 	}
 	return s.applyCommand(e)
 }
@@ -91,6 +101,8 @@ func (s *State) applyCommand(e eventlog.Event) string {
 		void = s.foldRunCancelled(e)
 	case *eventlog.StepResolved:
 		void = s.foldStepResolved(e)
+	case *eventlog.OrchestratorRemoved:
+		void = s.foldOrchestratorRemoved(e)
 	default:
 		return "unknown kind of event"
 	}
@@ -111,6 +123,8 @@ func requestID(e eventlog.Event) string {
 	case *eventlog.RunCancelled:
 		return e.RequestID
 	case *eventlog.StepResolved:
+		return e.RequestID
+	case *eventlog.OrchestratorRemoved:
 		return e.RequestID
 	}
 	return ""

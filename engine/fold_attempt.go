@@ -113,6 +113,24 @@ func (s *State) foldJobEnded(e *eventlog.JobEnded) string {
 	return s.reported(agent, e.Seq, s.takeJob(a, e))
 }
 
+// foldAttemptBegan notes that the agent's journal holds the attempt: its report
+// has a number, so that an older copy of the journal is behind it.
+func (s *State) foldAttemptBegan(e *eventlog.AttemptBegan) string {
+	a := s.Attempts[e.Attempt]
+	if a == nil {
+		return "no such attempt"
+	}
+	agent := s.Agents[a.Agent]
+	if why := agent.reportFault(e.Seq); why != "" {
+		return why
+	}
+	void := "the attempt has begun"
+	if !a.Began {
+		a.Began, void = true, ""
+	}
+	return s.reported(agent, e.Seq, void)
+}
+
 func (s *State) takeJob(a *Attempt, e *eventlog.JobEnded) string {
 	r := s.Run(a.Run)
 	switch {

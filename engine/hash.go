@@ -42,6 +42,9 @@ func (s *State) Hash() eventlog.Hash {
 	d.index(s.requests)
 	d.ids(s.controllers)
 	d.ids(s.active)
+	for _, k := range sortedKeys(d, s.members) {
+		d.member(s.members[k])
+	}
 	return d.sum()
 }
 

@@ -15,6 +15,11 @@ func (d digest) operator(o *Operator) {
 	d.u64(uint64(o.ExpiresAt), o.Index)
 }
 
+func (d digest) member(m *Member) {
+	d.u64(m.Replica, m.Index, uint64(m.JoinedAt), m.Hashed.Replica, m.Hashed.At)
+	d.str(m.Name, m.RaftAddress, m.AgentAddress, m.APIAddress, m.Request, m.Removed, m.Hashed.Chain, m.Hashed.State)
+}
+
 func (d digest) agent(a *Agent) {
 	d.u64(a.ID, a.JournalSeq, uint64(a.EnrolledAt), a.Gateway, uint64(a.SeenAt), a.Last)
 	d.str(a.Name, a.KeyDigest, a.JournalID, a.Hostname, a.Quarantined)
@@ -115,7 +120,7 @@ func (d digest) attempt(a *Attempt) {
 	d.u64(a.ID, a.Run, uint64(a.Task), uint64(a.Host), a.Agent, uint64(a.FromJob), a.Supersedes, a.Successor)
 	d.u64(a.Epoch, uint64(a.Outcome), uint64(a.Late), uint64(a.NextJob), uint64(a.ScheduledAt), uint64(a.EndedAt))
 	d.str(a.Reason, a.By, a.Resolved, a.ResolvedBy)
-	d.flags(a.Cancel, a.JobFailed)
+	d.flags(a.Cancel, a.JobFailed, a.Began)
 	d.u64(uint64(len(a.Jobs)))
 	for i := range a.Jobs {
 		j := &a.Jobs[i]

@@ -27,6 +27,10 @@ type Log interface {
 	// the chain hash there.
 	Head() (uint64, eventlog.Hash)
 
+	// Barrier returns when everything that was committed anywhere before the call
+	// is committed on this replica too. It fails where there is no majority.
+	Barrier(ctx context.Context) error
+
 	// Leading reports whether this replica leads, and the term it does so in;
 	// the term changes with every change of leader. Changed is closed at the
 	// next change.

@@ -29,11 +29,12 @@ type State struct {
 	Runs      []*Run               // Runs[i].ID is i+1
 	Attempts  map[uint64]*Attempt  // by id
 
-	names       map[string]uint64 // agents that are not revoked, by name
-	keys        map[string]uint64 // the same, by digest of their key
-	controllers []uint64          // agents with the label of a controller, ascending
-	requests    map[string]uint64 // client request id -> index of the event that it led to
-	active      []uint64          // runs under way, ascending
+	names       map[string]uint64  // agents that are not revoked, by name
+	keys        map[string]uint64  // the same, by digest of their key
+	controllers []uint64           // agents with the label of a controller, ascending
+	requests    map[string]uint64  // client request id -> index of the event that it led to
+	active      []uint64           // runs under way, ascending
+	members     map[uint64]*Member // by replica, also those that were
 }
 
 // NewState returns the state of an empty log.
@@ -47,6 +48,7 @@ func NewState() *State {
 		names:     map[string]uint64{},
 		keys:      map[string]uint64{},
 		requests:  map[string]uint64{},
+		members:   map[uint64]*Member{},
 	}
 }
 
@@ -239,6 +241,8 @@ type Attempt struct {
 	Outcome eventlog.Outcome
 	Reason  string
 	By      string
+	// Began is true once the agent's journal is known to hold it.
+	Began bool
 	// Cancel is true where the agent is to be told to cancel it.
 	Cancel bool
 	// Late is a definite outcome that came when it could no longer count, or 0.

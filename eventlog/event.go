@@ -15,26 +15,32 @@ type Kind uint16
 // precondition does not hold at its index is folded as void by the reducer, on
 // every replica alike.
 const (
-	KindLeaderEstablished Kind = 1
-	KindTokenCreated      Kind = 2
-	KindAgentEnrolled     Kind = 3
-	KindAgentApproved     Kind = 4
-	KindAgentRevoked      Kind = 5
-	KindAgentConnected    Kind = 6
-	KindAgentDisconnected Kind = 7
-	KindAgentQuarantined  Kind = 8
-	KindPlanRecorded      Kind = 9
-	KindRunCreated        Kind = 10
-	KindRunCancelled      Kind = 11
-	KindStepScheduled     Kind = 12
-	KindJobEnded          Kind = 13
-	KindAttemptEnded      Kind = 14
-	KindTaskRecorded      Kind = 15
-	KindTaskSkipped       Kind = 16
-	KindStepResolved      Kind = 17
-	KindRunEnded          Kind = 18
-	KindClusterCreated    Kind = 19
-	KindOperatorIssued    Kind = 20
+	KindLeaderEstablished   Kind = 1
+	KindTokenCreated        Kind = 2
+	KindAgentEnrolled       Kind = 3
+	KindAgentApproved       Kind = 4
+	KindAgentRevoked        Kind = 5
+	KindAgentConnected      Kind = 6
+	KindAgentDisconnected   Kind = 7
+	KindAgentQuarantined    Kind = 8
+	KindPlanRecorded        Kind = 9
+	KindRunCreated          Kind = 10
+	KindRunCancelled        Kind = 11
+	KindStepScheduled       Kind = 12
+	KindJobEnded            Kind = 13
+	KindAttemptEnded        Kind = 14
+	KindTaskRecorded        Kind = 15
+	KindTaskSkipped         Kind = 16
+	KindStepResolved        Kind = 17
+	KindRunEnded            Kind = 18
+	KindClusterCreated      Kind = 19
+	KindOperatorIssued      Kind = 20
+	KindOrchestratorJoined  Kind = 21
+	KindOrchestratorMoved   Kind = 22
+	KindOrchestratorRemoved Kind = 23
+	KindStateHashed         Kind = 24
+	KindClusterRecovered    Kind = 25
+	KindAttemptBegan        Kind = 26
 )
 
 // An Event is one entry of the catalogue. The set is closed: encoding and

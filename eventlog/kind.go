@@ -21,6 +21,8 @@ var catalogue = buildCatalogue(
 	&AgentQuarantined{}, &PlanRecorded{}, &RunCreated{}, &RunCancelled{},
 	&StepScheduled{}, &JobEnded{}, &AttemptEnded{}, &TaskRecorded{},
 	&TaskSkipped{}, &StepResolved{}, &RunEnded{}, &OperatorIssued{},
+	&OrchestratorJoined{}, &OrchestratorMoved{}, &OrchestratorRemoved{},
+	&StateHashed{}, &ClusterRecovered{}, &AttemptBegan{},
 )
 
 func buildCatalogue(events ...Event) []catalogued {

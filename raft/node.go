@@ -185,6 +185,15 @@ func (n *Node) Wait(ctx context.Context, index uint64) error {
 	return nil
 }
 
+// Barrier returns when everything that was committed before the call is applied
+// on this replica. It waits for a leader as long as ctx allows.
+func (n *Node) Barrier(ctx context.Context) error {
+	if err := n.ready(ctx); err != nil {
+		return fmt.Errorf("barrier: %w", err)
+	}
+	return nil
+}
+
 // Head returns the index and the chain hash of the last record applied here.
 func (n *Node) Head() (uint64, eventlog.Hash) {
 	h := n.machine.tail.Head()

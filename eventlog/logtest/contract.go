@@ -19,6 +19,7 @@ type Log interface {
 	Read(ctx context.Context, from uint64, limit int) ([]eventlog.Record, error)
 	Wait(ctx context.Context, index uint64) error
 	Head() (uint64, eventlog.Hash)
+	Barrier(ctx context.Context) error
 	Leading() (term uint64, leading bool, changed <-chan struct{})
 	Close() error
 }

@@ -39,9 +39,9 @@ const (
 // sender says who may send messages of a type.
 func (t Type) sender() (Side, bool) {
 	switch t {
-	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob:
+	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing:
 		return Agent, true
-	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled:
+	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove:
 		return Orchestrator, true
 	}
 	return 0, false
@@ -80,6 +80,12 @@ func newMessage(t Type) (Message, bool) {
 		return new(Enrolled), true
 	case TypeBlob:
 		return new(BlobRequest), true
+	case TypePing:
+		return new(Ping), true
+	case TypePong:
+		return new(Pong), true
+	case TypeMove:
+		return new(Move), true
 	}
 	return nil, false
 }

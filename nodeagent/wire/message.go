@@ -32,6 +32,9 @@ const (
 	TypeEnrol    Type = 9  // agent, on an enrolment connection
 	TypeEnrolled Type = 10 // orchestrator: the answer
 	TypeBlob     Type = 11 // agent: first and only on a stream of its own
+	TypePing     Type = 12 // agent: is the orchestrator there?
+	TypePong     Type = 13 // orchestrator: it is
+	TypeMove     Type = 14 // orchestrator: connect elsewhere
 )
 
 // A Message is one of the messages above.
@@ -65,6 +68,31 @@ type Welcome struct {
 	// Acked is the newest report that the cluster has committed.
 	Acked uint64
 	Floor uint64
+	// Servers are the addresses (host:port) of the cluster's gateways, in the order
+	// in which this agent is to try them when it connects next.
+	Servers []string
+	// HeartbeatMillis is how often the agent asks whether the gateway is there.
+	HeartbeatMillis uint32
+}
+
+// Ping asks for a Pong. An agent that hears nothing from its gateway for a few
+// heartbeats connects to another one.
+type Ping struct {
+	_msgpack struct{} `msgpack:",as_array"`
+}
+
+// Pong answers a Ping.
+type Pong struct {
+	_msgpack struct{} `msgpack:",as_array"`
+}
+
+// Move asks the agent to connect to one of these addresses, the first that answers.
+// The connection is closed when the agent has done so, or by the gateway soon after.
+type Move struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Servers []string
+	Reason  string
 }
 
 // A Fence is in every command; the agent checks all of it before anything else.
@@ -120,12 +148,14 @@ type Results struct {
 }
 
 // A Report is one entry of the agent's journal that the cluster has to commit:
-// the end of a job, or, where End is set, of the whole attempt.
+// the end of a job, or, where End is set, of the whole attempt, or, where Began is
+// set, that the journal holds the attempt.
 type Report struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
 	Seq     uint64 // counts from 1 per journal, without holes
 	Attempt uint64
+	Began   bool
 	End     bool
 	// Outcome is numbered as eventlog.Outcome.
 	Outcome uint8
@@ -236,6 +266,9 @@ func (*Reply) Type() Type    { return TypeReply }
 func (*Refuse) Type() Type   { return TypeRefuse }
 func (*Enrol) Type() Type    { return TypeEnrol }
 func (*Enrolled) Type() Type { return TypeEnrolled }
+func (*Ping) Type() Type     { return TypePing }
+func (*Pong) Type() Type     { return TypePong }
+func (*Move) Type() Type     { return TypeMove }
 
 // Type implements Message.
 func (*BlobRequest) Type() Type { return TypeBlob }

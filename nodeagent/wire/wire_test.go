@@ -75,7 +75,7 @@ func TestGolden(t *testing.T) {
 		{&Refuse{Code: "busy"}, "000000080892a462757379a0"},
 		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}}, "000000130197a176a0cf0000010000000000a000009107"},
 		{&Cancel{Attempt: 1}, "00000009049394a0a0a00001a0"},
-		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "000000180591919e0100c20000c2ff0000a093c0c00093c0c000a0a0"},
+		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "000000190591919f0100c2c20000c2ff0000a093c0c00093c0c000a0a0"},
 	} {
 		b, err := AppendMessage(nil, c.m)
 		if err != nil {
