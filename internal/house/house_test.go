@@ -78,12 +78,13 @@ func TestImports(t *testing.T) {
 		{"planner", []string{"planner", "internal/job", "internal/yaml11"}, "planning is pure and knows of no log, agent or network"},
 		{"eventlog", []string{"eventlog"}, "the log knows what an event looks like, never what it means"},
 		{"raft", []string{"raft", "eventlog"}, "raft never imports engine: replication must not depend on meaning"},
+		{"raft/port", []string{"raft/port"}, "connections between orchestrators know nothing of what they carry"},
 		{"nodeagent", []string{"nodeagent", "internal"}, "an agent never reads the log: the wire is all it knows"},
 		{"engine", []string{"engine", "planner", "eventlog", "nodeagent/wire", "internal"}, "engine never imports raft or the agent: logs and agents are interchangeable"},
 		{"internal/job", []string{"internal/job", "internal/pyvalue"}, "the language of a job knows no verb"},
 		{"internal/yaml11", []string{"internal/yaml11"}, "reading YAML depends on nothing of ours"},
 		{"internal/pyvalue", []string{"internal/pyvalue"}, "values depend on nothing of ours"},
-		{"internal/pki", []string{"internal/pki", "nodeagent/wire"}, "certificates know the names of the protocols and nothing else"},
+		{"internal/pki", []string{"internal/pki", "nodeagent/wire", "raft/port/alpn"}, "certificates know the names of the protocols and nothing else"},
 	}
 	for _, src := range sources(t) {
 		if strings.HasSuffix(src.Path, "_test.go") {

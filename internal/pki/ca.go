@@ -64,15 +64,24 @@ func New() (*CA, error) { return newCA(time.Now) }
 func newCA(now func() time.Time) (*CA, error) {
 	var id [clusterIDBytes]byte
 	rand.Read(id[:])
+	cert, key, err := selfSigned(hex.EncodeToString(id[:]), now())
+	if err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	return &CA{cert: cert, key: key, now: now}, nil
+}
+
+// selfSigned makes the key and the certificate of an authority.
+func selfSigned(name string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("authority's key: %w", err)
+		return nil, nil, fmt.Errorf("key: %w", err)
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: hex.EncodeToString(id[:]), Organization: []string{organization}},
-		NotBefore:             now().Add(-backdate),
-		NotAfter:              now().Add(lifetime),
+		Subject:               pkix.Name{CommonName: name, Organization: []string{organization}},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              now.Add(lifetime),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
@@ -80,13 +89,13 @@ func newCA(now func() time.Time) (*CA, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		return nil, fmt.Errorf("authority's certificate: %w", err)
+		return nil, nil, fmt.Errorf("certificate: %w", err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("authority's certificate: %w", err)
+		return nil, nil, fmt.Errorf("certificate: %w", err)
 	}
-	return &CA{cert: cert, key: key, now: now}, nil
+	return cert, key, nil
 }
 
 func create(dir string) (*CA, error) {
@@ -119,17 +128,9 @@ func parse(certText, keyText []byte) (*CA, error) {
 	if !cert.IsCA || !isClusterID(cert.Subject.CommonName) {
 		return nil, fmt.Errorf("authority's certificate: %w: it is no cluster's authority", ErrIdentity)
 	}
-	block, _ := pem.Decode(keyText)
-	if block == nil || block.Type != pemKey {
-		return nil, fmt.Errorf("authority's key: no PEM block %q", pemKey)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := parseKey(keyText, cert)
 	if err != nil {
-		return nil, fmt.Errorf("authority's key: %w", err)
-	}
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok || !key.PublicKey.Equal(cert.PublicKey) {
-		return nil, errors.New("authority's key does not belong to its certificate")
+		return nil, fmt.Errorf("authority's %w", err)
 	}
 	return &CA{cert: cert, key: key, now: time.Now}, nil
 }

@@ -20,6 +20,9 @@ const (
 	RoleAgent    Role = "agent"
 	RoleServer   Role = "server"
 	RoleOperator Role = "operator"
+	// RoleReplica is an orchestrator's towards other orchestrators. Only the
+	// cluster's [RaftCA] gives it.
+	RoleReplica Role = "replica"
 )
 
 // ErrIdentity is wrapped by every error about a certificate that is not what it
@@ -44,6 +47,8 @@ type Identity struct {
 	Agent uint64
 	// Name is the name of an operator.
 	Name string
+	// Replica is the number of a replica.
+	Replica uint64
 }
 
 // uri is the identity as it stands in a certificate.
@@ -54,6 +59,8 @@ func (id Identity) uri() *url.URL {
 		path += "/" + strconv.FormatUint(id.Agent, 10)
 	case RoleOperator:
 		path += "/" + id.Name
+	case RoleReplica:
+		path += "/" + strconv.FormatUint(id.Replica, 10)
 	}
 	return &url.URL{Scheme: uriScheme, Host: id.ClusterID, Path: path}
 }
@@ -87,6 +94,12 @@ func IdentityOf(cert *x509.Certificate) (Identity, error) {
 			return Identity{}, fmt.Errorf("%w: %q names no agent", ErrIdentity, text)
 		}
 		id.Agent = n
+	case id.Role == RoleReplica && len(parts) == 3:
+		n, err := strconv.ParseUint(parts[2], 10, 64)
+		if err != nil || n == 0 {
+			return Identity{}, fmt.Errorf("%w: %q names no replica", ErrIdentity, text)
+		}
+		id.Replica = n
 	case id.Role == RoleOperator && len(parts) == 3 && isOperatorName(parts[2]):
 		id.Name = parts[2]
 	default:
@@ -137,9 +150,16 @@ func VerifyAgent(cert, ca *x509.Certificate) (Identity, error) {
 	return verify([]*x509.Certificate{cert}, ca, RoleAgent, time.Now())
 }
 
-// verify demands that the chain's first certificate was issued by the authority,
-// is in force at the time, and has the role in the authority's cluster.
+// verify demands that the chain's first certificate was issued by the cluster's
+// authority, is in force at the time, and has the role in its cluster.
 func verify(chain []*x509.Certificate, ca *x509.Certificate, role Role, now time.Time) (Identity, error) {
+	return verifyChain(chain, ca, role.keyUsage(), Identity{ClusterID: ca.Subject.CommonName, Role: role}, now)
+}
+
+// verifyChain demands that the chain's first certificate was issued by the
+// authority, is in force at the time and for the usage, and has the cluster and
+// the role that are wanted.
+func verifyChain(chain []*x509.Certificate, ca *x509.Certificate, usage x509.ExtKeyUsage, want Identity, now time.Time) (Identity, error) {
 	if len(chain) == 0 {
 		return Identity{}, fmt.Errorf("%w: none was sent", ErrIdentity)
 	}
@@ -149,7 +169,7 @@ func verify(chain []*x509.Certificate, ca *x509.Certificate, role Role, now time
 		Roots:         roots,
 		Intermediates: x509.NewCertPool(),
 		CurrentTime:   now,
-		KeyUsages:     []x509.ExtKeyUsage{role.keyUsage()},
+		KeyUsages:     []x509.ExtKeyUsage{usage},
 	})
 	if errors.As(err, new(x509.UnknownAuthorityError)) {
 		return Identity{}, fmt.Errorf("%w: %w: %w", ErrIdentity, ErrOtherCluster, err)
@@ -164,11 +184,11 @@ func verify(chain []*x509.Certificate, ca *x509.Certificate, role Role, now time
 	if err != nil {
 		return Identity{}, err
 	}
-	if id.Role != role {
-		return Identity{}, fmt.Errorf("%w: role %s, want %s", ErrIdentity, id.Role, role)
+	if id.Role != want.Role {
+		return Identity{}, fmt.Errorf("%w: role %s, want %s", ErrIdentity, id.Role, want.Role)
 	}
-	if id.ClusterID != ca.Subject.CommonName {
-		return Identity{}, fmt.Errorf("%w: cluster %s, want %s", ErrIdentity, id.ClusterID, ca.Subject.CommonName)
+	if id.ClusterID != want.ClusterID {
+		return Identity{}, fmt.Errorf("%w: cluster %s, want %s", ErrIdentity, id.ClusterID, want.ClusterID)
 	}
 	return id, nil
 }
