@@ -14,11 +14,10 @@ import (
 
 // A command is an attempt to send, copied out of the state.
 type command struct {
+	engine.Command
 	attempt engine.Attempt
 	graph   *engine.Graph // never changes
 	run     *eventlog.RunCreated
-	epoch   uint64
-	cancel  string // the reason where the attempt is to be cancelled
 }
 
 // send writes what the log has committed for the agent, as it is committed.
@@ -130,24 +129,18 @@ func (s *session) forget(open []uint64) {
 func commandFor(state *engine.State, id uint64) command {
 	at := state.Attempts[id]
 	run := state.Run(at.Run)
-	c := command{attempt: *at, graph: run.Graph, run: &run.RunCreated, epoch: state.Epoch}
+	c := command{Command: state.Command(id), attempt: *at, graph: run.Graph, run: &run.RunCreated}
 	c.attempt.Jobs = nil
-	if at.Cancel {
-		c.cancel = "the run was cancelled"
-		if run.Cancelled != nil && run.Cancelled.Reason != "" {
-			c.cancel = run.Cancelled.Reason
-		}
-	}
 	return c
 }
 
 // put frames one command.
 func (s *session) put(out *wire.Writer, c *command) error {
 	fence := s.fence
-	fence.Epoch = c.epoch
-	if c.attempt.Cancel {
+	fence.Epoch = c.Epoch
+	if c.Cancel {
 		s.told[c.attempt.ID] = struct{}{}
-		return out.Add(&wire.Cancel{Fence: fence, Attempt: c.attempt.ID, Reason: clip(c.cancel, textBytesMax)})
+		return out.Add(&wire.Cancel{Fence: fence, Attempt: c.attempt.ID, Reason: clip(c.Reason, textBytesMax)})
 	}
 	step, err := s.g.step(c)
 	if err != nil {
@@ -157,7 +150,7 @@ func (s *session) put(out *wire.Writer, c *command) error {
 	if err != nil {
 		return err
 	}
-	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.attempt.Supersedes, Spec: spec})
+	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.Supersedes, Spec: spec})
 	if errors.Is(err, wire.ErrTooLarge) {
 		// Plans are checked for this before they are recorded.
 		return fmt.Errorf("step %s of run %d: %w", step.Task, step.Run, err)

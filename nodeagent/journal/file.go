@@ -132,15 +132,8 @@ func create(dir string) error {
 // rewrite puts a new file in place that holds nothing but the state, synced, and
 // returns it open for appending, with its size.
 func rewrite(dir string, s *State) (*os.File, int64, error) {
-	records := []Record{s.summary()}
-	for _, id := range s.Attempts() {
-		records = append(records, &Kept{Attempt: *s.attempts[id]})
-	}
-	for _, r := range s.reports {
-		records = append(records, &KeptReport{Report: r})
-	}
 	var buf bytes.Buffer
-	for _, r := range records {
+	for _, r := range s.Records() {
 		b, err := appendFrame(nil, r, 0)
 		if err != nil {
 			return nil, 0, err
