@@ -18,7 +18,7 @@ const (
 )
 
 // proposeBackoff is how long an aggregator waits before it proposes again.
-const proposeBackoff = 20 * time.Millisecond
+const proposeBackoff = 5 * time.Millisecond
 
 // A pendingAppend waits for the answer to the proposal that its entries are in.
 type pendingAppend struct {
@@ -31,16 +31,25 @@ type pendingAppend struct {
 }
 
 // A try proposes once and waits for the answer: the index of the first record,
-// or why there is none. Again is true where the outcome is open, or the proposal
-// was dropped.
-type try func(cmd []byte) (first uint64, again bool, err error)
+// or why there is none; or when to propose again, where the outcome is open.
+type try func(cmd []byte) (first uint64, next then, err error)
+
+// then is when a proposal is made again.
+type then int
+
+const (
+	never  then = iota // there is an answer, or an error
+	atOnce             // it went to a leader that is gone
+	later              // it was dropped, or had no answer
+)
 
 // An aggregator joins concurrent appends into proposals and keeps several in
 // flight. A proposal without an answer is made again under its id, which the
 // state machine applies once.
 type aggregator struct {
 	try      try
-	proposer uint64 // random
+	head     func() eventlog.Head // of this replica
+	proposer uint64               // random
 	queue    chan *pendingAppend
 	stop     chan struct{}
 	ended    chan struct{} // closed when nothing will be answered any more
@@ -51,9 +60,10 @@ type aggregator struct {
 	flights  sync.WaitGroup
 }
 
-func newAggregator(proposer uint64, try try) *aggregator {
+func newAggregator(proposer uint64, try try, head func() eventlog.Head) *aggregator {
 	return &aggregator{
 		try:      try,
+		head:     head,
 		proposer: proposer,
 		queue:    make(chan *pendingAppend, queueAppendsMax),
 		stop:     make(chan struct{}),
@@ -179,26 +189,47 @@ func (a *aggregator) fly(sequence uint64, group []*pendingAppend) {
 }
 
 func (a *aggregator) propose(sequence uint64, group []*pendingAppend) (uint64, error) {
-	p := proposal.Proposal{Proposer: a.proposer, Sequence: sequence}
+	head := a.head()
+	p := proposal.Proposal{Proposer: a.proposer, Sequence: sequence, Behind: proposal.Link{Index: head.Index, Hash: head.Hash}}
 	for _, g := range group {
 		p.Entries = append(p.Entries, g.entries...)
 	}
 	cmd := p.Encode()
 	for {
-		first, again, err := a.try(cmd)
-		if !again {
+		first, next, err := a.try(cmd)
+		if next == never || err != nil {
 			return first, err
 		}
 		if err := waitedFor(group); err != nil {
 			return 0, err
 		}
-		backoff := time.NewTimer(proposeBackoff)
-		select {
-		case <-backoff.C:
-		case <-a.stop:
-			backoff.Stop()
-			return 0, eventlog.ErrClosed
+		if err := a.pause(next); err != nil {
+			return 0, err
 		}
+	}
+}
+
+func (a *aggregator) pause(next then) error {
+	var backoff <-chan time.Time
+	if next == later {
+		timer := time.NewTimer(proposeBackoff)
+		defer timer.Stop()
+		backoff = timer.C
+	} else {
+		now := make(chan time.Time)
+		close(now)
+		backoff = now
+	}
+	select {
+	case <-a.stop:
+		return eventlog.ErrClosed
+	default:
+	}
+	select {
+	case <-backoff:
+		return nil
+	case <-a.stop:
+		return eventlog.ErrClosed
 	}
 }
 

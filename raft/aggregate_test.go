@@ -36,7 +36,7 @@ func (c *cluster) apply(cmd []byte) uint64 {
 }
 
 func withAggregator(t *testing.T, try try, test func(a *aggregator)) {
-	a := newAggregator(7, try)
+	a := newAggregator(7, try, func() eventlog.Head { return eventlog.Head{} })
 	var running sync.WaitGroup
 	running.Go(a.run)
 	test(a)
@@ -47,7 +47,7 @@ func withAggregator(t *testing.T, try try, test func(a *aggregator)) {
 func TestProposalsWithoutAnAnswerTakeEffectOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{window: newWindow()}
-		withAggregator(t, func(cmd []byte) (uint64, bool, error) {
+		withAggregator(t, func(cmd []byte) (uint64, then, error) {
 			c.mu.Lock()
 			c.tries++
 			n := c.tries
@@ -62,12 +62,12 @@ func TestProposalsWithoutAnAnswerTakeEffectOnce(t *testing.T) {
 			}()
 			switch n % 5 {
 			case 0: // lost on the way there
-				return 0, true, nil
+				return 0, later, nil
 			case 1, 2: // applied, and the answer is lost
 				c.apply(cmd)
-				return 0, true, nil
+				return 0, later, nil
 			}
-			return c.apply(cmd), false, nil
+			return c.apply(cmd), never, nil
 		}, func(a *aggregator) {
 			var wg sync.WaitGroup
 			for w := range 20 {
@@ -111,12 +111,12 @@ func TestAppendEndsWithItsContextAndFreesItsProposal(t *testing.T) {
 		c := &cluster{window: newWindow()}
 		var down sync.Map
 		down.Store("down", true)
-		withAggregator(t, func(cmd []byte) (uint64, bool, error) {
+		withAggregator(t, func(cmd []byte) (uint64, then, error) {
 			time.Sleep(time.Second)
 			if _, is := down.Load("down"); is {
-				return 0, true, nil
+				return 0, later, nil
 			}
-			return c.apply(cmd), false, nil
+			return c.apply(cmd), never, nil
 		}, func(a *aggregator) {
 			var wg sync.WaitGroup
 			for range 2 * proposalsInFlight {
@@ -139,10 +139,10 @@ func TestAppendEndsWithItsContextAndFreesItsProposal(t *testing.T) {
 
 func TestAppendsEndWhenTheAggregatorStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAggregator(7, func([]byte) (uint64, bool, error) {
+		a := newAggregator(7, func([]byte) (uint64, then, error) {
 			time.Sleep(time.Second)
-			return 0, true, nil
-		})
+			return 0, later, nil
+		}, func() eventlog.Head { return eventlog.Head{} })
 		go a.run()
 		var wg sync.WaitGroup
 		for range 50 {

@@ -13,6 +13,7 @@ import (
 	"github.com/lni/dragonboat/v4/raftio"
 
 	"quorate/eventlog"
+	"quorate/raft/port"
 )
 
 // Config of a replica.
@@ -29,9 +30,20 @@ type Config struct {
 	// directory that holds none is refused, so that a lost disk is not taken for
 	// a new cluster.
 	Bootstrap bool
+	// Join starts a replica that others add to their cluster, in a directory that
+	// holds none. A directory that does starts again, whatever it says.
+	Join bool
+	// Port is how this replica speaks to others, and they to it; its owner serves
+	// and closes it. Nil is a cluster of one.
+	Port *port.Port
 	// Logger gets what Raft has to say; nil discards it. The Raft library logs
 	// per process: the logger of the first Start in a process gets it.
 	Logger *slog.Logger
+
+	// transport replaces Port in tests.
+	transport config.TransportFactory
+	// wrapLog stands between the library and its log in tests.
+	wrapLog func(raftio.ILogDB) raftio.ILogDB
 }
 
 // Errors of [Start].
@@ -44,6 +56,8 @@ var (
 	// ErrStoreBehind is wrapped where the store ends before Raft's log begins: it
 	// was lost or is an old copy, and what is between is not on this replica.
 	ErrStoreBehind = errors.New("store ends before the raft log begins")
+	// ErrDiverged is wrapped where a replica's records are not those of the others.
+	ErrDiverged = errors.New("this replica's log is not the cluster's")
 	// ErrHostname is wrapped where the data directory is of another host name.
 	ErrHostname = errors.New("data directory belongs to another host name")
 	// ErrDamaged is wrapped where Raft's files cannot be read.
@@ -82,7 +96,22 @@ func (c *Config) storePath() string { return filepath.Join(c.DataDir, eventlog.S
 
 // address is the replica's name towards the Raft library, which never allows it
 // to change: so it is a symbol, which a transport resolves.
-func (c *Config) address() string { return fmt.Sprintf("replica-%d", c.Replica) }
+func (c *Config) address() string { return addressOf(c.Replica) }
+
+func addressOf(replica uint64) string { return fmt.Sprintf("replica-%d", replica) }
+
+// alone reports that there is nobody to speak to.
+func (c *Config) alone() bool { return c.Port == nil && c.transport == nil }
+
+func (c *Config) transportFactory() config.TransportFactory {
+	switch {
+	case c.transport != nil:
+		return c.transport
+	case c.Port != nil:
+		return portTransport(c.Port)
+	}
+	return closedTransport{}
+}
 
 // prepare creates the directories. The Raft library keeps its files below the
 // host's name, so that under another one it would see an empty directory and
@@ -115,17 +144,18 @@ func (c *Config) prepare() error {
 	return nil
 }
 
-func (c *Config) nodeHost(g *guard, events raftio.IRaftEventListener) config.NodeHostConfig {
+func (c *Config) nodeHost(logs config.LogDBFactory, leader raftio.IRaftEventListener, life raftio.ISystemEventListener) config.NodeHostConfig {
 	logdb := config.GetTinyMemLogDBConfig()
 	logdb.KVWriteBufferSize = logWriteBufferBytes
 	return config.NodeHostConfig{
-		NodeHostDir:       filepath.Join(c.DataDir, raftDir),
-		RTTMillisecond:    rttMillis,
-		RaftAddress:       c.address(),
-		RaftEventListener: events,
+		NodeHostDir:         filepath.Join(c.DataDir, raftDir),
+		RTTMillisecond:      rttMillis,
+		RaftAddress:         c.address(),
+		RaftEventListener:   leader,
+		SystemEventListener: life,
 		Expert: config.ExpertConfig{
-			LogDBFactory:     g,
-			TransportFactory: closedTransport{},
+			LogDBFactory:     logs,
+			TransportFactory: c.transportFactory(),
 			LogDB:            logdb,
 			// Fixed for the life of a data directory.
 			Engine: config.EngineConfig{ExecShards: 1, CommitShards: 1, ApplyShards: 1, SnapshotShards: 2, CloseShards: 1},
@@ -133,7 +163,9 @@ func (c *Config) nodeHost(g *guard, events raftio.IRaftEventListener) config.Nod
 	}
 }
 
-func (c *Config) replica() config.Config {
+// replica are the settings of Raft itself. One that joined starts without a vote:
+// its log then gives it one where it has it.
+func (c *Config) replica(joined bool) config.Config {
 	return config.Config{
 		ReplicaID:           c.Replica,
 		ShardID:             controlShard,
@@ -145,6 +177,10 @@ func (c *Config) replica() config.Config {
 		MaxInMemLogSize:     inMemoryLogBytesMax,
 		SnapshotEntries:     snapshotEntries,
 		CompactionOverhead:  compactionOverhead,
+		IsNonVoting:         joined,
 		WaitReady:           true,
 	}
 }
+
+// portTransport speaks Raft through a port.
+func portTransport(*port.Port) config.TransportFactory { return closedTransport{} }

@@ -24,6 +24,8 @@ type guard struct {
 	applied, head uint64
 	// known is set when the directory holds a replica.
 	known bool
+	// joined is set when that replica was added to a cluster of others.
+	joined bool
 }
 
 // Name implements config.LogDBFactory.
@@ -51,7 +53,7 @@ func damaged(err error) error {
 }
 
 func (g *guard) check(db raftio.ILogDB) error {
-	_, err := db.GetBootstrapInfo(controlShard, g.replica)
+	info, err := db.GetBootstrapInfo(controlShard, g.replica)
 	switch {
 	case errors.Is(err, raftio.ErrNoBootstrapInfo):
 		if g.applied > 0 || g.head > 0 {
@@ -65,7 +67,7 @@ func (g *guard) check(db raftio.ILogDB) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	g.known = true
+	g.known, g.joined = true, info.Join
 	first, last, err := extent(db, g.replica)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)

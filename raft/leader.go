@@ -13,6 +13,7 @@ type leadership struct {
 	mu      sync.Mutex
 	term    uint64
 	leader  uint64
+	ended   bool
 	changed chan struct{}
 }
 
@@ -24,23 +25,49 @@ func newLeadership(replica uint64) *leadership {
 func (l *leadership) LeaderUpdated(info raftio.LeaderInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if info.ShardID != controlShard || info.Term == l.term && info.LeaderID == l.leader {
+	if info.ShardID != controlShard || l.ended || info.Term == l.term && info.LeaderID == l.leader {
 		return
 	}
-	l.term, l.leader = info.Term, info.LeaderID
+	l.set(info.Term, info.LeaderID)
+}
+
+// lost says that this replica takes no part any more: nobody leads it.
+func (l *leadership) lost() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.ended = true
+		l.set(l.term, raftio.NoLeader)
+	}
+}
+
+func (l *leadership) set(term, leader uint64) {
+	l.term, l.leader = term, leader
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-func (l *leadership) leading() (term uint64, leading bool, changed <-chan struct{}) {
+// get returns who leads in which term; leader is 0 where that is not known.
+func (l *leadership) get() (leader, term uint64, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.term, l.leader == l.replica, l.changed
+	return l.leader, l.term, l.changed
+}
+
+func (l *leadership) leading() (term uint64, leading bool, changed <-chan struct{}) {
+	leader, term, changed := l.get()
+	return term, leader == l.replica, changed
 }
 
 // known reports whether somebody leads.
 func (l *leadership) known() (bool, <-chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.leader != raftio.NoLeader, l.changed
+	leader, _, changed := l.get()
+	return leader != raftio.NoLeader, changed
+}
+
+// Leader returns which replica leads in which term, as far as this one knows; it
+// may be behind the truth.
+func (n *Node) Leader() (replica, term uint64, known bool) {
+	leader, term, _ := n.leader.get()
+	return leader, term, leader != raftio.NoLeader
 }

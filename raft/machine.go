@@ -38,6 +38,10 @@ type machine struct {
 	unflushed int    // records
 	health    error  // of the last flush
 	noRoom    error  // while the disk is about to be full
+	// wrong is why what this replica has cannot be the log; nothing is applied or
+	// stored from then on. Diverged is told, once.
+	wrong    error
+	diverged func(error)
 
 	flushMu sync.Mutex // one flush at a time
 	wake    chan struct{}
@@ -97,12 +101,18 @@ func (m *machine) Update(entries []statemachine.Entry) ([]statemachine.Entry, er
 }
 
 func (m *machine) apply(head *eventlog.Head, records *[]eventlog.Record, raftIndex uint64, cmd []byte) statemachine.Result {
-	m.applied = raftIndex
 	p, err := proposal.Decode(bytes.Clone(cmd)) // the library takes cmd back
+	if err == nil {
+		m.checkLink(p.Behind, *head, *records)
+	}
+	if m.wrong != nil {
+		return statemachine.Result{Data: []byte(m.wrong.Error())}
+	}
+	m.applied = raftIndex
 	if err != nil {
 		return statemachine.Result{Data: []byte(err.Error())}
 	}
-	switch v, first := m.window.seen(p.Proposer, p.Sequence); v {
+	switch v, first := m.window.seen(p.Proposer, p.Sequence, p.Behind); v {
 	case repeat:
 		return statemachine.Result{Value: first}
 	case stale:
@@ -114,6 +124,46 @@ func (m *machine) apply(head *eventlog.Head, records *[]eventlog.Record, raftInd
 	}
 	m.window.note(p.Proposer, p.Sequence, first, raftIndex)
 	return statemachine.Result{Value: first}
+}
+
+// checkLink compares a proposal's link with what is here. The proposer had that
+// record applied, so this replica has it too, and the same one, or else it is
+// missing entries or has others (D2).
+func (m *machine) checkLink(l proposal.Link, head eventlog.Head, records []eventlog.Record) {
+	if l.Unknown || l.Index == 0 || m.wrong != nil {
+		return
+	}
+	reason := ""
+	switch hash, held := m.hashAt(l.Index, head, records); {
+	case l.Index > head.Index:
+		reason = fmt.Sprintf("records %d to %d are missing", head.Index+1, l.Index)
+	case held && hash != l.Hash:
+		reason = fmt.Sprintf("record %d has the hash %s, and %s on the replica that proposed", l.Index, hash, l.Hash)
+	default:
+		return
+	}
+	m.wrong = fmt.Errorf("%w: %s", ErrDiverged, reason)
+	if m.diverged != nil {
+		m.diverged(m.wrong)
+	}
+}
+
+// hashAt returns the hash of a record that is in memory.
+func (m *machine) hashAt(index uint64, head eventlog.Head, records []eventlog.Record) (eventlog.Hash, bool) {
+	if index == head.Index {
+		return head.Hash, true
+	}
+	if len(records) > 0 && index >= records[0].Index && index < head.Index {
+		return records[index-records[0].Index].Hash, true
+	}
+	if m.tail == nil || index > head.Index {
+		return eventlog.Hash{}, false
+	}
+	page, held := m.tail.Read(index, 1)
+	if !held || len(page) == 0 {
+		return eventlog.Hash{}, false
+	}
+	return page[0].Hash, true
 }
 
 // Lookup implements statemachine.IOnDiskStateMachine. Readers use the tail and
@@ -193,7 +243,10 @@ func (m *machine) flushLoop() {
 func (m *machine) healthy() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.health != nil {
+	switch {
+	case m.wrong != nil:
+		return m.wrong
+	case m.health != nil:
 		return m.health
 	}
 	return m.noRoom

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/lni/dragonboat/v4"
+	"github.com/lni/dragonboat/v4/client"
 	"github.com/lni/dragonboat/v4/statemachine"
 
 	"quorate/eventlog"
 )
 
-// readyTimeout bounds one linearizable read while a replica starts.
-const readyTimeout = 500 * time.Millisecond
+// readyGrace is how long a replica with peers waits for a majority when it starts.
+const readyGrace = 2 * time.Second
 
 // A Node is one replica of the log. It is safe for concurrent use.
 type Node struct {
@@ -24,17 +25,31 @@ type Node struct {
 	store   *eventlog.Store
 	machine *machine
 	host    *dragonboat.NodeHost
+	session *client.Session
 	leader  *leadership
 	appends *aggregator
+	ending  *ending
+	known   knownMembers
 
 	running sync.WaitGroup
 	closing sync.Once
 	closed  error
 }
 
-// Start starts a replica, and returns when this replica has applied everything
-// that was acknowledged before; ctx bounds the start and nothing else. Errors
-// wrap [ErrNotBootstrapped], [ErrBehind], [ErrHostname], [ErrDamaged],
+// knownMembers is the membership that this replica saw last.
+type knownMembers struct {
+	sync.Mutex
+	members Membership
+}
+
+var errClosing = fmt.Errorf("raft: %w", eventlog.ErrClosed)
+
+// Start starts a replica, and returns when it has applied everything that was
+// acknowledged before. A replica that has peers also starts where that cannot be
+// told within [readyGrace], so that it serves what it has while there is no
+// majority, or no leader has added it yet: [Node.Barrier] waits for the rest. Ctx
+// bounds the start and nothing else. Errors wrap [ErrNotBootstrapped],
+// [ErrBehind], [ErrHostname], [ErrDamaged], [ErrHalted], [ErrRemoved],
 // [eventlog.ErrInUse], or are a [*eventlog.CorruptError].
 func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.normalize(); err != nil {
@@ -44,6 +59,18 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	useLogger(cfg.Logger)
+	n, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.startUp(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("raft start: %w", err), n.Close())
+	}
+	return n, nil
+}
+
+// open starts a replica on the files of a directory that is prepared.
+func open(cfg Config) (*Node, error) {
 	store, err := eventlog.OpenStore(cfg.storePath(), eventlog.StoreOptions{})
 	if err != nil {
 		return nil, err
@@ -52,18 +79,33 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	n := &Node{cfg: cfg, store: store, machine: m, leader: newLeadership(cfg.Replica)}
+	n := &Node{cfg: cfg, store: store, machine: m, leader: newLeadership(cfg.Replica), ending: newEnding()}
+	m.diverged = func(reason error) { n.abandon(reason) }
+	var id [8]byte
+	rand.Read(id[:]) // never fails
+	n.appends = newAggregator(binary.BigEndian.Uint64(id[:]), n.try, m.tail.Head)
 	if err := n.startHost(); err != nil {
 		return nil, errors.Join(fmt.Errorf("raft in %s: %w", cfg.DataDir, err), m.Close(), store.Close())
 	}
-	var id [8]byte
-	rand.Read(id[:]) // never fails
-	n.appends = newAggregator(binary.BigEndian.Uint64(id[:]), tryHost(n.host, n.host.GetNoOPSession(controlShard)))
+	n.session = n.host.GetNoOPSession(controlShard)
 	n.running.Go(n.appends.run)
-	if err := n.ready(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("raft start: %w", err), n.Close())
-	}
 	return n, nil
+}
+
+// startUp waits until the replica has what was acknowledged before, if need be
+// and peers are there to wait for, not for ever.
+func (n *Node) startUp(ctx context.Context) error {
+	if n.cfg.alone() {
+		return n.ready(ctx)
+	}
+	grace, cancel := context.WithTimeout(ctx, readyGrace)
+	defer cancel()
+	err := n.ready(grace)
+	if err != nil && ctx.Err() == nil && n.Err() == nil && grace.Err() != nil {
+		n.cfg.Logger.Warn("no majority answers yet; what is here may be behind", "replica", n.cfg.Replica)
+		return nil
+	}
+	return err
 }
 
 // startHost starts the library behind the guard. Panics are the library's way to
@@ -79,57 +121,25 @@ func (n *Node) startHost() (err error) {
 		}
 	}()
 	g := &guard{
-		replica: n.cfg.Replica, bootstrap: n.cfg.Bootstrap,
+		replica: n.cfg.Replica, bootstrap: n.cfg.Bootstrap || n.cfg.Join,
 		applied: n.store.Applied(), head: n.store.Head().Index,
 	}
-	host, err := dragonboat.NewNodeHost(n.cfg.nodeHost(g, n.leader))
+	host, err := dragonboat.NewNodeHost(n.cfg.nodeHost(g, n.leader, events{n}))
 	if err != nil {
 		return err
 	}
-	members := map[uint64]dragonboat.Target{n.cfg.Replica: n.cfg.address()}
-	if g.known {
-		members = nil // a restart takes them from its own files
+	join := n.cfg.Join && !g.known || g.joined
+	var members map[uint64]dragonboat.Target // a restart takes them from its own files
+	if !join && !g.known {
+		members = map[uint64]dragonboat.Target{n.cfg.Replica: n.cfg.address()}
 	}
 	create := func(uint64, uint64) statemachine.IOnDiskStateMachine { return n.machine }
-	if err := host.StartOnDiskReplica(members, false, create, n.cfg.replica()); err != nil {
+	n.host = host
+	if err := host.StartOnDiskReplica(members, join, create, n.cfg.replica(join)); err != nil {
 		host.Close()
 		return err
 	}
-	n.host = host
 	return nil
-}
-
-// ready waits for a leader, and for a linearizable read: it returns when all that
-// was committed at its beginning is applied here.
-func (n *Node) ready(ctx context.Context) error {
-	for {
-		known, changed := n.leader.known()
-		if !known {
-			select {
-			case <-changed:
-				continue
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		request, err := n.host.ReadIndex(controlShard, readyTimeout)
-		if err == nil {
-			result := <-request.ResultC()
-			request.Release()
-			if result.Completed() {
-				return nil
-			}
-		} else if errors.Is(err, dragonboat.ErrClosed) || errors.Is(err, dragonboat.ErrShardClosed) {
-			return err
-		}
-		pause := time.NewTimer(rttMillis * time.Millisecond)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return ctx.Err()
-		}
-	}
 }
 
 // Append makes the entries durable on a majority, next to each other and in
@@ -142,6 +152,9 @@ func (n *Node) Append(ctx context.Context, entries []eventlog.Entry) (uint64, er
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("append: %w", err)
+	}
+	if err := n.Err(); err != nil {
+		return 0, fmt.Errorf("append: %w: %w", eventlog.ErrClosed, err)
 	}
 	if err := n.machine.healthy(); err != nil {
 		return 0, fmt.Errorf("append: %w", err)
@@ -181,15 +194,6 @@ func (n *Node) Read(ctx context.Context, from uint64, limit int) ([]eventlog.Rec
 func (n *Node) Wait(ctx context.Context, index uint64) error {
 	if err := n.machine.tail.Wait(ctx, index); err != nil {
 		return fmt.Errorf("wait for record %d: %w", index, err)
-	}
-	return nil
-}
-
-// Barrier returns when everything that was committed before the call is applied
-// on this replica. It waits for a leader as long as ctx allows.
-func (n *Node) Barrier(ctx context.Context) error {
-	if err := n.ready(ctx); err != nil {
-		return fmt.Errorf("barrier: %w", err)
 	}
 	return nil
 }

@@ -6,39 +6,68 @@ import (
 	"time"
 
 	"github.com/lni/dragonboat/v4"
-	"github.com/lni/dragonboat/v4/client"
 
 	"quorate/eventlog"
 )
 
-// proposeTimeout is how long an answer may take until a proposal is made again.
-const proposeTimeout = 2 * time.Second
+const (
+	// proposeTimeout is how long an answer may take until a proposal is made again
+	// to the same leader. A new one is asked at once.
+	proposeTimeout = 2 * time.Second
+	// leaderWait bounds one wait for a leader, after which it is looked whether
+	// somebody still waits for the answer.
+	leaderWait = 100 * time.Millisecond
+)
 
-// tryHost returns how a replica proposes. The session is one without memory, the
-// only kind for a state machine on disk (D17).
-func tryHost(host *dragonboat.NodeHost, session *client.Session) try {
-	return func(cmd []byte) (first uint64, again bool, err error) {
-		request, err := host.Propose(session, cmd, proposeTimeout)
-		switch {
-		case errors.Is(err, dragonboat.ErrPayloadTooBig), errors.Is(err, dragonboat.ErrInvalidSession):
-			return 0, false, fmt.Errorf("%w: %w", eventlog.ErrRefused, err)
-		case errors.Is(err, dragonboat.ErrClosed), errors.Is(err, dragonboat.ErrShardClosed), errors.Is(err, dragonboat.ErrShardNotFound):
-			return 0, false, eventlog.ErrClosed
-		case err != nil: // busy, or not ready yet
-			return 0, true, nil
-		}
+// try proposes once, to the leader that is known. The session is one without
+// memory, the only kind for a state machine on disk (D17).
+func (n *Node) try(cmd []byte) (first uint64, next then, err error) {
+	leader, _, changed := n.leader.get()
+	if leader == 0 {
+		n.awaitLeader(changed)
+		return 0, atOnce, n.Err()
+	}
+	request, err := n.host.Propose(n.session, cmd, proposeTimeout)
+	switch {
+	case errors.Is(err, dragonboat.ErrPayloadTooBig), errors.Is(err, dragonboat.ErrInvalidSession):
+		return 0, never, fmt.Errorf("%w: %w", eventlog.ErrRefused, err)
+	case errors.Is(err, dragonboat.ErrClosed), errors.Is(err, dragonboat.ErrShardClosed), errors.Is(err, dragonboat.ErrShardNotFound):
+		return 0, never, n.gone()
+	case err != nil: // busy, or not ready yet
+		return 0, later, nil
+	}
+	select {
+	case result := <-request.ResultC():
 		defer request.Release()
-		result := <-request.ResultC()
-		switch {
-		case result.Completed():
-			applied := result.GetResult()
-			if applied.Value == 0 {
-				return 0, false, fmt.Errorf("proposal was not applied: %s", applied.Data)
-			}
-			return applied.Value, false, nil
-		case result.Terminated():
-			return 0, false, eventlog.ErrClosed
+		return n.answer(result)
+	case <-changed:
+		// What went to the leader before may be lost with it, or be applied yet: the
+		// window of proposals tells. The library still holds the request.
+		return 0, atOnce, n.Err()
+	}
+}
+
+func (n *Node) answer(result dragonboat.RequestResult) (first uint64, next then, err error) {
+	switch {
+	case result.Completed():
+		applied := result.GetResult()
+		if applied.Value == 0 {
+			return 0, never, fmt.Errorf("proposal was not applied: %s", applied.Data)
 		}
-		return 0, true, nil // timed out, dropped, aborted
+		return applied.Value, never, nil
+	case result.Terminated():
+		return 0, never, n.gone()
+	}
+	return 0, later, nil // timed out, dropped, aborted
+}
+
+func (n *Node) awaitLeader(changed <-chan struct{}) {
+	timer := time.NewTimer(leaderWait)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-n.appends.stop:
+	case <-n.ending.done:
 	}
 }

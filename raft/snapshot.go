@@ -37,6 +37,12 @@ func (m *machine) PrepareSnapshot() (any, error) {
 	if err := m.flush(); err != nil {
 		return nil, err
 	}
+	m.mu.Lock()
+	wrong := m.wrong
+	m.mu.Unlock()
+	if wrong != nil {
+		return nil, wrong
+	}
 	side, err := m.store.Side()
 	if err != nil {
 		return nil, err
@@ -128,7 +134,7 @@ func receive(r io.Reader, store *eventlog.Store, stop <-chan struct{}) (moment, 
 	to.head.Index = binary.BigEndian.Uint64(fixed[16:])
 	copy(to.head.Hash[:], fixed[24:])
 	count := binary.BigEndian.Uint32(fixed[56:])
-	if count > proposersMax {
+	if count > proposersMax+1 {
 		return to, errSnapshot
 	}
 	for range count {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"quorate/eventlog"
+	"quorate/raft/proposal"
 )
 
 const (
@@ -13,6 +14,10 @@ const (
 	windowSequences = 64
 	// proposersMax bounds the processes remembered; the one silent for longest goes.
 	proposersMax = 64
+
+	// forgottenID is the proposer that stands for those that went: the index of
+	// the newest record of any of them is its slot 0. No process has this id.
+	forgottenID = 0
 
 	sidePrefix    = "proposer/"
 	sideValueSize = 8 + 8 + windowSequences*16
@@ -23,6 +28,9 @@ const (
 // nothing but committed entries changes it.
 type window struct {
 	proposers map[uint64]*proposer
+	// forgotten is the index of the newest record of a proposer that went. A
+	// proposal made behind it by one that is not known may have been applied before.
+	forgotten uint64
 	// dirty are the proposers that changed, or went, since the last flush.
 	dirty map[uint64]struct{}
 }
@@ -46,10 +54,14 @@ const (
 	stale          // too old to tell
 )
 
-// seen returns the index of the first record of a proposal that was applied before.
-func (w *window) seen(id, sequence uint64) (verdict, uint64) {
+// seen returns the index of the first record of a proposal that was applied
+// before. Behind is where the proposer's log ended when it made the proposal.
+func (w *window) seen(id, sequence uint64, behind proposal.Link) (verdict, uint64) {
 	p := w.proposers[id]
 	if p == nil {
+		if behind.Index < w.forgotten && !behind.Unknown {
+			return stale, 0
+		}
 		return fresh, 0
 	}
 	if slot := p.slots[sequence%windowSequences]; slot.sequence == sequence {
@@ -87,8 +99,12 @@ func (w *window) forget() {
 			oldest, id = p.used, k
 		}
 	}
+	for _, slot := range w.proposers[id].slots {
+		w.forgotten = max(w.forgotten, slot.first)
+	}
 	delete(w.proposers, id)
 	w.dirty[id] = struct{}{}
+	w.dirty[forgottenID] = struct{}{}
 }
 
 func sideKey(id uint64) []byte {
@@ -114,6 +130,11 @@ func (w *window) changes() []eventlog.SideValue {
 		if p := w.proposers[id]; p != nil {
 			v.Value = p.encode()
 		}
+		if id == forgottenID {
+			p := &proposer{}
+			p.slots[0].first = w.forgotten
+			v.Value = p.encode()
+		}
 		out = append(out, v)
 	}
 	clear(w.dirty)
@@ -134,7 +155,12 @@ func loadWindow(side []eventlog.SideValue) (*window, error) {
 			b := v.Value[16+16*i:]
 			p.slots[i].sequence, p.slots[i].first = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
 		}
-		w.proposers[binary.BigEndian.Uint64(v.Key[len(sidePrefix):])] = p
+		id := binary.BigEndian.Uint64(v.Key[len(sidePrefix):])
+		if id == forgottenID {
+			w.forgotten = p.slots[0].first
+			continue
+		}
+		w.proposers[id] = p
 	}
 	return w, nil
 }
