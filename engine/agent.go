@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"quorate/eventlog"
 )
@@ -60,6 +61,19 @@ func (a *Agent) JournalFault(journalID string, journalSeq uint64) string {
 		return fmt.Sprintf("the journal ends at report %d, and %d is committed", journalSeq, a.JournalSeq)
 	}
 	return ""
+}
+
+// MissingAttempt returns an attempt that is under way and that the agent's journal
+// is known to hold, but is not among those that the journal holds now, or 0. An
+// agent that misses one shows another journal than it had: it is to be
+// quarantined, whatever the journal's number and name say.
+func (a *Agent) MissingAttempt(held []uint64) uint64 {
+	for _, id := range a.begun {
+		if !slices.Contains(held, id) {
+			return id
+		}
+	}
+	return 0
 }
 
 // reportFault says why the report with this number does not count. The numbers
@@ -129,12 +143,15 @@ func (s *State) RequestIndex(id string) (uint64, bool) {
 
 // settledAttempt takes the attempt off its agent's list.
 func (a *Agent) settledAttempt(at *Attempt) {
-	for i, id := range a.Open {
-		if id == at.ID {
-			a.Open = append(a.Open[:i], a.Open[i+1:]...)
-			return
-		}
+	a.Open = without(a.Open, at.ID)
+	a.begun = without(a.begun, at.ID)
+}
+
+func without(ids []uint64, id uint64) []uint64 {
+	if i := slices.Index(ids, id); i >= 0 {
+		return slices.Delete(ids, i, i+1)
 	}
+	return ids
 }
 
 // definite reports whether the outcome says what happened.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"quorate/eventlog"
 )
@@ -127,6 +128,10 @@ func (s *State) foldAttemptBegan(e *eventlog.AttemptBegan) string {
 	void := "the attempt has begun"
 	if !a.Began {
 		a.Began, void = true, ""
+		if a.Outcome == 0 {
+			i, _ := slices.BinarySearch(agent.begun, a.ID)
+			agent.begun = slices.Insert(agent.begun, i, a.ID)
+		}
 	}
 	return s.reported(agent, e.Seq, void)
 }

@@ -18,6 +18,12 @@ func (d digest) operator(o *Operator) {
 func (d digest) member(m *Member) {
 	d.u64(m.Replica, m.Index, uint64(m.JoinedAt), m.Hashed.Replica, m.Hashed.At)
 	d.str(m.Name, m.RaftAddress, m.AgentAddress, m.APIAddress, m.Request, m.Removed, m.Hashed.Chain, m.Hashed.State)
+	d.u64(uint64(len(m.hashes)))
+	for i := range m.hashes {
+		h := &m.hashes[i]
+		d.u64(h.Replica, h.At)
+		d.str(h.Chain, h.State)
+	}
 }
 
 func (d digest) agent(a *Agent) {
@@ -27,6 +33,7 @@ func (d digest) agent(a *Agent) {
 	d.strs(a.Labels)
 	d.flags(a.Pending, a.Revoked, a.Connected)
 	d.ids(a.Open)
+	d.ids(a.begun)
 }
 
 // graph leaves out what newGraph derives from the rest.

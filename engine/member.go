@@ -19,16 +19,41 @@ type Member struct {
 	Removed string
 	// Hashed is the newest that it said of its own state.
 	Hashed eventlog.StateHashed
+
+	// hashes are the newest that it said, Hashed last: one replica is ahead of
+	// another, and only what they say of the same index can be compared.
+	hashes []eventlog.StateHashed
 }
+
+// hashesKeptMax bounds how many hashes of a member are kept to be compared.
+const hashesKeptMax = 8
 
 // Member returns an orchestrator by its number, also one that was removed, or nil.
 func (s *State) Member(replica uint64) *Member { return s.members[replica] }
+
+// IsMember reports whether the orchestrator is one of the cluster now.
+func (s *State) IsMember(replica uint64) bool {
+	m := s.members[replica]
+	return m != nil && m.Removed == ""
+}
 
 // Members returns the numbers of the cluster's orchestrators, ascending.
 func (s *State) Members() []uint64 {
 	var all []uint64
 	for id, m := range s.members {
 		if m.Removed == "" {
+			all = append(all, id)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// FormerMembers returns the numbers of the orchestrators that were removed, ascending.
+func (s *State) FormerMembers() []uint64 {
+	var all []uint64
+	for id, m := range s.members {
+		if m.Removed != "" {
 			all = append(all, id)
 		}
 	}
@@ -56,6 +81,18 @@ func (s *State) MemberByRequest(id string) (replica uint64, ok bool) {
 	return 0, false
 }
 
+// Joined returns the member that joined with this token under this request id:
+// the answer to a joiner that repeats itself because the first answer was lost.
+func (s *State) Joined(tokenHash, requestID string) (*Member, bool) {
+	replica, ok := s.MemberByRequest(requestID)
+	t := s.Tokens[tokenHash]
+	if !ok || t == nil || t.SpentBy != s.members[replica].Index {
+		return nil, false
+	}
+	return s.members[replica], true
+}
+
+// foldOrchestratorJoined spends a token, but for the founder, who is the first.
 func (s *State) foldOrchestratorJoined(e *eventlog.OrchestratorJoined) string {
 	if e.Replica < s.NextReplica() {
 		return fmt.Sprintf("the number %d was used before", e.Replica)
@@ -63,21 +100,16 @@ func (s *State) foldOrchestratorJoined(e *eventlog.OrchestratorJoined) string {
 	if e.TokenHash == "" && len(s.members) > 0 {
 		return "a token is needed"
 	}
-	if m := s.members[e.Replaces]; e.Replaces != 0 && (m == nil || m.Removed != "") {
+	if replica, ok := s.MemberByRequest(e.RequestID); ok {
+		return fmt.Sprintf("request %s made %d a member", e.RequestID, replica)
+	}
+	if e.Replaces != 0 && !s.IsMember(e.Replaces) {
 		return fmt.Sprintf("%d is no member", e.Replaces)
 	}
-	if t := s.Tokens[e.TokenHash]; e.TokenHash != "" {
-		switch {
-		case t == nil:
-			return "unknown token"
-		case t.SpentBy != 0:
-			return "the token was spent"
-		case t.Role != "orchestrator":
-			return "the token is for an " + t.Role
-		case t.ExpiresAt != 0 && s.Time >= t.ExpiresAt:
-			return "the token has expired"
+	if e.TokenHash != "" {
+		if why := s.spendJoinToken(e.TokenHash); why != "" {
+			return why
 		}
-		t.SpentBy = s.Index
 	}
 	s.members[e.Replica] = &Member{
 		OrchestratorMoved: eventlog.OrchestratorMoved{
@@ -86,16 +118,32 @@ func (s *State) foldOrchestratorJoined(e *eventlog.OrchestratorJoined) string {
 		Index: s.Index, JoinedAt: s.Time, Request: e.RequestID,
 	}
 	if e.Replaces != 0 {
-		s.members[e.Replaces].Removed = fmt.Sprintf("replaced by %d", e.Replica)
+		s.dismiss(e.Replaces, fmt.Sprintf("replaced by %d", e.Replica))
 	}
 	return ""
 }
 
+func (s *State) spendJoinToken(hash string) string {
+	t := s.Tokens[hash]
+	switch {
+	case t == nil:
+		return "unknown token"
+	case t.SpentBy != 0:
+		return "the token was spent"
+	case t.Role != "orchestrator":
+		return "the token is for an " + t.Role
+	case t.ExpiresAt != 0 && s.Time >= t.ExpiresAt:
+		return "the token has expired"
+	}
+	t.SpentBy = s.Index
+	return ""
+}
+
 func (s *State) foldOrchestratorMoved(e *eventlog.OrchestratorMoved) string {
-	m := s.members[e.Replica]
-	if m == nil || m.Removed != "" {
+	if !s.IsMember(e.Replica) {
 		return fmt.Sprintf("%d is no member", e.Replica)
 	}
+	m := s.members[e.Replica]
 	if m.OrchestratorMoved == *e {
 		return "nothing has changed"
 	}
@@ -113,31 +161,22 @@ func (s *State) foldOrchestratorRemoved(e *eventlog.OrchestratorRemoved) string 
 	case len(s.Members()) == 1:
 		return fmt.Sprintf("%d is the only member", e.Replica)
 	}
-	m.Removed = "removed by " + e.By
+	why := "removed by " + e.By
 	if e.Reason != "" {
-		m.Removed += ": " + e.Reason
+		why += ": " + e.Reason
 	}
+	s.dismiss(e.Replica, why)
 	return ""
 }
 
-func (s *State) foldStateHashed(e *eventlog.StateHashed) string {
-	m := s.members[e.Replica]
-	switch {
-	case m == nil || m.Removed != "":
-		return fmt.Sprintf("%d is no member", e.Replica)
-	case e.At >= s.Index || e.At <= m.Hashed.At:
-		return fmt.Sprintf("a hash at %d is not news", e.At)
-	}
-	m.Hashed = *e
-	return ""
-}
-
+// foldClusterRecovered leaves the cluster with one member, under a number that
+// none had before.
 func (s *State) foldClusterRecovered(e *eventlog.ClusterRecovered) string {
 	if e.Replica < s.NextReplica() {
 		return fmt.Sprintf("the number %d was used before", e.Replica)
 	}
 	for _, id := range s.Members() {
-		s.members[id].Removed = fmt.Sprintf("lost when the cluster was recovered as %d", e.Replica)
+		s.dismiss(id, fmt.Sprintf("lost when the cluster was recovered as %d", e.Replica))
 	}
 	s.members[e.Replica] = &Member{
 		OrchestratorMoved: eventlog.OrchestratorMoved{
@@ -146,4 +185,16 @@ func (s *State) foldClusterRecovered(e *eventlog.ClusterRecovered) string {
 		Index: s.Index, JoinedAt: s.Time,
 	}
 	return ""
+}
+
+// dismiss ends a member's part. Nothing that it says from here on counts, so the
+// agents that it was the gateway of are connected nowhere until another says so.
+func (s *State) dismiss(replica uint64, why string) {
+	s.members[replica].Removed = why
+	for _, a := range s.Agents {
+		if a.Connected && a.Gateway == replica {
+			a.Connected, a.Session = false, ""
+			a.SeenAt = s.Time
+		}
+	}
 }

@@ -56,7 +56,8 @@ func NewState() *State {
 type Token struct {
 	eventlog.TokenCreated
 	Index uint64
-	// SpentBy is the agent that used it, or 0.
+	// SpentBy is the agent that used it, or the index of the event that made an
+	// orchestrator a member with it, or 0.
 	SpentBy uint64
 }
 
@@ -95,6 +96,9 @@ type Agent struct {
 	Open []uint64
 	// Last is the newest attempt that it was ever given.
 	Last uint64
+
+	// begun are those of Open that its journal is known to hold, ascending.
+	begun []uint64
 }
 
 // Floor is the attempt up to which everything of the agent is settled.

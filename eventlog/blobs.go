@@ -35,7 +35,8 @@ var ErrDigest = errors.New("not the SHA-256 of a blob")
 // Blobs keeps content under its SHA-256 in lower-case hex, a file for each:
 // dir/<first two digits>/<digest>. It is safe for concurrent use.
 type Blobs struct {
-	dir string
+	dir     string
+	checked checkedBlobs
 }
 
 // OpenBlobs opens the blobs below a directory, and creates it where there is none.

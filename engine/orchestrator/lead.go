@@ -12,6 +12,9 @@ import (
 // retryPause is how long the leader waits after the log did not take its events.
 const retryPause = 200 * time.Millisecond
 
+// electionWait bounds how long a request waits for a majority and its leader.
+const electionWait = 10 * time.Second
+
 // lead waits for terms in which this replica leads and schedules in them.
 func (o *Orchestrator) lead(ctx context.Context) error {
 	for {

@@ -38,6 +38,23 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock that stamps proposals; nil is time.Now.
 	Now func() time.Time
+
+	// Cluster is what replicates the log; nil where nothing does.
+	Cluster Cluster
+	// Peers are the other orchestrators; nil where there are none.
+	Peers Peers
+	// Self is this orchestrator with its addresses, for the record. A zero one is
+	// not put on record: it serves nobody but this process.
+	Self eventlog.OrchestratorMoved
+	// Recovered is set where a recovery or a restore made this directory the
+	// cluster's only one: what is to go on record, but for Replica and addresses.
+	Recovered *eventlog.ClusterRecovered
+	// Book is told the members' Raft addresses when they change; nil where nobody
+	// wants to know.
+	Book func(map[uint64]string) error
+	// Secrets are the files that make an orchestrator one of this cluster, by
+	// name, for those that join; nil where nobody can.
+	Secrets func() (map[string][]byte, error)
 }
 
 // An Orchestrator is one replica's engine. Its methods may be called concurrently.

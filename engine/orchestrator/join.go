@@ -1,0 +1,229 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"quorate/engine"
+	"quorate/eventlog"
+	"quorate/internal/pki"
+)
+
+const (
+	// membersMax bounds the orchestrators of a cluster: every one more makes every
+	// append slower.
+	membersMax      = 9
+	addressBytesMax = 253 + len(":65535")
+	// joinRacesMax bounds how often a join tries another number because another
+	// one took it.
+	joinRacesMax = 16
+)
+
+// A JoinRequest is what an orchestrator shows to become a member. Nothing in it
+// is trusted but that the sender knows the token's secret.
+type JoinRequest struct {
+	Secret string
+	// RequestID is the joiner's, kept where it survives: it asks again with the
+	// same one, and gets the same number.
+	RequestID string
+	Name      string // its host's, for display
+	// RaftAddress, AgentAddress and APIAddress are host:port; the latter two are
+	// empty where it does not serve agents or operators.
+	RaftAddress, AgentAddress, APIAddress string
+	// Replaces is the member that leaves for it, or 0.
+	Replaces uint64
+}
+
+// A JoinAnswer makes an orchestrator a member.
+type JoinAnswer struct {
+	Replica   uint64
+	ClusterID string
+	// Members are the Raft addresses of all members, its own included.
+	Members map[uint64]string
+	// Files make it one of this cluster: certificates and their keys, by name.
+	// They are secrets.
+	Files map[string][]byte
+}
+
+// Join makes an orchestrator a member and spends its token. One that lost the
+// answer may ask again, any member, and gets the same.
+func (o *Orchestrator) Join(ctx context.Context, req JoinRequest) (*JoinAnswer, error) {
+	if o.cfg.Secrets == nil || !o.joins() {
+		return nil, &Error{
+			Code: Conflict, Message: "this orchestrator is not one that others can join",
+			Hint: `start it as "quorate server" with --raft ADDR`,
+		}
+	}
+	if err := checkJoin(req); err != nil {
+		return nil, err
+	}
+	if err := o.Barrier(ctx); err != nil {
+		return nil, err
+	}
+	for range joinRacesMax {
+		replica, err := o.tryJoin(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		if replica != 0 {
+			return o.welcome(replica)
+		}
+	}
+	return nil, &Error{Code: Unavailable, Message: "too many orchestrators join at once", Hint: "try again"}
+}
+
+// tryJoin returns 0 where another one took the number.
+func (o *Orchestrator) tryJoin(ctx context.Context, req JoinRequest) (replica uint64, err error) {
+	event, replica, err := o.admitMember(req)
+	if err != nil || replica != 0 {
+		return replica, err
+	}
+	if err := o.checkQuorum(ctx, req.Replaces); err != nil {
+		return 0, err
+	}
+	_, err = o.propose(ctx, event)
+	if err != nil && !isVoid(err) {
+		return 0, err
+	}
+	var joined bool
+	var next uint64
+	o.View(func(s *engine.State) {
+		_, joined = s.Joined(event.TokenHash, req.RequestID)
+		next = s.NextReplica()
+	})
+	switch {
+	case joined:
+		// A repeat may have raced with this one: the record has the number.
+		o.View(func(s *engine.State) { replica, _ = s.MemberByRequest(req.RequestID) })
+		o.logger.Info("an orchestrator joined", "replica", replica, "name", req.Name, "raft", req.RaftAddress, "replaces", req.Replaces)
+		return replica, nil
+	case err != nil && next > event.Replica:
+		return 0, nil
+	}
+	return 0, err
+}
+
+// admitMember returns what to put on record, or the number that the same request
+// has led to before.
+func (o *Orchestrator) admitMember(req JoinRequest) (event *eventlog.OrchestratorJoined, again uint64, err error) {
+	hash := pki.HashSecret(req.Secret)
+	now := o.cfg.Now().UnixNano()
+	o.View(func(s *engine.State) {
+		token := s.Tokens[hash]
+		if token == nil || token.Role != "orchestrator" {
+			err = &Error{
+				Code: Unauthorized, Message: "the token is not one of this cluster's for orchestrators",
+				Hint: `make one with "quorate token create --role orchestrator"`,
+			}
+			return
+		}
+		if m, ok := s.Joined(hash, req.RequestID); ok {
+			again = m.Replica
+			if m.Removed != "" {
+				again, err = 0, conflict("orchestrator %d is no member any more: %s", m.Replica, m.Removed)
+			}
+			return
+		}
+		if err = mayJoin(s, o.cfg.Replica, token, now, req); err != nil {
+			return
+		}
+		event = &eventlog.OrchestratorJoined{
+			Replica: s.NextReplica(), TokenHash: hash, Replaces: req.Replaces, Name: req.Name,
+			RaftAddress: req.RaftAddress, AgentAddress: req.AgentAddress, APIAddress: req.APIAddress,
+			By: token.By, RequestID: req.RequestID,
+		}
+	})
+	return event, again, err
+}
+
+func mayJoin(s *engine.State, self uint64, token *engine.Token, now int64, req JoinRequest) error {
+	members := s.Members()
+	switch {
+	case token.SpentBy != 0:
+		return &Error{Code: Unauthorized, Message: "the token has been used", Hint: `make another one with "quorate token create --role orchestrator"`}
+	case now >= token.ExpiresAt:
+		return &Error{Code: Unauthorized, Message: "the token has expired", Hint: `make another one with "quorate token create --role orchestrator"`}
+	case !s.IsMember(self):
+		return &Error{Code: Unavailable, Message: "this orchestrator is not on record as a member yet", Hint: "try again in a moment"}
+	case req.Replaces != 0 && !s.IsMember(req.Replaces):
+		return conflict("orchestrator %d, which is to be replaced, is no member", req.Replaces)
+	case req.Replaces == 0 && len(members) >= membersMax:
+		return conflict("the cluster has %d orchestrators, and more than %d only make it slower", len(members), membersMax)
+	}
+	if _, used := s.MemberByRequest(req.RequestID); used {
+		return conflict("request id %q was used by another orchestrator", req.RequestID)
+	}
+	for _, id := range members {
+		if m := s.Member(id); id != req.Replaces && m.RaftAddress == req.RaftAddress {
+			return conflict("orchestrator %d has the address %s", id, req.RaftAddress)
+		}
+	}
+	return nil
+}
+
+// welcome is what a member needs to begin.
+func (o *Orchestrator) welcome(replica uint64) (*JoinAnswer, error) {
+	files, err := o.cfg.Secrets()
+	if err != nil {
+		return nil, &Error{Code: Internal, Message: "the cluster's certificates: " + err.Error(), Err: err}
+	}
+	answer := &JoinAnswer{Replica: replica, Files: files}
+	o.View(func(s *engine.State) {
+		answer.ClusterID = s.ClusterID
+		answer.Members = raftAddresses(s)
+	})
+	return answer, nil
+}
+
+// raftAddresses are those of the members, by number.
+func raftAddresses(s *engine.State) map[uint64]string {
+	book := make(map[uint64]string)
+	for _, id := range s.Members() {
+		if a := s.Member(id).RaftAddress; a != "" {
+			book[id] = a
+		}
+	}
+	return book
+}
+
+func checkJoin(req JoinRequest) error {
+	if req.Secret == "" || len(req.Secret) > requestIDBytesMax {
+		return &Error{Code: Unauthorized, Message: "a token is needed"}
+	}
+	if err := checkRequestID(req.RequestID); err != nil {
+		return err
+	}
+	if err := checkName("name", req.Name); err != nil {
+		return err
+	}
+	if req.RaftAddress == "" {
+		return invalid("raft address: want host:port, under which the other orchestrators reach this one")
+	}
+	for what, address := range map[string]string{"raft address": req.RaftAddress, "agent address": req.AgentAddress, "API address": req.APIAddress} {
+		if address == "" {
+			continue
+		}
+		if err := checkAddress(address); err != nil {
+			return invalid("%s %.80q: %v", what, address, err)
+		}
+	}
+	return nil
+}
+
+// checkAddress wants an address that others can dial.
+func checkAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || len(address) > addressBytesMax {
+		return errors.New("want host:port")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("port %.10q: want a number from 1 to 65535", port)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return errors.New("others cannot reach an address without a host: see --advertise")
+	}
+	return nil
+}
