@@ -30,6 +30,7 @@ type Node struct {
 	appends *aggregator
 	ending  *ending
 	known   knownMembers
+	saves   syncTimes
 
 	running sync.WaitGroup
 	closing sync.Once
@@ -123,6 +124,7 @@ func (n *Node) startHost() (err error) {
 	g := &guard{
 		replica: n.cfg.Replica, bootstrap: n.cfg.Bootstrap || n.cfg.Join,
 		applied: n.store.Applied(), head: n.store.Head().Index,
+		marks: n.store, saves: &n.saves, logger: n.cfg.Logger,
 	}
 	host, err := dragonboat.NewNodeHost(n.cfg.nodeHost(g, n.leader, events{n}))
 	if err != nil {

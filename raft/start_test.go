@@ -297,8 +297,15 @@ func TestGuardComparesTheStoreWithRaftLog(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := tt.guard.check(tt.log); !errors.Is(err, tt.want) {
+			tt.guard.replica = 1
+			log, err := tt.guard.open(tt.log, filepath.Join(t.TempDir(), sidecarFile))
+			if !errors.Is(err, tt.want) {
 				t.Fatalf("got %v, want %v", err, tt.want)
+			}
+			if log != nil {
+				if err := log.sidecar.close(); err != nil {
+					t.Fatal(err)
+				}
 			}
 		})
 	}
