@@ -79,7 +79,12 @@ func (a *Agent) MissingAttempt(held []uint64) uint64 {
 // reportFault says why the report with this number does not count. The numbers
 // have no holes, so a repeat and a report that overtook another are told apart
 // from the next one, whatever the gateways in between lost or repeated.
-func (a *Agent) reportFault(seq uint64) string {
+//
+// Nor does a report that came by another connection than the newest. An agent whose
+// machine went down may have lost reports that a gateway still has in hand, and
+// numbers new ones from where the log was when it connected again: were one of the
+// old ones to land after that, it would take the place of a new one.
+func (a *Agent) reportFault(seq, connection uint64) string {
 	switch {
 	case seq == 0:
 		return ""
@@ -87,6 +92,8 @@ func (a *Agent) reportFault(seq uint64) string {
 		return "the agent is revoked"
 	case a.Quarantined != "":
 		return "the agent is quarantined"
+	case connection != 0 && connection != a.Connection:
+		return "the agent has connected anew since it said so"
 	case seq <= a.JournalSeq:
 		return fmt.Sprintf("report %d is committed", seq)
 	case seq > a.JournalSeq+1:

@@ -104,6 +104,7 @@ func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
 	}
 	a.Connected = true
 	a.Session = e.Session
+	a.Connection = s.Index
 	a.Gateway = e.Gateway
 	a.Version = e.Version
 	a.BootID = e.BootID

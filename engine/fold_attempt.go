@@ -108,7 +108,7 @@ func (s *State) foldJobEnded(e *eventlog.JobEnded) string {
 		return "no such attempt"
 	}
 	agent := s.Agents[a.Agent]
-	if why := agent.reportFault(e.Seq); why != "" {
+	if why := agent.reportFault(e.Seq, e.Connection); why != "" {
 		return why
 	}
 	return s.reported(agent, e.Seq, s.takeJob(a, e))
@@ -122,7 +122,7 @@ func (s *State) foldAttemptBegan(e *eventlog.AttemptBegan) string {
 		return "no such attempt"
 	}
 	agent := s.Agents[a.Agent]
-	if why := agent.reportFault(e.Seq); why != "" {
+	if why := agent.reportFault(e.Seq, e.Connection); why != "" {
 		return why
 	}
 	void := "the attempt has begun"
@@ -203,7 +203,7 @@ func (s *State) foldAttemptEnded(e *eventlog.AttemptEnded) string {
 		return "no such attempt"
 	}
 	agent := s.Agents[a.Agent]
-	if why := agent.reportFault(e.Seq); why != "" {
+	if why := agent.reportFault(e.Seq, e.Connection); why != "" {
 		return why
 	}
 	return s.reported(agent, e.Seq, s.takeEnd(a, e))

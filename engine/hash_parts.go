@@ -27,7 +27,7 @@ func (d digest) member(m *Member) {
 }
 
 func (d digest) agent(a *Agent) {
-	d.u64(a.ID, a.JournalSeq, uint64(a.EnrolledAt), a.Gateway, uint64(a.SeenAt), a.Last)
+	d.u64(a.ID, a.JournalSeq, uint64(a.EnrolledAt), a.Connection, a.Gateway, uint64(a.SeenAt), a.Last)
 	d.str(a.Name, a.KeyDigest, a.JournalID, a.Hostname, a.Quarantined)
 	d.str(a.Session, a.Version, a.BootID, a.Address)
 	d.strs(a.Labels)

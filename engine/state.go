@@ -86,11 +86,13 @@ type Agent struct {
 
 	Connected bool
 	Session   string
-	Gateway   uint64
-	Version   string
-	BootID    string
-	Address   string
-	SeenAt    int64 // of the newest connect or disconnect, unix nanoseconds
+	// Connection is the index of its newest AgentConnected, also when that is over.
+	Connection uint64
+	Gateway    uint64
+	Version    string
+	BootID     string
+	Address    string
+	SeenAt     int64 // of the newest connect or disconnect, unix nanoseconds
 
 	// Open are the agent's attempts that are not settled, ascending.
 	Open []uint64

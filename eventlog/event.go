@@ -267,6 +267,10 @@ type JobEnded struct {
 	Stdout    Output `json:"stdout"`
 	Stderr    Output `json:"stderr"`
 	Seq       uint64 `json:"seq"` // of the agent's report; 0 where there was none
+	// Connection is the index of the AgentConnected of the connection that the report
+	// came by, 0 where there was none. A report that a gateway still had in hand when
+	// the agent connected elsewhere does not count any more.
+	Connection uint64 `json:"connection" added:"true"`
 }
 
 // Output is what a job printed, capped: the head and the tail are kept.
@@ -293,6 +297,8 @@ type AttemptEnded struct {
 	// OutputDigest is the SHA-256 over the outputs of the attempt's jobs.
 	OutputDigest string `json:"output_digest"`
 	Seq          uint64 `json:"seq"` // of the agent's report; 0 where there was none
+	// Connection is as in JobEnded.
+	Connection uint64 `json:"connection" added:"true"`
 }
 
 // TaskRecorded settles a task that the engine does itself (print, service, noop).

@@ -75,6 +75,8 @@ type AttemptBegan struct {
 
 	Attempt uint64 `json:"attempt"`
 	Seq     uint64 `json:"seq"` // of the agent's report
+	// Connection is as in JobEnded.
+	Connection uint64 `json:"connection" added:"true"`
 }
 
 // Kind implements Event.

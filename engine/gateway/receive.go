@@ -48,7 +48,7 @@ func (s *session) results(ctx context.Context, reports []wire.Report) error {
 				return
 			}
 			s.received = r.Seq
-			event := eventOf(r)
+			event := eventOf(r, s.connection)
 			batch.events = append(batch.events, event)
 			batch.bytes += r.Bytes()
 		}
@@ -115,18 +115,18 @@ func (s *session) count(a *engine.Attempt, r *wire.Report, jobs uint32) error {
 	return nil
 }
 
-// eventOf is what a report says, as an event.
-func eventOf(r *wire.Report) eventlog.Event {
+// eventOf is what a report says that came by the connection, as an event.
+func eventOf(r *wire.Report, connection uint64) eventlog.Event {
 	if r.End {
 		return &eventlog.AttemptEnded{
 			Attempt: r.Attempt, Outcome: eventlog.Outcome(r.Outcome), Reason: r.Reason,
-			OutputDigest: r.OutputDigest, Seq: r.Seq,
+			OutputDigest: r.OutputDigest, Seq: r.Seq, Connection: connection,
 		}
 	}
 	return &eventlog.JobEnded{
 		Attempt: r.Attempt, Job: r.Job, Outcome: eventlog.Outcome(r.Outcome), Changed: r.Changed, Exit: r.Exit,
 		StartedAt: r.StartedAt, Duration: r.Duration, Info: r.Info,
-		Stdout: outputOf(&r.Stdout), Stderr: outputOf(&r.Stderr), Seq: r.Seq,
+		Stdout: outputOf(&r.Stdout), Stderr: outputOf(&r.Stderr), Seq: r.Seq, Connection: connection,
 	}
 }
 

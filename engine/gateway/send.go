@@ -88,6 +88,11 @@ func (s *session) look(cancels, check bool, repeat []uint64) (commands []command
 				return
 			}
 		}
+		if a.Connection != s.connection {
+			// What it reports here does not count any more.
+			refused = &refusal{"replaced", "the agent has connected elsewhere"}
+			return
+		}
 		first, _ := slices.BinarySearch(a.Open, s.sent+1)
 		fresh := a.Open[first:]
 		if more = len(fresh) > dispatchesMax; more {

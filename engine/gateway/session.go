@@ -25,6 +25,8 @@ type session struct {
 	control *stream
 
 	recorded bool // AgentConnected may be in the log
+	// connection is the index of its AgentConnected; reports count under it alone.
+	connection uint64
 
 	ended chan struct{} // closed when nothing of the session runs any more
 	wake  chan struct{} // holds one: the sender has something to look at
@@ -258,7 +260,7 @@ func (g *gateway) quarantine(ctx context.Context, s *session, reason, journalID 
 func (s *session) welcome(ctx context.Context, hello *wire.Hello) error {
 	o := s.g.o
 	s.recorded = true
-	_, voids, err := o.Propose(ctx, &eventlog.AgentConnected{
+	indexes, voids, err := o.Propose(ctx, &eventlog.AgentConnected{
 		Agent: s.agent, Gateway: o.Replica(), Session: s.nonce, Version: printable(hello.Version), BootID: printable(hello.BootID),
 		JournalID: hello.JournalID, JournalSeq: hello.JournalSeq, Address: s.conn.remote(),
 	})
@@ -270,6 +272,7 @@ func (s *session) welcome(ctx context.Context, hello *wire.Hello) error {
 		s.g.farewell(ctx, s.conn, s.control, refused)
 		return refused
 	}
+	s.connection = indexes[0]
 	w := &wire.Welcome{ClusterID: o.CA().ClusterID(), Agent: s.agent, Name: s.name, Session: s.nonce}
 	o.View(func(st *engine.State) {
 		a := st.Agent(s.agent)

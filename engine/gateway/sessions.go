@@ -53,6 +53,8 @@ func (ss *sessions) observe(state *engine.State, _ *eventlog.Record, event event
 	switch e := event.(type) {
 	case *eventlog.StepScheduled:
 		ss.tell(e.Agent, nil)
+	case *eventlog.AgentConnected:
+		ss.tell(e.Agent, nil) // a session before this one is over
 	case *eventlog.AttemptEnded:
 		ss.accepted.ended(e.Attempt)
 	case *eventlog.AgentRevoked:
