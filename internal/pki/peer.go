@@ -36,6 +36,8 @@ func PeerTLS(ca *CA, raftCA *RaftCA, replica uint64, hosts []string) (server, cl
 	}
 
 	peers := base()
+	// Replicas send much at once and know it: the largest records from the first.
+	peers.DynamicRecordSizingDisabled = true
 	peers.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own.get() }
 	peers.ClientAuth = tls.RequireAnyClientCert
 	peers.VerifyConnection = requireReplica(raftCA)
@@ -59,6 +61,7 @@ func PeerTLS(ca *CA, raftCA *RaftCA, replica uint64, hosts []string) (server, cl
 	}
 
 	client = base()
+	client.DynamicRecordSizingDisabled = true
 	client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own.get() }
 	client.ServerName = serverName
 	client.InsecureSkipVerify = true // by host name; VerifyConnection does it by role

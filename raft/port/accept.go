@@ -86,7 +86,7 @@ func (p *Port) serve(raw net.Conn) error {
 			return err
 		}
 	}
-	handler, done, err := p.admit(conn, protocol, from)
+	handler, done, err := p.admit(raw, protocol, from)
 	if err != nil {
 		return err
 	}
@@ -103,6 +103,7 @@ func (p *Port) serve(raw net.Conn) error {
 		return err
 	}
 	handler(p.ctx, conn, from)
+	_ = conn.Close() // says goodbye to who still listens
 	return nil
 }
 
@@ -132,7 +133,7 @@ func (p *Port) handshake(raw net.Conn) (*tls.Conn, error) {
 }
 
 // admit finds the handler, and counts the connection until done.
-func (p *Port) admit(conn net.Conn, protocol string, from uint64) (handler Handler, done func(), err error) {
+func (p *Port) admit(raw net.Conn, protocol string, from uint64) (handler Handler, done func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	handler, ok := p.handlers[protocol]
@@ -144,25 +145,23 @@ func (p *Port) admit(conn net.Conn, protocol string, from uint64) (handler Handl
 	case protocol != Join && p.perReplica[from] >= p.limits.ConnectionsPerReplica:
 		return nil, nil, fmt.Errorf("replica %d has %d connections here already", from, p.limits.ConnectionsPerReplica)
 	}
-	p.open[conn] = struct{}{}
+	p.open[raw] = struct{}{}
 	if protocol == Join {
-		if oldest := p.joins.add(conn, "", p.limits.Joins, p.limits.Joins); oldest != nil {
-			// Closing TLS may wait for a writer; the deadline ends it at once.
-			_ = oldest.SetDeadline(time.Unix(1, 0))
+		if oldest := p.joins.add(raw, "", p.limits.Joins, p.limits.Joins); oldest != nil {
+			_ = oldest.Close() // its handler hears of it
 		}
 	} else {
 		p.perReplica[from]++
 	}
 	return handler, func() {
 		p.mu.Lock()
-		delete(p.open, conn)
+		defer p.mu.Unlock()
+		delete(p.open, raw)
 		if protocol == Join {
-			p.joins.remove(conn)
+			p.joins.remove(raw)
 		} else if p.perReplica[from]--; p.perReplica[from] == 0 {
 			delete(p.perReplica, from)
 		}
-		p.mu.Unlock()
-		_ = conn.Close() // says goodbye; the caller closes what is below
 	}, nil
 }
 

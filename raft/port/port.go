@@ -98,9 +98,9 @@ type Port struct {
 	closed     bool
 	serving    bool
 	handlers   map[string]Handler
-	handshakes queue // of connections in their handshake, the oldest first
-	joins      queue // of connections without a certificate
-	open       map[net.Conn]struct{}
+	handshakes queue                 // of connections in their handshake, the oldest first
+	joins      queue                 // of connections without a certificate
+	open       map[net.Conn]struct{} // the TCP connections that handlers serve
 	perReplica map[uint64]int
 	goroutines sync.WaitGroup // handshakes and handlers; added to under mu while not closed
 }
@@ -135,6 +135,9 @@ func (p *Port) Handle(protocol string, serve func(ctx context.Context, conn net.
 		p.handlers[protocol] = serve
 	}
 }
+
+// Logger is the port's own, for those who serve its connections.
+func (p *Port) Logger() *slog.Logger { return p.log }
 
 // Addr is where the port listens.
 func (p *Port) Addr() net.Addr { return p.cfg.Listener.Addr() }
