@@ -40,6 +40,8 @@ type Config struct {
 	// per process: the logger of the first Start in a process gets it.
 	Logger *slog.Logger
 
+	// rebased starts a new Raft log behind records that the store has.
+	rebased bool
 	// transport replaces Port in tests.
 	transport config.TransportFactory
 	// wrapLog stands between the library and its log in tests.
@@ -108,15 +110,28 @@ func (c *Config) transportFactory() config.TransportFactory {
 	case c.transport != nil:
 		return c.transport
 	case c.Port != nil:
-		return portTransport(c.Port)
+		return newTransport(c.Port)
 	}
 	return closedTransport{}
 }
 
-// prepare creates the directories. The Raft library keeps its files below the
-// host's name, so that under another one it would see an empty directory and
-// start anew.
+// prepare refuses a directory that is not to be started, and creates what is
+// missing.
 func (c *Config) prepare() error {
+	b, err := os.ReadFile(filepath.Join(c.DataDir, unfinishedFile))
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w (%s): run it again", ErrUnfinished, strings.TrimSpace(string(b)))
+	case !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return c.prepareDirectory()
+}
+
+// prepareDirectory creates the directories. The Raft library keeps its files
+// below the host's name, so that under another one it would see an empty
+// directory and start anew.
+func (c *Config) prepareDirectory() error {
 	dir := filepath.Join(c.DataDir, raftDir)
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return fmt.Errorf("raft directory: %w", err)
@@ -181,6 +196,3 @@ func (c *Config) replica(joined bool) config.Config {
 		WaitReady:           true,
 	}
 }
-
-// portTransport speaks Raft through a port.
-func portTransport(*port.Port) config.TransportFactory { return closedTransport{} }

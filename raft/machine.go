@@ -119,6 +119,9 @@ func (m *machine) apply(head *eventlog.Head, records *[]eventlog.Record, raftInd
 		return statemachine.Result{Data: []byte("proposed again too late")}
 	}
 	first := head.Index + 1
+	if len(p.Entries) == 0 {
+		return statemachine.Result{Value: first}
+	}
 	for _, e := range p.Entries {
 		*records = append(*records, head.Next(e))
 	}

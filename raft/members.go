@@ -107,7 +107,7 @@ func (n *Node) Promote(ctx context.Context, replica uint64) error {
 // Remove ends the replica's part in Raft for ever, and returns when that is so.
 // The last voter cannot be removed.
 func (n *Node) Remove(ctx context.Context, replica uint64) error {
-	return n.change(ctx, "remove", replica, func(ctx context.Context, m *Membership) (bool, error) {
+	err := n.change(ctx, "remove", replica, func(ctx context.Context, m *Membership) (bool, error) {
 		switch {
 		case m.removed(replica), !m.voter(replica) && !m.learner(replica):
 			return true, nil
@@ -116,6 +116,10 @@ func (n *Node) Remove(ctx context.Context, replica uint64) error {
 		}
 		return false, retry(n.host.SyncRequestDeleteReplica(ctx, controlShard, replica, m.version))
 	})
+	if replica == n.cfg.Replica && errors.Is(err, ErrRemoved) {
+		return nil
+	}
+	return err
 }
 
 // Transfer makes the replica, which has to vote, the leader, and returns when

@@ -126,6 +126,9 @@ func (n *Node) startHost() (err error) {
 		applied: n.store.Applied(), head: n.store.Head().Index,
 		marks: n.store, saves: &n.saves, logger: n.cfg.Logger,
 	}
+	if n.cfg.rebased {
+		g.applied, g.head = 0, 0
+	}
 	host, err := dragonboat.NewNodeHost(n.cfg.nodeHost(g, n.leader, events{n}))
 	if err != nil {
 		return err

@@ -94,7 +94,7 @@ func Decode(b []byte) (Proposal, error) {
 	}
 	count := binary.BigEndian.Uint32(b)
 	b = b[4:]
-	if p.Sequence == 0 || count == 0 || uint64(count)*EntryHeaderBytes > uint64(len(b)) {
+	if p.Sequence == 0 || count == 0 && p.Behind.Unknown || uint64(count)*EntryHeaderBytes > uint64(len(b)) {
 		return Proposal{}, ErrMalformed
 	}
 	p.Entries = make([]eventlog.Entry, count)
