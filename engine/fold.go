@@ -12,8 +12,8 @@ import (
 var ErrGap = errors.New("record out of order")
 
 // Fold applies the next record of the log. An event whose precondition does not
-// hold at its index is void: it changes nothing but Index, Time and Head, on
-// every replica alike, and void says why. An error means that the record cannot
+// hold at its index is void: it changes nothing but Index, Time, Head and what is
+// kept of judgements, on every replica alike, and void says why. An error means that the record cannot
 // be read; the state is as before then.
 func (s *State) Fold(rec eventlog.Record) (void string, err error) {
 	e, err := eventlog.Decode(rec.Kind, rec.Data)
@@ -30,7 +30,9 @@ func (s *State) Apply(rec eventlog.Record, e eventlog.Event) (void string, err e
 	}
 	s.Index, s.Head = rec.Index, rec.Hash
 	s.Time = max(s.Time, rec.Time)
-	return s.apply(e), nil
+	void = s.apply(e)
+	s.judged(void)
+	return void, nil
 }
 
 // apply judges the event. Every branch either returns a reason and has changed

@@ -16,7 +16,7 @@ import (
 func (s *State) Hash() eventlog.Hash {
 	d := digest{h: sha256.New()}
 	d.u64(s.Index, uint64(s.Time), s.Epoch, s.Leader)
-	d.str(string(s.Head[:]), s.ClusterID)
+	d.str(string(s.Head[:]), string(s.voided[:]), s.ClusterID)
 	for _, k := range sortedKeys(d, s.Tokens) {
 		d.token(s.Tokens[k])
 	}

@@ -75,7 +75,7 @@ func (l *lab) void(e eventlog.Event) string {
 // bare is the hash of a state without its place in the log.
 func bare(s *State) eventlog.Hash {
 	c := *s
-	c.Index, c.Time, c.Head = 0, 0, eventlog.Hash{}
+	c.Index, c.Time, c.Head, c.voided = 0, 0, eventlog.Hash{}, eventlog.Hash{}
 	return c.Hash()
 }
 

@@ -35,6 +35,7 @@ type State struct {
 	requests    map[string]uint64  // client request id -> index of the event that it led to
 	active      []uint64           // runs under way, ascending
 	members     map[uint64]*Member // by replica, also those that were
+	voided      eventlog.Hash      // over the indexes of all records that were void
 }
 
 // NewState returns the state of an empty log.

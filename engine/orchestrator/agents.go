@@ -36,7 +36,7 @@ func FindAgent(s *engine.State, ref string) (found *engine.Agent) {
 
 // Approve lets a pending agent work. The agent is a name or an id.
 func (o *Orchestrator) Approve(ctx context.Context, agent string, change Change) error {
-	id, again, err := o.agentFor(agent, change, false)
+	id, again, err := o.agentFor(ctx, agent, change, false)
 	if err != nil || again {
 		return err
 	}
@@ -46,7 +46,7 @@ func (o *Orchestrator) Approve(ctx context.Context, agent string, change Change)
 
 // Revoke ends an agent's right to connect, for ever. The agent is a name or an id.
 func (o *Orchestrator) Revoke(ctx context.Context, agent string, change Change) error {
-	id, again, err := o.agentFor(agent, change, true)
+	id, again, err := o.agentFor(ctx, agent, change, true)
 	if err != nil || again {
 		return err
 	}
@@ -54,7 +54,7 @@ func (o *Orchestrator) Revoke(ctx context.Context, agent string, change Change) 
 	return o.forgiveRepeat(err, change.RequestID)
 }
 
-func (o *Orchestrator) agentFor(ref string, change Change, reasonRequired bool) (id uint64, again bool, err error) {
+func (o *Orchestrator) agentFor(ctx context.Context, ref string, change Change, reasonRequired bool) (id uint64, again bool, err error) {
 	if err := checkRequestID(change.RequestID); err != nil {
 		return 0, false, err
 	}
@@ -64,15 +64,18 @@ func (o *Orchestrator) agentFor(ref string, change Change, reasonRequired bool) 
 	if err := checkReason(change.Reason, reasonRequired); err != nil {
 		return 0, false, err
 	}
-	o.View(func(s *engine.State) {
-		if a := FindAgent(s, ref); a != nil {
-			id = a.ID
+	err = o.fresh(ctx, func() error {
+		o.View(func(s *engine.State) {
+			if a := FindAgent(s, ref); a != nil {
+				id = a.ID
+			}
+		})
+		if id == 0 {
+			return &Error{Code: NotFound, Message: "no agent " + strconv.Quote(ref), Hint: `"quorate agent ls" lists them`}
 		}
+		return nil
 	})
-	if id == 0 {
-		return 0, false, &Error{Code: NotFound, Message: "no agent " + strconv.Quote(ref), Hint: `"quorate agent ls" lists them`}
-	}
-	return id, false, nil
+	return id, false, err
 }
 
 // forgiveRepeat turns the conflict of a request that raced with itself into success.

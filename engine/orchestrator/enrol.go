@@ -44,7 +44,12 @@ func (o *Orchestrator) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment,
 		return nil, err
 	}
 	hash, key := pki.HashSecret(req.Secret), pki.KeyDigest(req.PublicKey)
-	agent, name, err := o.admit(hash, key, req.Name)
+	var agent uint64
+	var name string
+	err := o.fresh(ctx, func() (err error) {
+		agent, name, err = o.admit(hash, key, req.Name)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +57,13 @@ func (o *Orchestrator) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment,
 		agent, err = o.propose(ctx, &eventlog.AgentEnrolled{
 			TokenHash: hash, Name: name, KeyDigest: key, JournalID: req.JournalID, Hostname: req.Hostname,
 		})
+		if isVoid(err) {
+			o.View(func(s *engine.State) {
+				if a, again := s.Enrolled(hash, key); again { // an earlier append of it has landed
+					agent, err = a.ID, nil
+				}
+			})
+		}
 		if err != nil {
 			return nil, err
 		}

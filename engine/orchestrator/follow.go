@@ -3,7 +3,10 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"maps"
+	"time"
 
+	"quorate/engine"
 	"quorate/eventlog"
 )
 
@@ -30,6 +33,7 @@ func (o *Orchestrator) follow(ctx context.Context) error {
 		if err := o.foldAll(records); err != nil {
 			return err
 		}
+		o.book()
 		next += uint64(len(records))
 	}
 }
@@ -56,12 +60,22 @@ func (o *Orchestrator) foldAll(records []eventlog.Record) error {
 
 // fold folds records and tells observers and watchers.
 func (o *Orchestrator) fold(records []eventlog.Record, events []eventlog.Event) error {
+	why, err := o.foldLocked(records, events)
+	if err == nil && why != "" {
+		err = o.halt(why)
+	}
+	return err
+}
+
+// foldLocked is fold under the lock. It stops and says why where this replica
+// turns out to differ from the others.
+func (o *Orchestrator) foldLocked(records []eventlog.Record, events []eventlog.Event) (why string, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i := range records {
 		void, err := o.state.Apply(records[i], events[i])
 		if err != nil {
-			return err
+			return "", err
 		}
 		if void != "" {
 			o.voids.add(records[i].Index, void)
@@ -69,10 +83,77 @@ func (o *Orchestrator) fold(records []eventlog.Record, events []eventlog.Event) 
 		for _, observe := range o.observers {
 			observe(o.state, &records[i], events[i], void)
 		}
+		if why := o.compare(events[i], void); why != "" {
+			return why, nil
+		}
+		if void == "" {
+			o.notice(records[i].Index, events[i])
+		}
 	}
 	if id := o.cfg.CA.ClusterID(); o.state.ClusterID != "" && o.state.ClusterID != id {
-		return fmt.Errorf("the log is of cluster %s and the certificate authority of cluster %s: they are of different data directories", o.state.ClusterID, id)
+		return "", fmt.Errorf("the log is of cluster %s and the certificate authority of cluster %s: they are of different data directories", o.state.ClusterID, id)
 	}
 	o.folded.publish(o.state.Index)
-	return nil
+	return "", nil
+}
+
+// notice tells those who wait for news of a kind.
+func (o *Orchestrator) notice(index uint64, event eventlog.Event) {
+	switch event.(type) {
+	case *eventlog.PlanRecorded:
+		o.recorded.publish(index)
+	case *eventlog.OrchestratorJoined, *eventlog.OrchestratorMoved, *eventlog.OrchestratorRemoved, *eventlog.ClusterRecovered:
+		o.membership.publish(index)
+		if me := o.self(o.state); me != nil && me.Removed != "" {
+			select {
+			case <-o.dismissed:
+			default:
+				close(o.dismissed)
+			}
+		}
+	}
+}
+
+// book tells the members' Raft addresses to who dials them. What was before this
+// orchestrator joined, and what it reads again of its own log, is older than what
+// the book holds.
+func (o *Orchestrator) book() {
+	if o.cfg.Book == nil {
+		return
+	}
+	if changed, _ := o.membership.watch(); changed == 0 {
+		return
+	}
+	var addresses map[uint64]string
+	o.View(func(s *engine.State) {
+		if s.Index >= o.headAtUp && s.IsMember(o.cfg.Replica) {
+			addresses = raftAddresses(s)
+		}
+	})
+	if addresses == nil || maps.Equal(addresses, o.booked) {
+		return
+	}
+	if err := o.cfg.Book(addresses); err != nil {
+		o.logger.Error("the members' addresses were not stored; trying again with the next record", "error", err)
+		return
+	}
+	o.booked = addresses
+}
+
+// leaveGrace is how long an orchestrator that was removed goes on, so that what
+// it was asked is answered.
+const leaveGrace = time.Second
+
+// leave ends an orchestrator that is no member any more.
+func (o *Orchestrator) leave(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-o.dismissed:
+	}
+	var why string
+	o.View(func(s *engine.State) { why = o.self(s).Removed })
+	o.logger.Warn("this orchestrator is no member of the cluster any more", "replica", o.cfg.Replica, "reason", why)
+	wait(ctx, leaveGrace, nil)
+	return fmt.Errorf("orchestrator %d was %w: %s", o.cfg.Replica, ErrRemoved, why)
 }

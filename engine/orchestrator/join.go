@@ -22,6 +22,11 @@ const (
 	joinRacesMax = 16
 )
 
+const (
+	errNotJoinable = "this orchestrator is not one that others can join"
+	hintJoinable   = `start it with --raft ADDR`
+)
+
 // A JoinRequest is what an orchestrator shows to become a member. Nothing in it
 // is trusted but that the sender knows the token's secret.
 type JoinRequest struct {
@@ -52,13 +57,16 @@ type JoinAnswer struct {
 // answer may ask again, any member, and gets the same.
 func (o *Orchestrator) Join(ctx context.Context, req JoinRequest) (*JoinAnswer, error) {
 	if o.cfg.Secrets == nil || !o.joins() {
-		return nil, &Error{
-			Code: Conflict, Message: "this orchestrator is not one that others can join",
-			Hint: `start it as "quorate server" with --raft ADDR`,
-		}
+		return nil, &Error{Code: Conflict, Message: errNotJoinable, Hint: hintJoinable}
 	}
 	if err := checkJoin(req); err != nil {
 		return nil, err
+	}
+	known := false
+	hash := pki.HashSecret(req.Secret)
+	o.View(func(s *engine.State) { known = s.Tokens[hash] != nil })
+	if !known && !o.strangers.allow(o.cfg.Now()) {
+		return nil, &Error{Code: Unavailable, Message: "too many requests with unknown tokens", Hint: "try again in a minute"}
 	}
 	if err := o.Barrier(ctx); err != nil {
 		return nil, err

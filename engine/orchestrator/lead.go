@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"quorate/eventlog"
@@ -11,6 +12,10 @@ import (
 
 // retryPause is how long the leader waits after the log did not take its events.
 const retryPause = 200 * time.Millisecond
+
+// overtakenPause is how long a leader whose epoch was overtaken waits to be told
+// that it leads no more, before it takes it that it still does.
+const overtakenPause = 50 * time.Millisecond
 
 // electionWait bounds how long a request waits for a majority and its leader.
 const electionWait = 10 * time.Second
@@ -43,12 +48,30 @@ func (o *Orchestrator) leadTerm(ctx context.Context, term uint64, changed <-chan
 		case <-ctx.Done():
 		}
 	}()
-	epoch, ok := o.establish(ctx)
-	if !ok {
-		return
+	var side sync.WaitGroup
+	defer side.Wait()
+	defer cancel()
+	for first := true; ; first = false {
+		epoch, ok := o.establish(ctx)
+		if !ok {
+			return
+		}
+		if first {
+			side.Go(func() { o.reconcile(ctx) })
+		}
+		o.logger.Info("leading", "term", term, "epoch", epoch)
+		o.leadEpoch(ctx, epoch)
+		o.logger.Info("no longer leading", "term", term, "epoch", epoch)
+		// Either another one leads and this one has yet to be told, or the late
+		// proposal of one that led before has landed.
+		if !wait(ctx, overtakenPause, nil) {
+			return
+		}
 	}
-	o.logger.Info("leading", "term", term, "epoch", epoch)
-	defer o.logger.Info("no longer leading", "term", term, "epoch", epoch)
+}
+
+// leadEpoch schedules until ctx ends or a later epoch is folded.
+func (o *Orchestrator) leadEpoch(ctx context.Context, epoch uint64) {
 	for ctx.Err() == nil {
 		_, news := o.folded.watch()
 		events, current := o.decide(epoch)
@@ -126,12 +149,5 @@ func (o *Orchestrator) pause(ctx context.Context, what string, err error) bool {
 		return false
 	}
 	o.logger.Warn("the log did not take the leader's events; trying again", "while", what, "error", err)
-	timer := time.NewTimer(retryPause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+	return wait(ctx, retryPause, nil)
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,10 +69,19 @@ type Orchestrator struct {
 	observers map[int]Observer
 	observed  int
 
-	folded   progress
-	headAtUp uint64 // the log's head when the orchestrator was made
-	plans    planCache
-	appends  prometheus.Histogram
+	folded     progress
+	membership progress // of changes to who is a member
+	recorded   progress // of plans
+	headAtUp   uint64   // the log's head when the orchestrator was made
+
+	voters    atomic.Pointer[[]uint64] // as Raft said last
+	booked    map[uint64]string        // what Book was told last; of the loop that folds
+	dismissed chan struct{}            // closed when this orchestrator is removed
+	dissent   dissent                  // guarded by mu
+	strangers throttle                 // joins with a token that is not on record
+
+	plans   planCache
+	appends prometheus.Histogram
 }
 
 // An Observer sees every record right after it is folded, in order, with its
@@ -99,7 +109,9 @@ func New(cfg Config) (*Orchestrator, error) {
 	o := &Orchestrator{
 		cfg: cfg, logger: cfg.Logger,
 		state: engine.NewState(), voids: voids{}, observers: map[int]Observer{},
-		plans: planCache{blobs: cfg.Blobs},
+		plans: planCache{blobs: cfg.Blobs}, dismissed: make(chan struct{}),
+		dissent:   dissent{queue: make(chan eventlog.StateHashed, hashesQueuedMax)},
+		strangers: throttle{perMinute: strangersPerMinuteMax},
 		appends: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "quorate_append_seconds", Help: "Time from a proposal until its events are committed.",
 			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 16),
@@ -110,11 +122,13 @@ func New(cfg Config) (*Orchestrator, error) {
 }
 
 // Run folds the log and leads when the log says so, until ctx ends (then it
-// returns nil) or the log cannot be followed.
+// returns nil) or the log cannot be followed. The error wraps [ErrRemoved] where
+// this orchestrator is no member any more, and [ErrDiffers] where it was halted.
 func (o *Orchestrator) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return o.follow(ctx) })
-	group.Go(func() error { return o.lead(ctx) })
+	for _, part := range []func(context.Context) error{o.follow, o.lead, o.attend, o.leave, o.sayHashes, o.hold} {
+		group.Go(func() error { return part(ctx) })
+	}
 	err := group.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -171,15 +185,19 @@ func (o *Orchestrator) Records(ctx context.Context, from uint64, limit int) ([]e
 }
 
 // Ready returns nil where the orchestrator can do its work: it has folded what
-// the log held at start, and the cluster has a leader.
+// the log held at start, and the cluster has a leader as far as it knows.
 func (o *Orchestrator) Ready() error {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if o.state.Index < o.headAtUp {
 		return &Error{Code: Unavailable, Message: fmt.Sprintf("reading the log: %d of %d records", o.state.Index, o.headAtUp)}
 	}
-	if o.state.Epoch == 0 {
-		return &Error{Code: Unavailable, Message: "the cluster has no leader yet"}
+	known := true
+	if o.cfg.Cluster != nil {
+		_, _, known = o.cfg.Cluster.Leader()
+	}
+	if o.state.Epoch == 0 || !known {
+		return &Error{Code: Unavailable, Message: "the cluster has no leader"}
 	}
 	return nil
 }

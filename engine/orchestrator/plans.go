@@ -40,13 +40,16 @@ func (o *Orchestrator) RecordPlan(ctx context.Context, planID, by string) error 
 	if err != nil {
 		return err
 	}
-	if err := o.checkBlobs(plan); err != nil {
+	if err := o.checkBlobs(ctx, plan); err != nil {
 		return err
 	}
 	if err := o.checkVerbs(plan); err != nil {
 		return err
 	}
 	if err := checkJobs(plan); err != nil {
+		return err
+	}
+	if err := o.spread(ctx, plan, planID); err != nil {
 		return err
 	}
 	_, err = o.propose(ctx, engine.NewPlanRecorded(plan, planID, by))
@@ -64,24 +67,41 @@ func (o *Orchestrator) planRecorded(planID string) (recorded bool) {
 	return recorded
 }
 
-// checkBlobs wants every input and every shipped file of the plan in the store.
-func (o *Orchestrator) checkBlobs(plan *planner.Plan) error {
-	var missing []string
-	checked := map[string]bool{}
-	check := func(name, digest string) {
-		if !checked[digest] && !o.cfg.Blobs.Has(digest) {
-			missing = append(missing, fmt.Sprintf("%s (%.12s)", name, digest))
+// spread puts the plan's blobs onto the disks of a majority, before the log says
+// that there is such a plan.
+func (o *Orchestrator) spread(ctx context.Context, plan *planner.Plan, planID string) error {
+	if o.cfg.Peers == nil {
+		return nil
+	}
+	if o.cfg.Cluster != nil {
+		if _, err := o.members(ctx); err != nil {
+			return &Error{Code: Unavailable, Message: "members: " + err.Error(), Hint: "try again", Err: err}
 		}
-		checked[digest] = true
 	}
-	for i := range plan.Inputs {
-		check(plan.Inputs[i].Name, plan.Inputs[i].Digest)
+	digests := []string{planID}
+	for _, b := range blobsOf(plan) {
+		digests = append(digests, b.digest)
 	}
-	for t := range plan.Tasks {
-		for j := range plan.Tasks[t].Jobs {
-			for _, file := range plan.Tasks[t].Jobs[j].Spec.Files {
-				check(file.Name, file.Digest)
-			}
+	if err := o.cfg.Peers.Replicate(ctx, digests); err != nil {
+		return &Error{
+			Code: Unavailable, Message: fmt.Sprintf("plan %.12s: %v", planID, err), Err: err,
+			Hint: "try again when a majority of the orchestrators is there; what was uploaded stays",
+		}
+	}
+	return nil
+}
+
+// checkBlobs wants every input and every shipped file of the plan in the store,
+// sound: what was uploaded through another orchestrator is fetched from it.
+func (o *Orchestrator) checkBlobs(ctx context.Context, plan *planner.Plan) error {
+	var missing []string
+	for _, b := range blobsOf(plan) {
+		err := o.cfg.Blobs.Check(b.digest)
+		if err != nil {
+			err = o.fetch(ctx, b.digest, err)
+		}
+		if err != nil {
+			missing = append(missing, fmt.Sprintf("%s (%.12s)", b.name, b.digest))
 		}
 	}
 	if len(missing) > 0 {
@@ -147,8 +167,15 @@ func listed(items []string) string {
 }
 
 // Plan returns the plan with an id, decoded from its blob. It is shared: nobody
-// may change it.
-func (o *Orchestrator) Plan(id string) (*planner.Plan, error) { return o.plans.get(id) }
+// may change it. A blob that is missing or damaged here is fetched from another
+// orchestrator, for which the call waits.
+func (o *Orchestrator) Plan(id string) (*planner.Plan, error) {
+	plan, err := o.plans.get(id)
+	if err == nil || o.fetch(context.Background(), id, err) != nil {
+		return plan, err
+	}
+	return o.plans.get(id)
+}
 
 // planCache keeps the plans that were used last, decoded.
 type planCache struct {

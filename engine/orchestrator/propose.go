@@ -46,6 +46,28 @@ func (o *Orchestrator) Propose(ctx context.Context, events ...eventlog.Event) (i
 	return indexes, reasons, nil
 }
 
+// ambiguous reports whether it is open what became of a proposal, and asking the
+// log again may tell.
+func ambiguous(err error) bool {
+	var failed *Error
+	return errors.As(err, &failed) && failed.Code == Unavailable &&
+		!errors.Is(err, eventlog.ErrRefused) && !errors.Is(err, eventlog.ErrFull) && !errors.Is(err, eventlog.ErrClosed)
+}
+
+// fresh checks a command against the state, and where that refuses it, against
+// one that is not older than anything a client was told: another orchestrator may
+// have taken what this command builds upon.
+func (o *Orchestrator) fresh(ctx context.Context, check func() error) error {
+	err := check()
+	if err == nil {
+		return nil
+	}
+	if err := o.Barrier(ctx); err != nil {
+		return err
+	}
+	return check()
+}
+
 // proposeError says what is known after a failed proposal.
 func proposeError(err error) error {
 	if errors.Is(err, eventlog.ErrRefused) {
@@ -59,8 +81,20 @@ func proposeError(err error) error {
 }
 
 // propose appends one event of a command; a void event comes back as a conflict.
+// It waits through an election, for [electionWait] at most: an event whose append
+// is ambiguous is proposed again, so it has to be one that does nothing more when
+// it is there twice, and its caller has to look whether a conflict is one with
+// the event itself.
 func (o *Orchestrator) propose(ctx context.Context, event eventlog.Event) (index uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, electionWait)
+	defer cancel()
 	indexes, reasons, err := o.Propose(ctx, event)
+	for ambiguous(err) && wait(ctx, retryPause, nil) {
+		var again error
+		if indexes, reasons, again = o.Propose(ctx, event); again == nil || ctx.Err() == nil {
+			err = again
+		}
+	}
 	if err != nil {
 		return 0, err
 	}

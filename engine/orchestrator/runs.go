@@ -34,7 +34,7 @@ func (o *Orchestrator) CreateRun(ctx context.Context, req RunRequest) (run uint6
 	if run, again, err := o.runByRequest(req.RequestID); again || err != nil {
 		return run, err
 	}
-	if err := o.checkRun(req); err != nil {
+	if err := o.fresh(ctx, func() error { return o.checkRun(req) }); err != nil {
 		return 0, err
 	}
 	_, err = o.propose(ctx, &eventlog.RunCreated{
@@ -104,18 +104,20 @@ func (o *Orchestrator) Cancel(ctx context.Context, run uint64, change Change) er
 	if o.repeated(change.RequestID) {
 		return nil
 	}
-	var err error
 	var again bool
-	o.View(func(s *engine.State) {
-		r := s.Run(run)
-		switch {
-		case r == nil:
-			err = noRun(run)
-		case r.Outcome != 0:
-			err = conflict("run %d has ended: %s", run, r.Status())
-		case r.Cancelled != nil:
-			again = true
-		}
+	err := o.fresh(ctx, func() (err error) {
+		o.View(func(s *engine.State) {
+			r := s.Run(run)
+			switch {
+			case r == nil:
+				err = noRun(run)
+			case r.Outcome != 0:
+				err = conflict("run %d has ended: %s", run, r.Status())
+			case r.Cancelled != nil:
+				again = true
+			}
+		})
+		return err
 	})
 	if err != nil || again {
 		return err
@@ -145,13 +147,15 @@ func (o *Orchestrator) Resolve(ctx context.Context, run uint64, step, as string,
 		return nil
 	}
 	var attempt uint64
-	var err error
-	o.View(func(s *engine.State) {
-		if r := s.Run(run); r == nil {
-			err = noRun(run)
-		} else {
-			attempt, err = unknownAttempt(r, step)
-		}
+	err := o.fresh(ctx, func() (err error) {
+		o.View(func(s *engine.State) {
+			if r := s.Run(run); r == nil {
+				err = noRun(run)
+			} else {
+				attempt, err = unknownAttempt(r, step)
+			}
+		})
+		return err
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"quorate/engine"
 	"quorate/eventlog"
 	"quorate/internal/pki"
 )
@@ -20,7 +21,8 @@ type TokenRequest struct {
 	// Name is the agent's name; empty lets the agent propose one, and then it
 	// waits for approval unless AutoApprove is set.
 	Name string
-	// Role is agent, and so is an empty one: nothing else joins with a token.
+	// Role is agent, or orchestrator, which has neither name nor labels here; an
+	// empty one is agent.
 	Role   string
 	Labels []string
 	// TTL bounds the token's life; 0 is an hour.
@@ -41,6 +43,9 @@ func (o *Orchestrator) CreateToken(ctx context.Context, req TokenRequest) (token
 	if err := checkToken(req); err != nil {
 		return "", time.Time{}, err
 	}
+	if req.Role == "orchestrator" && (o.cfg.Secrets == nil || !o.joins()) {
+		return "", time.Time{}, &Error{Code: Conflict, Message: errNotJoinable, Hint: hintJoinable}
+	}
 	token, hash, err := pki.NewToken(o.cfg.CA.Pin())
 	if err != nil {
 		return "", time.Time{}, &Error{Code: Internal, Message: "token: " + err.Error(), Err: err}
@@ -50,6 +55,13 @@ func (o *Orchestrator) CreateToken(ctx context.Context, req TokenRequest) (token
 		TokenHash: hash, Name: req.Name, Role: req.Role, Labels: req.Labels,
 		AutoApprove: req.AutoApprove, ExpiresAt: expires.UnixNano(), By: req.By,
 	})
+	if isVoid(err) {
+		o.View(func(s *engine.State) {
+			if s.Tokens[hash] != nil { // a repeat of an append whose outcome was open
+				err = nil
+			}
+		})
+	}
 	if err != nil {
 		return "", time.Time{}, err
 	}
@@ -57,9 +69,12 @@ func (o *Orchestrator) CreateToken(ctx context.Context, req TokenRequest) (token
 }
 
 func checkToken(req TokenRequest) error {
-	if req.Role != "agent" {
+	switch {
+	case req.Role == "orchestrator" && (req.Name != "" || len(req.Labels) > 0 || req.AutoApprove):
+		return invalid("a token for an orchestrator has no name, no labels and needs no approval")
+	case req.Role != "agent" && req.Role != "orchestrator":
 		return &Error{
-			Code: Invalid, Message: fmt.Sprintf("role %.32q: only agents join with a token", req.Role),
+			Code: Invalid, Message: fmt.Sprintf("role %.32q: only agents and orchestrators join with a token", req.Role),
 			Hint: `"quorate token create --role operator --name NAME" issues an operator's identity`,
 		}
 	}
