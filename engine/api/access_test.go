@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,7 +101,7 @@ func TestEveryRouteAndRole(t *testing.T) {
 		appoint:    {administrator: true},
 	}
 	open := []string{"GET /livez", "GET /readyz"}
-	local := "POST /v1/operators"
+	local := []string{"POST /v1/operators", "GET /v1/cluster/backup"}
 	for _, route := range h.routes() {
 		if want[route.right] == nil {
 			t.Errorf("%s has no right", route.pattern)
@@ -109,8 +110,12 @@ func TestEveryRouteAndRole(t *testing.T) {
 		if (route.right == anyone) != (route.pattern == open[0] || route.pattern == open[1]) {
 			t.Errorf("%s is open to anyone", route.pattern)
 		}
-		if (route.right == appoint) != (route.pattern == local) {
-			t.Errorf("%s has the right %d: %s alone is for local administrators", route.pattern, route.right, local)
+		if (route.right == appoint) != slices.Contains(local, route.pattern) {
+			t.Errorf("%s has the right %d: %s alone are for local administrators", route.pattern, route.right, local)
+		}
+		// What proposes must be refused where there is no majority, and not be left open.
+		if proposes := !strings.HasPrefix(route.pattern, "GET ") && !strings.Contains(route.pattern, "/blobs/"); proposes != (route.fresh == majority) {
+			t.Errorf("%s has the freshness %d", route.pattern, route.fresh)
 		}
 		method, path, _ := strings.Cut(route.pattern, " ")
 		path = regexp.MustCompile(`\{[a-z]+\}`).ReplaceAllString(path, "1")
@@ -171,5 +176,30 @@ func TestBodies(t *testing.T) {
 		if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), tc.want) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
+	}
+}
+
+// A token for orchestrators is worth the cluster's keys: an operator from afar,
+// whose identity may have leaked, gets none.
+func TestOrchestratorTokensAreForLocalAdministrators(t *testing.T) {
+	h, ca := newTestHandler(t)
+	operatorCert, _, _ := certificates(t, ca)
+	ask := func(r *http.Request) int {
+		r.Header.Set("Content-Type", "application/json")
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r.WithContext(ctx))
+		return w.Code
+	}
+	request := func() *http.Request {
+		return httptest.NewRequest("POST", "/v1/tokens", strings.NewReader(`{"role":"orchestrator","ttl_seconds":60}`))
+	}
+	if code := ask(withCertificate(request(), operatorCert)); code != http.StatusForbidden {
+		t.Errorf("an operator's request for an orchestrator's token was answered %d", code)
+	}
+	local := request()
+	if code := ask(local.WithContext(context.WithValue(local.Context(), localKey{}, "local:root"))); code == http.StatusForbidden {
+		t.Errorf("a local administrator's was answered %d", code)
 	}
 }

@@ -65,6 +65,9 @@ func (h *Handler) changeAgent(w http.ResponseWriter, r *http.Request, change fun
 	return h.answerAgent(w, name)
 }
 
+// orchestratorRole is of tokens for orchestrators, see [TokenCreate].
+const orchestratorRole = "orchestrator"
+
 func (h *Handler) createToken(w http.ResponseWriter, r *http.Request) error {
 	var in TokenCreate
 	if err := decode(w, r, &in); err != nil {
@@ -72,6 +75,11 @@ func (h *Handler) createToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := checkSchema(in.Schema); err != nil {
 		return err
+	}
+	if by := callerOf(r); in.Role == orchestratorRole && !by.role.may(appoint) {
+		// Whoever joins as an orchestrator gets the cluster's keys.
+		h.deny(w, r, by)
+		return nil
 	}
 	const secondsMax = int64(1<<63-1) / int64(time.Second)
 	if in.TTLSeconds < 0 || in.TTLSeconds > secondsMax {

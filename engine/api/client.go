@@ -3,216 +3,192 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
-	"time"
+	"sync/atomic"
 )
 
-// A Client talks to an orchestrator's API. Its methods may be called
-// concurrently. Answers that are not 2xx come back as *[Error]; where there is
-// no orchestrator, the error is an *[Unreachable].
+// A Client talks to the API of an orchestrator, or of any of several: where one
+// does not answer, or knows of no majority, it goes on with the next. Its methods
+// may be called concurrently. Answers that are not 2xx come back as *[Error];
+// where there is no orchestrator, the error is an *[Unreachable].
 type Client struct {
-	address string
-	base    string
-	http    *http.Client
+	endpoints []*endpoint
+	// at is the endpoint that answered last: the first to be asked.
+	at     atomic.Int64
+	notice func(Notice)
 }
 
-// Unreachable says that no orchestrator answered at an address.
-type Unreachable struct {
-	Address string
-	Hint    string
-	Err     error
+// A Notice is what a caller may want to tell its user about a request that
+// succeeded all the same, or that is still being tried.
+type Notice struct {
+	// Stale: the answer may be out of date, since no majority could be asked.
+	Stale bool
+	// Moved is the address that the client goes on with, where it left another one.
+	Moved string
 }
-
-func (e *Unreachable) Error() string {
-	return fmt.Sprintf("no orchestrator at %s: %v", e.Address, rootCause(e.Err))
-}
-
-func (e *Unreachable) Unwrap() error { return e.Err }
-
-// rootCause drops the request line that net/http puts in front of dial errors,
-// and the address, which the message has already.
-func rootCause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		var errno syscall.Errno
-		if errors.As(op.Err, &errno) {
-			return errno
-		}
-		return op.Err
-	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
-}
-
-// dialTimeout bounds connecting, answerTimeout the wait for the head of an answer.
-const (
-	dialTimeout   = 10 * time.Second
-	answerTimeout = 2 * time.Minute
-)
 
 // A DialOption changes how [Dial] sets up a client.
-type DialOption func(*http.Transport) error
+type DialOption func(*dialing) error
 
-// WithTLS gives the configuration for https addresses: the operator's
-// certificate and the authority that the orchestrator's is checked against.
-func WithTLS(config *tls.Config) DialOption {
-	return func(t *http.Transport) error {
-		t.TLSClientConfig = config.Clone()
+// WithNotice has f called with what happens beside an answer. It may be called
+// concurrently.
+func WithNotice(f func(Notice)) DialOption {
+	return func(d *dialing) error {
+		d.notice = f
 		return nil
 	}
 }
 
-// Dial returns a client for unix:///path/to/quorate.sock or https://host:port.
-// It opens no connection: the first request does.
-func Dial(address string, opts ...DialOption) (*Client, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", address, err)
-	}
-	dialer := &net.Dialer{Timeout: dialTimeout}
-	transport := &http.Transport{
-		DialContext: dialer.DialContext, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
-		TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: answerTimeout, ForceAttemptHTTP2: true,
-	}
-	c := &Client{address: address, http: &http.Client{Transport: transport}}
-	switch u.Scheme {
-	case "unix":
-		path := u.Path
-		if u.Host != "" || path == "" { // unix://relative/path
-			path = u.Host + u.Path
-		}
-		if path == "" {
-			return nil, fmt.Errorf("address %q: the path of the socket is missing", address)
-		}
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", path)
-		}
-		c.base = "http://orchestrator"
-	case "https":
-		if u.Host == "" {
-			return nil, fmt.Errorf("address %q: the host is missing", address)
-		}
-		c.base = "https://" + u.Host
-	default:
-		return nil, fmt.Errorf("address %q: want unix:///path or https://host:port", address)
-	}
+// Dial returns a client for unix:///path/to/quorate.sock or https://host:port, or
+// for several of them, separated by commas: any of a cluster's orchestrators will
+// do. It opens no connection: the first request does.
+func Dial(addresses string, opts ...DialOption) (*Client, error) {
+	d := &dialing{notice: func(Notice) {}}
 	for _, opt := range opts {
-		if err := opt(transport); err != nil {
+		if err := opt(d); err != nil {
 			return nil, err
 		}
 	}
-	if u.Scheme == "https" && transport.TLSClientConfig == nil {
-		return nil, fmt.Errorf("address %q: an operator identity is needed for https", address)
+	c := &Client{notice: d.notice}
+	for _, address := range splitAddresses(addresses) {
+		e, err := d.endpoint(address)
+		if err != nil {
+			return nil, err
+		}
+		c.endpoints = append(c.endpoints, e)
+	}
+	if len(c.endpoints) > 1 {
+		for _, e := range c.endpoints {
+			e.hasten()
+		}
 	}
 	return c, nil
 }
 
+// splitAddresses splits a list at its commas; one that no address follows is part
+// of a socket's path.
+func splitAddresses(text string) []string {
+	var out []string
+	for i, part := range strings.Split(text, ",") {
+		if i > 0 && !strings.Contains(part, "://") && strings.TrimSpace(part) != "" {
+			out[len(out)-1] += "," + part
+			continue
+		}
+		if part = strings.TrimSpace(part); part != "" || i == 0 {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
 // Close drops the idle connections.
 func (c *Client) Close() error {
-	c.http.CloseIdleConnections()
+	for _, e := range c.endpoints {
+		e.http.CloseIdleConnections()
+	}
 	return nil
 }
 
-// send makes a request and returns the answer where it is 2xx.
-func (c *Client) send(ctx context.Context, method, path string, query url.Values, body io.Reader, size int64, contentType string) (*http.Response, error) {
-	target := c.base + path
-	if len(query) > 0 {
-		target += "?" + query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, method, target, body)
-	if err != nil {
-		return nil, err
-	}
-	if body != nil {
-		req.ContentLength = size
-		req.Header.Set("Content-Type", contentType)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, c.transportError(ctx, err)
-	}
-	if resp.StatusCode/100 == 2 {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	return nil, answerError(resp)
+// Address is of the orchestrator that answered last.
+func (c *Client) Address() string { return c.endpoints[c.at.Load()].address }
+
+// A request is one that can be made again.
+type request struct {
+	method, path string
+	query        url.Values
+	// body opens what is sent; nil sends nothing.
+	body        func() (io.ReadCloser, error)
+	size        int64
+	contentType string
+	// once: the body cannot be opened again.
+	once bool
 }
 
-// transportError tells an absent orchestrator from a request that was given up.
-func (c *Client) transportError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
+// send makes a request, of each orchestrator in turn until one knows the answer,
+// and returns the answer where it is 2xx. To ask a second one is safe: every
+// command carries an id under which a repeat changes nothing.
+func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	first, n := int(c.at.Load()), len(c.endpoints)
+	var failures []error
+	for i := range n {
+		at := (first + i) % n
+		resp, err := c.endpoints[at].send(ctx, r)
+		if err == nil {
+			c.answered(first, at, resp)
+			return resp, nil
+		}
+		failures = append(failures, err)
+		if r.once || ctx.Err() != nil || !elsewhere(err) {
+			if i > 0 && !elsewhere(err) { // an answer, which counts
+				c.answered(first, at, nil)
+			}
+			return nil, err
+		}
 	}
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "dial" {
-		return fmt.Errorf("request to %s: %w", c.address, rootCause(err))
-	}
-	un := &Unreachable{Address: c.address, Err: err}
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		un.Hint = "the socket is for the user that runs the orchestrator: run as that user, or use https with an operator identity"
-	case strings.HasPrefix(c.address, "unix:"):
-		un.Hint = `start one with "quorate server", or try everything in one process with "quorate dev"`
-	default:
-		un.Hint = "check the address, and that the orchestrator listens there (\"quorate server --http\")"
-	}
-	return un
+	// The next request begins with another one: this one may be gone for long.
+	c.at.CompareAndSwap(int64(first), int64((first+1)%n))
+	return nil, worst(failures)
 }
 
-// errorBytesMax bounds what is read of an error's body.
-const errorBytesMax = 64 << 10
-
-// answerError makes an *Error of an answer that is not 2xx.
-func answerError(resp *http.Response) error {
-	data, _ := io.ReadAll(io.LimitReader(resp.Body, errorBytesMax))
-	var e Error
-	if err := json.Unmarshal(data, &e); err == nil && e.Code != "" {
-		return &e
+// answered remembers who answered, and passes on what goes with the answer.
+func (c *Client) answered(first, at int, resp *http.Response) {
+	if at != first && c.at.Swap(int64(at)) != int64(at) {
+		c.notice(Notice{Moved: c.endpoints[at].address})
 	}
-	return &Error{Schema: Schema, Code: codeOf(resp.StatusCode), Message: fmt.Sprintf("the orchestrator answered %s", resp.Status)}
+	if resp != nil && resp.Header.Get(staleHeader) != "" {
+		c.notice(Notice{Stale: true})
+	}
 }
 
-// codeOf is the code for an answer without a body of ours.
-func codeOf(status int) string {
-	switch status {
-	case http.StatusNotFound:
-		return "not-found"
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return "unauthorized"
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		return "unavailable"
+// elsewhere reports whether another orchestrator may do better.
+func elsewhere(err error) bool {
+	var answered *Error
+	return !errors.As(err, &answered) || answered.Code == "unavailable"
+}
+
+// worst is the one error for a request that no orchestrator answered: what one of
+// them said, or else that none is there.
+func worst(failures []error) error {
+	var absent []string
+	for _, err := range failures {
+		var answered *Error
+		if errors.As(err, &answered) {
+			return err
+		}
+		var un *Unreachable
+		if errors.As(err, &un) {
+			absent = append(absent, un.Address)
+		}
 	}
-	if status/100 == 4 {
-		return "invalid"
+	last := failures[len(failures)-1]
+	var un *Unreachable
+	if len(absent) != len(failures) || len(absent) == 1 || !errors.As(last, &un) {
+		return last
 	}
-	return "internal"
+	return &Unreachable{
+		Address: strings.Join(absent, " or "), Err: un.Err,
+		Hint: "check the addresses, and that orchestrators listen there (\"quorate server --http\")",
+	}
 }
 
 // call sends in as JSON, where there is one, and decodes the answer into out.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
-	var body io.Reader
-	var size int64
+	r := request{method: method, path: path, query: query, contentType: "application/json"}
 	if in != nil {
 		data, err := json.Marshal(in)
 		if err != nil {
 			return fmt.Errorf("request body: %w", err)
 		}
-		body, size = bytes.NewReader(data), int64(len(data))
+		r.body = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+		r.size = int64(len(data))
 	}
-	resp, err := c.send(ctx, method, path, query, body, size, "application/json")
+	resp, err := c.send(ctx, r)
 	if err != nil {
 		return err
 	}

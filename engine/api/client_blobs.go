@@ -27,10 +27,13 @@ func (c *Client) MissingBlobs(ctx context.Context, digests []string) ([]string, 
 
 // PutBlob uploads one blob.
 func (c *Client) PutBlob(ctx context.Context, digest string, r io.Reader, size int64) error {
-	if size == 0 {
-		r = http.NoBody
-	}
-	resp, err := c.send(ctx, http.MethodPut, "/v1/blobs/"+url.PathEscape(digest), nil, r, size, "application/octet-stream")
+	open := func() (io.ReadCloser, error) { return io.NopCloser(r), nil }
+	return c.putBlob(ctx, digest, request{body: open, size: size, once: true})
+}
+
+func (c *Client) putBlob(ctx context.Context, digest string, r request) error {
+	r.method, r.path, r.contentType = http.MethodPut, "/v1/blobs/"+url.PathEscape(digest), "application/octet-stream"
+	resp, err := c.send(ctx, r)
 	if err != nil {
 		return fmt.Errorf("upload of blob %.12s: %w", digest, err)
 	}
@@ -39,7 +42,7 @@ func (c *Client) PutBlob(ctx context.Context, digest string, r io.Reader, size i
 
 // Blob downloads one blob; the caller closes it.
 func (c *Client) Blob(ctx context.Context, digest string) (io.ReadCloser, error) {
-	resp, err := c.send(ctx, http.MethodGet, "/v1/blobs/"+url.PathEscape(digest), nil, nil, 0, "")
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v1/blobs/" + url.PathEscape(digest)})
 	if err != nil {
 		return nil, err
 	}
@@ -79,10 +82,12 @@ func (c *Client) UploadBlobs(ctx context.Context, blobs []Blob) (sent int, err e
 }
 
 func (c *Client) uploadBlob(ctx context.Context, b Blob) error {
-	r, err := b.Open()
-	if err != nil {
-		return fmt.Errorf("blob %.12s: %w", b.Digest, err)
+	open := func() (io.ReadCloser, error) {
+		r, err := b.Open()
+		if err != nil {
+			return nil, fmt.Errorf("blob %.12s: %w", b.Digest, err)
+		}
+		return r, nil
 	}
-	defer r.Close()
-	return c.PutBlob(ctx, b.Digest, r, b.Size)
+	return c.putBlob(ctx, b.Digest, request{body: open, size: b.Size})
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -114,4 +115,31 @@ func post[T any](ctx context.Context, c *Client, path string, in any) (*T, error
 		return nil, err
 	}
 	return out, nil
+}
+
+// Cluster returns the orchestrators, as the one that answers sees them.
+func (c *Client) Cluster(ctx context.Context) (*Cluster, error) {
+	return get[Cluster](ctx, c, "/v1/cluster", nil)
+}
+
+// RemoveMember ends an orchestrator's part in the cluster, for ever.
+func (c *Client) RemoveMember(ctx context.Context, in MemberRemove) (*Cluster, error) {
+	in.Schema = Schema
+	return post[Cluster](ctx, c, "/v1/cluster/remove", &in)
+}
+
+// TransferLead makes another orchestrator lead.
+func (c *Client) TransferLead(ctx context.Context, replica uint64) (*Cluster, error) {
+	return post[Cluster](ctx, c, "/v1/cluster/transfer", &LeadTransfer{Schema: Schema, Replica: replica})
+}
+
+// Backup streams a backup of the cluster, a tar archive that holds the cluster's
+// keys. Only local administrators may: the client has to be one of the unix
+// socket. The caller closes it.
+func (c *Client) Backup(ctx context.Context) (io.ReadCloser, error) {
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v1/cluster/backup"})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
 }

@@ -66,7 +66,8 @@ func (w *watching) connect(ctx context.Context, yield func(RunEvent, error) bool
 	for event, err := range stream[RunEvent](ctx, w.client, runPath(w.id, "/watch"), query) {
 		if err != nil {
 			var answered *Error
-			if w.last == 0 && w.lostAt.IsZero() || errors.As(err, &answered) || ctx.Err() != nil {
+			refused := errors.As(err, &answered) && answered.Code != "unavailable"
+			if w.last == 0 && w.lostAt.IsZero() || refused || ctx.Err() != nil {
 				yield(event, err)
 				return false, nil
 			}
@@ -134,8 +135,53 @@ type LogQuery struct {
 	Limit int
 }
 
-// Log yields records of the log.
+// Log yields records of the log. A connection that is lost in between is made
+// again, with another orchestrator where there is one, without missing or
+// repeating a record, as long as that succeeds within resumeMax.
 func (c *Client) Log(ctx context.Context, q LogQuery) iter.Seq2[LogEvent, error] {
+	return func(yield func(LogEvent, error) bool) {
+		var lostAt time.Time
+		for seen := 0; ; {
+			var cause error
+			for event, err := range stream[LogEvent](ctx, c, "/v1/log", q.values()) {
+				if cause = err; err != nil {
+					break
+				}
+				lostAt = time.Time{}
+				seen++
+				if !yield(event, nil) || seen == q.Limit && q.Limit > 0 {
+					return
+				}
+				q.Since = event.Seq
+			}
+			if cause == nil && !q.Follow {
+				return
+			}
+			if cause == nil {
+				cause = fmt.Errorf("the stream of the log ended: %w", io.ErrUnexpectedEOF)
+			}
+			if lostAt.IsZero() {
+				lostAt = time.Now()
+			}
+			if seen == 0 || !elsewhere(cause) || time.Since(lostAt) > resumeMax || !pause(ctx) {
+				yield(LogEvent{}, cause)
+				return
+			}
+		}
+	}
+}
+
+// pause waits before a next connection and reports whether there is to be one.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(resumePause):
+		return true
+	}
+}
+
+func (q *LogQuery) values() url.Values {
 	query := url.Values{}
 	set := func(name string, value uint64) {
 		if value > 0 {
@@ -154,36 +200,61 @@ func (c *Client) Log(ctx context.Context, q LogQuery) iter.Seq2[LogEvent, error]
 	if q.Kind != "" {
 		query.Set("kind", q.Kind)
 	}
-	return stream[LogEvent](ctx, c, "/v1/log", query)
+	return query
 }
+
+// stallMax is how long a stream may show no sign of life: an orchestrator writes
+// a heartbeat every heartbeatPeriod, and one that is stopped or cut off does not.
+const stallMax = 3 * heartbeatPeriod
+
+// errStalled ends a stream on which nothing came for too long.
+var errStalled = errors.New("nothing was heard of the orchestrator for too long")
 
 // stream yields the lines of an NDJSON answer. Blank lines are heartbeats; a
 // line with an error's code ends the stream with that error.
 func stream[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		resp, err := c.send(ctx, "GET", path, query, nil, 0, "")
+		reading, stop := context.WithCancelCause(ctx)
+		defer stop(nil)
+		resp, err := c.send(reading, request{method: "GET", path: path, query: query})
 		if err != nil {
 			yield(zero, err)
 			return
 		}
 		defer resp.Body.Close()
+		stalled := time.AfterFunc(stallMax, func() { stop(errStalled) })
+		defer stalled.Stop()
 		lines := bufio.NewScanner(resp.Body)
 		lines.Buffer(make([]byte, 0, 64<<10), lineBytesMax)
 		for lines.Scan() {
+			stalled.Stop() // what the caller does with a line takes what it takes
 			line := bytes.TrimSpace(lines.Bytes())
-			if len(line) == 0 {
-				continue
+			if len(line) > 0 {
+				value, err := decodeLine[T](line)
+				if !yield(value, err) || err != nil {
+					return
+				}
 			}
-			value, err := decodeLine[T](line)
-			if !yield(value, err) || err != nil {
-				return
-			}
+			stalled.Reset(stallMax)
 		}
 		if err := lines.Err(); err != nil {
-			yield(zero, c.transportError(ctx, err))
+			yield(zero, c.streamError(ctx, reading, err))
 		}
 	}
+}
+
+// streamError tells a stream that its reader gave up from one that broke off.
+func (c *Client) streamError(ctx, reading context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(context.Cause(reading), errStalled):
+		// It might well take the next request and leave it lying.
+		c.at.Store((c.at.Load() + 1) % int64(len(c.endpoints)))
+		return errStalled
+	}
+	return fmt.Errorf("stream from the orchestrator: %w", rootCause(err))
 }
 
 // decodeLine decodes one line, which is a T or the error that ended the stream.

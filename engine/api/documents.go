@@ -260,7 +260,7 @@ type AgentChange struct {
 type TokenCreate struct {
 	Schema      string   `json:"schema"`
 	Name        string   `json:"name,omitempty"`
-	Role        string   `json:"role"` // agent
+	Role        string   `json:"role"` // agent, or orchestrator (local administrators only)
 	Labels      []string `json:"labels,omitempty"`
 	TTLSeconds  int64    `json:"ttl_seconds"`
 	AutoApprove bool     `json:"auto_approve,omitempty"`

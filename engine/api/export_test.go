@@ -17,7 +17,7 @@ func Forget(h *Handler, run uint64) {
 
 // Fetch returns the body at a path.
 func Fetch(ctx context.Context, c *Client, path string) (string, error) {
-	resp, err := c.send(ctx, "GET", path, nil, nil, 0, "")
+	resp, err := c.send(ctx, request{method: "GET", path: path})
 	if err != nil {
 		return "", err
 	}

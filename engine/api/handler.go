@@ -22,6 +22,8 @@ type Handler struct {
 	denied  prometheus.Counter
 	metrics http.Handler
 	stop    func()
+	backup  Backup // nil where there are none
+	ask     Probe  // nil where there is nobody to ask
 }
 
 var _ http.Handler = (*Handler)(nil)
@@ -34,13 +36,16 @@ const retellsMax = 2
 //
 // It lets through who is marked by [ServeUnix] as local or has shown an
 // operator's certificate to [ServeTLS].
-func NewHandler(o *orchestrator.Orchestrator) *Handler {
+func NewHandler(o *orchestrator.Orchestrator, opts ...Option) *Handler {
 	h := &Handler{
 		o: o, logger: o.Logger(), mux: http.NewServeMux(), history: newHistory(historyEventsMax),
 		retells: make(chan struct{}, retellsMax),
 		denied: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "quorate_api_denied_total", Help: "Requests whose caller had no right to them.",
 		}),
+	}
+	for _, opt := range opts {
+		opt(h)
 	}
 	h.metrics = h.newMetrics()
 	h.stop = o.Observe(h.history.observe, h.history.begin)
@@ -62,6 +67,8 @@ type route struct {
 	pattern string
 	right   right
 	handle  func(w http.ResponseWriter, r *http.Request) error
+	// fresh is how much the route minds what it does not know yet.
+	fresh freshness
 	// streams: the answer, or the body, may take as long as it moves.
 	streams bool
 }
@@ -73,25 +80,29 @@ func (h *Handler) routes() []route {
 		{pattern: "GET /readyz", right: anyone, handle: h.readyz},
 		{pattern: "GET /metrics", right: read, handle: h.serveMetrics},
 		{pattern: "GET /v1/status", right: read, handle: h.status},
+		{pattern: "GET /v1/cluster", right: read, handle: h.cluster},
+		{pattern: "POST /v1/cluster/remove", right: administer, fresh: majority, handle: h.removeMember},
+		{pattern: "POST /v1/cluster/transfer", right: administer, fresh: majority, handle: h.transferLead},
+		{pattern: "GET /v1/cluster/backup", right: appoint, fresh: newest, handle: h.serveBackup, streams: true},
 		{pattern: "POST /v1/blobs/missing", right: operate, handle: h.missingBlobs},
 		{pattern: "PUT /v1/blobs/{digest}", right: operate, handle: h.putBlob, streams: true},
 		{pattern: "GET /v1/blobs/{digest}", right: read, handle: h.getBlob, streams: true},
-		{pattern: "POST /v1/plans", right: operate, handle: h.submitPlan},
-		{pattern: "GET /v1/plans/{id}", right: read, handle: h.plan},
-		{pattern: "GET /v1/runs", right: read, handle: h.runs},
-		{pattern: "POST /v1/runs", right: operate, handle: h.createRun},
-		{pattern: "GET /v1/runs/{id}", right: read, handle: h.run},
-		{pattern: "GET /v1/runs/{id}/watch", right: read, handle: h.watch, streams: true},
-		{pattern: "GET /v1/runs/{id}/output", right: read, handle: h.output, streams: true},
-		{pattern: "POST /v1/runs/{id}/cancel", right: operate, handle: h.cancelRun},
-		{pattern: "POST /v1/runs/{id}/resolve", right: operate, handle: h.resolve},
-		{pattern: "GET /v1/log", right: read, handle: h.log, streams: true},
-		{pattern: "GET /v1/agents", right: read, handle: h.agents},
-		{pattern: "GET /v1/agents/{name}", right: read, handle: h.agent},
-		{pattern: "POST /v1/agents/{name}/approve", right: administer, handle: h.approve},
-		{pattern: "POST /v1/agents/{name}/revoke", right: administer, handle: h.revoke},
-		{pattern: "POST /v1/tokens", right: administer, handle: h.createToken},
-		{pattern: "POST /v1/operators", right: appoint, handle: h.createOperator},
+		{pattern: "POST /v1/plans", right: operate, fresh: majority, handle: h.submitPlan},
+		{pattern: "GET /v1/plans/{id}", right: read, fresh: newest, handle: h.plan},
+		{pattern: "GET /v1/runs", right: read, fresh: newest, handle: h.runs},
+		{pattern: "POST /v1/runs", right: operate, fresh: majority, handle: h.createRun},
+		{pattern: "GET /v1/runs/{id}", right: read, fresh: newest, handle: h.run},
+		{pattern: "GET /v1/runs/{id}/watch", right: read, fresh: newest, handle: h.watch, streams: true},
+		{pattern: "GET /v1/runs/{id}/output", right: read, fresh: newest, handle: h.output, streams: true},
+		{pattern: "POST /v1/runs/{id}/cancel", right: operate, fresh: majority, handle: h.cancelRun},
+		{pattern: "POST /v1/runs/{id}/resolve", right: operate, fresh: majority, handle: h.resolve},
+		{pattern: "GET /v1/log", right: read, fresh: newest, handle: h.log, streams: true},
+		{pattern: "GET /v1/agents", right: read, fresh: newest, handle: h.agents},
+		{pattern: "GET /v1/agents/{name}", right: read, fresh: newest, handle: h.agent},
+		{pattern: "POST /v1/agents/{name}/approve", right: administer, fresh: majority, handle: h.approve},
+		{pattern: "POST /v1/agents/{name}/revoke", right: administer, fresh: majority, handle: h.revoke},
+		{pattern: "POST /v1/tokens", right: administer, fresh: majority, handle: h.createToken},
+		{pattern: "POST /v1/operators", right: appoint, fresh: majority, handle: h.createOperator},
 	}
 }
 
@@ -145,10 +156,29 @@ func (h *Handler) guard(route route) http.Handler {
 				return
 			}
 		}
-		if err := route.handle(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c))); err != nil {
+		if err := h.handle(route, w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c))); err != nil {
 			h.fail(w, r, err)
 		}
 	})
+}
+
+// handle runs a route on a state as fresh as it asks for.
+func (h *Handler) handle(route route, w http.ResponseWriter, r *http.Request) error {
+	stale, err := h.freshen(w, r, route.fresh)
+	if err != nil {
+		return err
+	}
+	if route.fresh == majority {
+		ctx, cancel := context.WithTimeout(r.Context(), writeTimeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
+	if err := route.handle(w, r); err != nil && stale {
+		return notKnown(err)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 // caughtUp waits until the log that was there at start is read: before that, a

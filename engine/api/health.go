@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 
 	"quorate/engine"
@@ -12,10 +13,16 @@ func (h *Handler) livez(w http.ResponseWriter, _ *http.Request) error {
 	return err
 }
 
-// readyz says whether the orchestrator can do its work.
-func (h *Handler) readyz(w http.ResponseWriter, _ *http.Request) error {
+// readyz says whether the orchestrator can do its work, for which it needs a
+// majority.
+func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) error {
 	if err := h.o.Ready(); err != nil {
 		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readBarrierTimeout)
+	defer cancel()
+	if err := h.o.Barrier(ctx); err != nil {
+		return &Error{Code: "unavailable", Message: "no majority of the orchestrators answers"}
 	}
 	_, err := w.Write([]byte("ok\n"))
 	return err
