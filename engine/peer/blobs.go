@@ -23,6 +23,9 @@ type BlobsConfig struct {
 	Members func() []uint64
 	// Self is this orchestrator's number.
 	Self uint64
+	// Head returns the index of the newest record that this orchestrator holds, for
+	// those who ask how far it is; nil is 0.
+	Head func() uint64
 	// Dial connects to a member, verified to be that one, for the protocol of blobs.
 	Dial   func(ctx context.Context, replica uint64) (net.Conn, error)
 	Logger *slog.Logger
@@ -247,14 +250,31 @@ func (b *Blobs) get(ctx context.Context, replica uint64, digest string) error {
 
 // Reach returns nil where a member answers.
 func (b *Blobs) Reach(ctx context.Context, replica uint64) error {
+	_, err := b.Head(ctx, replica)
+	return err
+}
+
+// Head returns the index of the newest record that a member holds.
+func (b *Blobs) Head(ctx context.Context, replica uint64) (uint64, error) {
 	conn, done, err := b.open(ctx, replica)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer done()
 	if _, err := conn.Write(appendFrame(nil, kindPing)); err != nil {
-		return err
+		return 0, err
 	}
-	_, err = expect(conn, kindPong)
-	return err
+	body, err := expect(conn, kindPong)
+	if err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(body), nil
+}
+
+// head is what this orchestrator answers to Head.
+func (b *Blobs) head() uint64 {
+	if b.cfg.Head == nil {
+		return 0
+	}
+	return b.cfg.Head()
 }

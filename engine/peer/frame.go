@@ -16,7 +16,7 @@ type kind uint8
 
 const (
 	kindPing    kind = 1 // empty; answered by kindPong
-	kindPong    kind = 2
+	kindPong    kind = 2 // the index of the newest record here
 	kindOffer   kind = 3 // digests; answered by kindMissing
 	kindMissing kind = 4 // those of the digests that are not here, in the same order
 	kindPut     kind = 5 // digest and size, and the content behind it; answered by kindResult
@@ -59,8 +59,10 @@ func violation(format string, args ...any) error {
 // bodyFits says which lengths a body of the kind may have.
 func (k kind) bodyFits(n int) bool {
 	switch k {
-	case kindPing, kindPong:
+	case kindPing:
 		return n == 0
+	case kindPong:
+		return n == sizeBytes
 	case kindOffer:
 		return n > 0 && n <= bodyBytesMax && n%digestBytes == 0
 	case kindMissing:

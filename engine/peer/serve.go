@@ -47,7 +47,7 @@ func (b *Blobs) answer(conn net.Conn) error {
 	}
 	switch k {
 	case kindPing:
-		return write(conn, kindPong)
+		return write(conn, kindPong, binary.BigEndian.AppendUint64(nil, b.head())...)
 	case kindOffer:
 		return b.answerOffer(conn, splitDigests(body))
 	case kindPut:
