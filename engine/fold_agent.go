@@ -102,6 +102,9 @@ func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
 	if a.Connected && a.Session == e.Session {
 		return "the session is on record"
 	}
+	if m := s.members[e.Gateway]; m != nil && m.Removed != "" {
+		return fmt.Sprintf("its gateway %d is no member any more", e.Gateway)
+	}
 	a.Connected = true
 	a.Session = e.Session
 	a.Connection = s.Index

@@ -26,7 +26,16 @@ func full(t *testing.T) *State {
 	r2 := l.run(p)
 	l.ok(&eventlog.RunCancelled{Run: r2.ID, Reason: "no"})
 	l.ok(&eventlog.OperatorIssued{Name: "ann", KeyDigest: "k"})
-	l.s.Head[0] = 1
+	l.ok(&eventlog.OrchestratorJoined{Replica: 1, Name: "o1"})
+	l.join(2)
+	l.say(1, 3, "c", "v:s")
+	l.ok(&eventlog.OrchestratorRemoved{Replica: 2, RequestID: "gone"})
+	for _, e := range l.s.Decide() {
+		l.ok(e)
+	}
+	open := l.s.AgentByName("h1").Open
+	l.ok(&eventlog.AttemptBegan{Attempt: open[len(open)-1], Seq: 1})
+	l.s.Head[0], l.s.voided[0] = 1, 1
 	return l.s
 }
 
@@ -40,7 +49,8 @@ func TestHashCoversEverything(t *testing.T) {
 		t.Fatal("equal states have different hashes")
 	}
 	n := 0
-	walk(reflect.ValueOf(s).Elem(), "State", map[string]bool{}, func(path string) {
+	seen := map[string]bool{}
+	walk(reflect.ValueOf(s).Elem(), "State", seen, func(path string) {
 		n++
 		if s.Hash() == want {
 			t.Errorf("the hash does not cover %s", path)
@@ -51,6 +61,13 @@ func TestHashCoversEverything(t *testing.T) {
 	}
 	if n < 150 {
 		t.Errorf("only %d values were changed", n)
+	}
+	for _, path := range []string{
+		"State.members[].OrchestratorMoved.RaftAddress", "State.members[].hashes[].Chain", "State.Agents[].begun[]", "State.voided[]",
+	} {
+		if !seen[path] {
+			t.Errorf("no %s was there to be changed", path)
+		}
 	}
 }
 

@@ -74,20 +74,20 @@ func (o *Orchestrator) leadTerm(ctx context.Context, term uint64, changed <-chan
 func (o *Orchestrator) leadEpoch(ctx context.Context, epoch uint64) {
 	for ctx.Err() == nil {
 		_, news := o.folded.watch()
-		events, current := o.decide(epoch)
+		events, at, current := o.decide(epoch)
 		if !current {
 			return
 		}
 		if len(events) > 0 {
-			last, acted := o.schedule(ctx, events)
-			if acted {
+			first, acted := o.schedule(ctx, events)
+			if acted || first != at+1 {
 				continue
 			}
-			// The reducer refused every event: deciding again makes sense only in
-			// another state than the one that these were made for.
-			o.logger.Error("every scheduled event was void", "last", last, "events", len(events))
+			// The reducer refused every event though nothing came between: deciding
+			// again makes sense only in another state.
+			o.logger.Error("every scheduled event was void", "first", first, "events", len(events))
 			var folded uint64
-			if folded, news = o.folded.watch(); folded > last {
+			if folded, news = o.folded.watch(); folded >= first+uint64(len(events)) {
 				continue
 			}
 		}
@@ -119,28 +119,28 @@ func (o *Orchestrator) establish(ctx context.Context) (epoch uint64, ok bool) {
 	}
 }
 
-// decide asks the engine what to do next. current is false where a later leader
-// has established itself.
-func (o *Orchestrator) decide(epoch uint64) (events []eventlog.Event, current bool) {
+// decide asks the engine what to do next, in the state at an index. current is
+// false where a later leader has established itself.
+func (o *Orchestrator) decide(epoch uint64) (events []eventlog.Event, at uint64, current bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.state.Epoch != epoch {
-		return nil, false
+		return nil, 0, false
 	}
-	return o.state.Decide(), true
+	return o.state.Decide(), o.state.Index, true
 }
 
 // schedule proposes a batch. acted is false where the reducer refused every
-// event of it, up to the index last. A failed proposal may land later: deciding
+// event of it, from the index first on. A failed proposal may land later: deciding
 // again is safe all the same, since of two events for one step the reducer takes
 // the first.
-func (o *Orchestrator) schedule(ctx context.Context, events []eventlog.Event) (last uint64, acted bool) {
+func (o *Orchestrator) schedule(ctx context.Context, events []eventlog.Event) (first uint64, acted bool) {
 	indexes, reasons, err := o.Propose(ctx, events...)
 	if err != nil {
 		o.pause(ctx, "scheduling", err)
 		return 0, true // decide again, in the state as it is by then
 	}
-	return indexes[len(indexes)-1], slices.Contains(reasons, "")
+	return indexes[0], slices.Contains(reasons, "")
 }
 
 // pause waits before a retry and reports whether there is to be one.
