@@ -36,6 +36,8 @@ type Config struct {
 	// Port is how this replica speaks to others, and they to it; its owner serves
 	// and closes it. Nil is a cluster of one.
 	Port *port.Port
+	// Space is when a filling disk is acted upon.
+	Space SpaceLimits
 	// Logger gets what Raft has to say; nil discards it. The Raft library logs
 	// per process: the logger of the first Start in a process gets it.
 	Logger *slog.Logger
@@ -44,6 +46,8 @@ type Config struct {
 	rebased bool
 	// transport replaces Port in tests.
 	transport config.TransportFactory
+	// space tells how much room there is, in tests.
+	space space
 	// wrapLog stands between the library and its log in tests.
 	wrapLog func(raftio.ILogDB) raftio.ILogDB
 }
@@ -160,6 +164,9 @@ func (c *Config) prepareDirectory() error {
 }
 
 func (c *Config) nodeHost(logs config.LogDBFactory, leader raftio.IRaftEventListener, life raftio.ISystemEventListener) config.NodeHostConfig {
+	if c.wrapLog != nil {
+		logs = wrappedLogs{logs, c.wrapLog}
+	}
 	logdb := config.GetTinyMemLogDBConfig()
 	logdb.KVWriteBufferSize = logWriteBufferBytes
 	return config.NodeHostConfig{

@@ -62,7 +62,7 @@ func (n *Node) askMembers(ctx context.Context) (Membership, error) {
 			}
 			return m, nil
 		}
-		if err := n.pause(ctx, memberPause); err != nil {
+		if err := n.rest(ctx, memberPause); err != nil {
 			return Membership{}, err
 		}
 	}
@@ -170,7 +170,7 @@ func (n *Node) change(ctx context.Context, what string, replica uint64, step fun
 		if !errors.Is(err, errRetry) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		if err := n.pause(ctx, memberPause); err != nil {
+		if err := n.rest(ctx, memberPause); err != nil {
 			return fmt.Errorf("%s replica %d: %w", what, replica, err)
 		}
 	}
@@ -196,8 +196,8 @@ func (n *Node) attempt(ctx context.Context, limit time.Duration) (context.Contex
 	return bounded, func() { cancel(); <-watched }
 }
 
-// pause waits a little; it ends with ctx, and with the node.
-func (n *Node) pause(ctx context.Context, d time.Duration) error {
+// rest waits a little; it ends with ctx, and with the node.
+func (n *Node) rest(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -5,13 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"quorate/eventlog"
 	"quorate/eventlog/logtest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func start(tb testing.TB, dir string) *Node {
 	tb.Helper()

@@ -200,7 +200,7 @@ func (n *Node) begin(head eventlog.Head) error {
 		if next == never {
 			break
 		}
-		if err := n.pause(ctx, proposeBackoff); err != nil {
+		if err := n.rest(ctx, proposeBackoff); err != nil {
 			return err
 		}
 	}
