@@ -95,7 +95,7 @@ func (s *State) Outvoted(own eventlog.StateHashed) string {
 				votes++
 			}
 		}
-		if votes < 2 || 2*votes <= len(all) {
+		if 2*votes <= len(all) {
 			continue
 		}
 		what, mine, other := "state", strings.TrimPrefix(own.State, hasher(own)), strings.TrimPrefix(theirs.State, hasher(theirs))
