@@ -47,7 +47,7 @@ func (n *Node) ready(ctx context.Context) error {
 		if done || err != nil {
 			return err
 		}
-		if err := n.pause(ctx, readPause); err != nil {
+		if err := n.rest(ctx, readPause); err != nil {
 			return err
 		}
 	}
@@ -74,10 +74,14 @@ func (n *Node) readIndex(ctx context.Context, changed <-chan struct{}) (done boo
 	}
 }
 
-// gone is why the library knows this replica no more.
+// gone is why the library knows this replica no more, or nil while it is stopped
+// for want of room.
 func (n *Node) gone() error {
-	if err := n.Err(); err != nil {
+	switch err := n.Err(); {
+	case err != nil:
 		return err
+	case n.disk.isPaused():
+		return nil
 	}
 	return eventlog.ErrClosed
 }

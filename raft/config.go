@@ -75,8 +75,8 @@ const (
 	raftDir      = "raft"
 	dirMode      = 0o700
 
-	rttMillis            = 10
-	electionRTTs         = 10
+	rttMillis            = 20
+	electionRTTs         = 3
 	heartbeatRTTs        = 1
 	snapshotEntries      = 10000
 	compactionOverhead   = 5000
@@ -128,6 +128,9 @@ func (c *Config) prepare() error {
 		return fmt.Errorf("%w (%s): run it again", ErrUnfinished, strings.TrimSpace(string(b)))
 	case !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := checkHalted(c.DataDir, c.Replica); err != nil {
+		return err
 	}
 	return c.prepareDirectory()
 }

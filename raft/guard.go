@@ -39,6 +39,9 @@ type guard struct {
 	marks marks
 	// saves gets how long each save takes; nil is nobody.
 	saves *syncTimes
+	// unwritable is told where the log cannot be written, and need not return; nil
+	// is nobody.
+	unwritable func(error)
 	// logger is told of what was healed; nil discards it.
 	logger *slog.Logger
 	// known is set when the directory holds a replica.

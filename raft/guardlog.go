@@ -63,10 +63,18 @@ func (l *guardedLog) SaveRaftState(updates []raftpb.Update, worker uint64) error
 			continue
 		}
 		if err := l.save(one, worker); err != nil {
-			return err
+			return l.failed(err)
 		}
 	}
 	return nil
+}
+
+// failed is for an error that the library answers by ending the process.
+func (l *guardedLog) failed(err error) error {
+	if l.guard.unwritable != nil {
+		l.guard.unwritable(err)
+	}
+	return err
 }
 
 func (l *guardedLog) save(one []raftpb.Update, worker uint64) error {
@@ -160,7 +168,7 @@ func (l *guardedLog) SaveSnapshots(updates []raftpb.Update) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.ILogDB.SaveSnapshots(updates); err != nil {
-		return err
+		return l.failed(err)
 	}
 	for i := range updates {
 		if l.ours(updates[i].ShardID, updates[i].ReplicaID) {
@@ -179,10 +187,13 @@ func (l *guardedLog) RemoveEntriesTo(shard, replica, index uint64) error {
 		l.chain.compact(index)
 		l.follow()
 		if err := l.sidecar.write(l.claim, l.claim, nil); err != nil {
-			return err
+			return l.failed(err)
 		}
 	}
-	return l.ILogDB.RemoveEntriesTo(shard, replica, index)
+	if err := l.ILogDB.RemoveEntriesTo(shard, replica, index); err != nil {
+		return l.failed(err)
+	}
+	return nil
 }
 
 // RemoveNodeData implements raftio.ILogDB.

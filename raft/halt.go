@@ -55,6 +55,21 @@ func checkHalted(dataDir string, replica uint64) error {
 	return fmt.Errorf("%w: %s; %s", ErrHalted, strings.TrimSpace(string(reason)), replaceHint(replica))
 }
 
+// Halt stops this replica for a reason, and for good: [Start] refuses it from now
+// on, with an error that wraps [ErrHalted]. What is here can still be read. The
+// error says that the mark could not be written; the replica is stopped anyway.
+func (n *Node) Halt(reason string) error {
+	err := markHalted(n.cfg.DataDir, reason)
+	n.cfg.Logger.Error("replica is halted", "reason", reason, "marked", err == nil)
+	n.abandon(fmt.Errorf("%w: %s; %s", ErrHalted, reason, replaceHint(n.cfg.Replica)))
+	return err
+}
+
+// diverged halts the replica for what it found wrong itself.
+func (n *Node) diverged(reason error) {
+	_ = n.Halt(reason.Error()) // it is stopped in any case, and says so
+}
+
 // writeDurably puts a whole file in its place: after a crash it has its old
 // content or its new one.
 func writeDurably(path string, content []byte) (err error) {

@@ -20,8 +20,8 @@ func useLogger(log *slog.Logger) {
 	})
 }
 
-// libraryLogger passes on what the library logs, a level lower: its information
-// is of use to its authors.
+// libraryLogger passes on what the library logs, some levels lower: its
+// information is of use to its authors, and it warns of every vote.
 type libraryLogger struct {
 	log *slog.Logger
 	// quiet is for package config, which warns about a transport that is not used.
@@ -49,7 +49,7 @@ func (l *libraryLogger) Debugf(format string, args ...any) {
 func (l *libraryLogger) Infof(format string, args ...any) { l.logf(slog.LevelDebug, format, args) }
 
 // Warningf implements logger.ILogger.
-func (l *libraryLogger) Warningf(format string, args ...any) { l.logf(slog.LevelInfo, format, args) }
+func (l *libraryLogger) Warningf(format string, args ...any) { l.logf(slog.LevelDebug, format, args) }
 
 // Errorf implements logger.ILogger.
 func (l *libraryLogger) Errorf(format string, args ...any) { l.logf(slog.LevelError, format, args) }

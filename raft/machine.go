@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lni/dragonboat/v4/statemachine"
@@ -30,7 +30,6 @@ type machine struct {
 	store *eventlog.Store
 	tail  *eventlog.Tail
 	log   *slog.Logger
-	space space
 
 	mu        sync.Mutex // guards what follows, and the order of tail.Append
 	window    *window
@@ -43,8 +42,14 @@ type machine struct {
 	wrong    error
 	diverged func(error)
 
+	// space tells how much room there is, and stuck whether a goroutine of the
+	// library waits for some; given is set when nobody waits for that one.
+	space        space
+	stuck, given atomic.Bool
+
 	flushMu sync.Mutex // one flush at a time
-	wake    chan struct{}
+	dirty   chan struct{} // holds a token when there may be something to flush
+	wake    chan struct{} // holds one when it is to be soon
 	stop    chan struct{}
 	stopped sync.WaitGroup
 	closing sync.Once
@@ -61,11 +66,9 @@ func newMachine(store *eventlog.Store, log *slog.Logger) (*machine, error) {
 	}
 	m := &machine{
 		store: store, tail: eventlog.NewTail(store.Head()), log: log,
-		space:  freeSpace(filepath.Dir(store.Path())),
 		window: w, applied: store.Applied(),
-		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		dirty: make(chan struct{}, 1), wake: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
-	m.checkSpace()
 	m.stopped.Go(m.flushLoop)
 	return m, nil
 }
@@ -86,11 +89,9 @@ func (m *machine) Update(entries []statemachine.Entry) ([]statemachine.Entry, er
 	m.unflushed += len(records)
 	unflushed := m.unflushed
 	m.mu.Unlock()
+	notify(m.dirty)
 	if unflushed >= flushRecords {
-		select {
-		case m.wake <- struct{}{}:
-		default:
-		}
+		notify(m.wake)
 	}
 	if unflushed >= unflushedRecordsMax {
 		if err := m.flush(); err != nil && !errors.Is(err, eventlog.ErrFull) {
@@ -224,21 +225,35 @@ func (m *machine) flush() error {
 	return nil
 }
 
+// flushLoop flushes an interval behind the first change, so that an idle replica
+// is not woken.
 func (m *machine) flushLoop() {
-	ticker := time.NewTicker(flushInterval)
-	defer ticker.Stop()
-	room := time.NewTicker(spaceInterval)
-	defer room.Stop()
 	for {
 		select {
-		case <-ticker.C:
-		case <-m.wake:
-		case <-room.C:
-			m.checkSpace()
+		case <-m.dirty:
 		case <-m.stop:
 			return
 		}
-		_ = m.flush() // kept in health, and tried again
+		interval := time.NewTimer(flushInterval)
+		select {
+		case <-interval.C:
+		case <-m.wake:
+			interval.Stop()
+		case <-m.stop:
+			interval.Stop()
+			return
+		}
+		if m.flush() != nil { // which is kept in health
+			notify(m.dirty)
+		}
+	}
+}
+
+// notify leaves a token in a channel that holds one.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

@@ -214,27 +214,3 @@ func TestFullDiskIsReportedAndLosesNothing(t *testing.T) {
 		}
 	}
 }
-
-func TestAppendsAreRefusedBeforeTheDiskIsFull(t *testing.T) {
-	m := openMachine(t, filepath.Join(t.TempDir(), "log.db"), eventlog.StoreOptions{})
-	if err := m.Close(); err != nil { // ends the loop, which looks at the real disk
-		t.Fatal(err)
-	}
-	for _, step := range []struct {
-		free    uint64
-		refused bool
-	}{{1 << 40, false}, {spaceRefuseBytes, false}, {spaceRefuseBytes - 1, true}, {spaceRefuseBytes + 1, true}, {spaceResumeBytes, false}} {
-		m.space = func() (uint64, error) { return step.free, nil }
-		m.checkSpace()
-		if err := m.healthy(); errors.Is(err, eventlog.ErrFull) != step.refused {
-			t.Errorf("with %d MiB free: %v", step.free>>20, err)
-		}
-	}
-	m.space = func() (uint64, error) { return 0, errors.New("unknown") }
-	if m.checkSpace(); m.healthy() != nil {
-		t.Error("refused without a reason")
-	}
-	if err := m.store.Close(); err != nil {
-		t.Fatal(err)
-	}
-}

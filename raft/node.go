@@ -31,6 +31,8 @@ type Node struct {
 	ending  *ending
 	known   knownMembers
 	saves   syncTimes
+	disk    *disk
+	joined  bool // it was added to a cluster of others
 
 	running sync.WaitGroup
 	closing sync.Once
@@ -81,15 +83,21 @@ func open(cfg Config) (*Node, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	n := &Node{cfg: cfg, store: store, machine: m, leader: newLeadership(cfg.Replica), ending: newEnding()}
-	m.diverged = func(reason error) { n.abandon(reason) }
+	m.diverged = n.diverged
 	var id [8]byte
 	rand.Read(id[:]) // never fails
 	n.appends = newAggregator(binary.BigEndian.Uint64(id[:]), n.try, m.tail.Head)
+	n.disk = newDisk(&n.cfg, n, &n.saves)
+	m.space = n.disk.space
+	if err := n.disk.makeRoom(); err != nil {
+		return nil, errors.Join(err, m.Close(), store.Close())
+	}
 	if err := n.startHost(); err != nil {
 		return nil, errors.Join(fmt.Errorf("raft in %s: %w", cfg.DataDir, err), m.Close(), store.Close())
 	}
 	n.session = n.host.GetNoOPSession(controlShard)
 	n.running.Go(n.appends.run)
+	n.running.Go(func() { n.disk.run(n.appends.stop) })
 	return n, nil
 }
 
@@ -124,7 +132,7 @@ func (n *Node) startHost() (err error) {
 	g := &guard{
 		replica: n.cfg.Replica, bootstrap: n.cfg.Bootstrap || n.cfg.Join,
 		applied: n.store.Applied(), head: n.store.Head().Index,
-		marks: n.store, saves: &n.saves, logger: n.cfg.Logger,
+		marks: n.store, saves: &n.saves, logger: n.cfg.Logger, unwritable: n.unwritable,
 	}
 	if n.cfg.rebased {
 		g.applied, g.head = 0, 0
@@ -138,8 +146,8 @@ func (n *Node) startHost() (err error) {
 	if !join && !g.known {
 		members = map[uint64]dragonboat.Target{n.cfg.Replica: n.cfg.address()}
 	}
-	create := func(uint64, uint64) statemachine.IOnDiskStateMachine { return n.machine }
-	n.host = host
+	create := func(uint64, uint64) statemachine.IOnDiskStateMachine { return stayingMachine{n.machine} }
+	n.host, n.joined = host, join
 	if err := host.StartOnDiskReplica(members, join, create, n.cfg.replica(join)); err != nil {
 		host.Close()
 		return err
@@ -226,10 +234,10 @@ func (n *Node) ClusterID() string { return n.store.ClusterID() }
 func (n *Node) Close() error {
 	n.closing.Do(func() {
 		close(n.appends.stop)
-		n.host.Close() // ends the proposals in flight, and closes the machine
+		left := n.closeHost() // ends the proposals in flight
 		n.running.Wait()
 		n.machine.tail.Close(eventlog.ErrClosed)
-		n.closed = errors.Join(n.machine.Close(), n.store.Close())
+		n.closed = errors.Join(left, n.machine.Close(), n.store.Close())
 	})
 	return n.closed
 }

@@ -32,7 +32,7 @@ func (n *Node) try(cmd []byte) (first uint64, next then, err error) {
 	case errors.Is(err, dragonboat.ErrPayloadTooBig), errors.Is(err, dragonboat.ErrInvalidSession):
 		return 0, never, fmt.Errorf("%w: %w", eventlog.ErrRefused, err)
 	case errors.Is(err, dragonboat.ErrClosed), errors.Is(err, dragonboat.ErrShardClosed), errors.Is(err, dragonboat.ErrShardNotFound):
-		return 0, never, n.gone()
+		return 0, n.whenGone(), n.gone()
 	case err != nil: // busy, or not ready yet
 		return 0, later, nil
 	}
@@ -56,7 +56,7 @@ func (n *Node) answer(result dragonboat.RequestResult) (first uint64, next then,
 		}
 		return applied.Value, never, nil
 	case result.Terminated():
-		return 0, never, n.gone()
+		return 0, n.whenGone(), n.gone()
 	}
 	return 0, later, nil // timed out, dropped, aborted
 }
