@@ -174,23 +174,47 @@ func (p *program) knownHosts(c *cli.Context, client *api.Client, src planner.Sou
 // submit uploads what the orchestrator lacks, records the plan and starts a run.
 // Starting is repeated under the same request id until the outcome is known.
 func submit(ctx context.Context, client *api.Client, made *compilation, in api.RunSubmit) (*api.Run, error) {
-	if _, err := client.UploadBlobs(ctx, made.blobs()); err != nil {
-		return nil, fmt.Errorf("upload: %w", err)
+	if err := record(ctx, client, made, in.PlanID); err != nil {
+		return nil, err
 	}
 	var run *api.Run
-	err := persist(ctx, func() error {
-		_, err := client.SubmitPlan(ctx, in.PlanID)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("plan %.12s: %w", in.PlanID, err)
-	}
-	err = persist(ctx, func() (err error) {
+	err := persist(ctx, func() (err error) {
 		run, err = client.CreateRun(ctx, in)
 		return err
 	})
 	return run, err
 }
+
+// record puts the plan on record at the orchestrator that was given its blobs.
+// Where another one has taken that one's place on the way, it lacks them.
+func record(ctx context.Context, client *api.Client, made *compilation, planID string) error {
+	for tries := 0; ; tries++ {
+		before := client.Address()
+		err := persist(ctx, func() error {
+			if _, err := client.UploadBlobs(ctx, made.blobs()); err != nil {
+				return fmt.Errorf("upload: %w", err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		err = persist(ctx, func() error {
+			_, err := client.SubmitPlan(ctx, planID)
+			return err
+		})
+		if err == nil {
+			return nil
+		}
+		if tries == recordTriesMax || client.Address() == before || ctx.Err() != nil {
+			return fmt.Errorf("plan %.12s: %w", planID, err)
+		}
+	}
+}
+
+// recordTriesMax bounds how often a plan is sent again because the orchestrator
+// that had it went away.
+const recordTriesMax = 5
 
 // persistMax bounds how long a command is repeated whose outcome is not known,
 // persistPause is the wait in between.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"quorate/engine/api"
 	"quorate/internal/pki"
@@ -19,7 +20,7 @@ func (p *program) dial() (*api.Client, error) {
 	if address == "" {
 		address = "unix://" + filepath.Join(p.defaultDir("server"), socketName)
 	}
-	var opts []api.DialOption
+	opts := []api.DialOption{api.WithNotice(p.notices())}
 	if p.identity != "" {
 		config, err := operatorTLS(p.identity)
 		if err != nil {
@@ -32,6 +33,19 @@ func (p *program) dial() (*api.Client, error) {
 		return nil, fail(exitUsage, err, "give the address with --server or QUORATE_SERVER, and for https the identity with --identity")
 	}
 	return client, nil
+}
+
+// notices tells the operator, once each, what goes on beside the answers.
+func (p *program) notices() func(api.Notice) {
+	var stale, moved sync.Once
+	return func(n api.Notice) {
+		switch {
+		case n.Stale:
+			stale.Do(func() { p.con.warn("no majority answers: this may be out of date") })
+		case n.Moved != "":
+			moved.Do(func() { p.con.note("another orchestrator does not answer; going on with %s", n.Moved) })
+		}
+	}
 }
 
 // socketName is the API's socket in an orchestrator's data directory.

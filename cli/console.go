@@ -66,6 +66,11 @@ func (c *console) note(format string, args ...any) {
 	fmt.Fprintf(c.err, "quorate: "+format+"\n", args...)
 }
 
+// warn prints a line that a reader should not miss.
+func (c *console) warn(format string, args ...any) {
+	fmt.Fprintf(c.err, "%s %s\n", c.paint(c.err, yellow, "quorate: warning:"), fmt.Sprintf(format, args...))
+}
+
 // confirm names a consequence and asks on a terminal whether to go on. Elsewhere, and without yes, the command
 // is refused.
 func (c *console) confirm(yes bool, format string, args ...any) error {

@@ -18,9 +18,11 @@ import (
 
 func (p *program) demoCommand() *cli.Command {
 	return &cli.Command{
-		Name: "demo", Category: sectionOther, Usage: "the guided example: an orchestrator, six agents, a deployment",
+		Name: "demo", Category: sectionOther, Usage: "the guided example: a deployment; then one whose leader is killed",
 		Description: "Starts one orchestrator and an agent per host as processes of their own in a temporary\n" +
-			"directory, deploys to them, shows what happened, verifies the log, and removes everything.",
+			"directory, deploys to them, shows what happened, and verifies the log. Then it does so with\n" +
+			"three orchestrators, kills the one that leads in the middle of the run, and proves that every\n" +
+			"job took effect once. In the end everything is removed.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "services", Aliases: []string{"s"}, Value: "testdata/shop/services", Usage: "`PATH` of the services"},
 			&cli.StringFlag{Name: "inventory", Aliases: []string{"i"}, Value: "testdata/shop/inventory.yaml", Usage: "`PATH` of the inventory"},
@@ -57,9 +59,14 @@ func (p *program) demo(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demonstration{program: p, dir: dir, made: made, src: src}
+	d := &demonstration{program: p, dir: dir, made: made, src: src, opt: opt}
+	j, err := startJanitor(dir, c.Bool("keep"))
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
 	defer func() {
 		d.fleet.stop()
+		j.dismiss()
 		if err != nil && !errors.Is(err, context.Canceled) {
 			d.fleet.explain(p.con)
 		}
@@ -80,6 +87,7 @@ type demonstration struct {
 	dir    string
 	made   *compilation
 	src    planner.Sources
+	opt    planner.Options
 	fleet  fleet
 	client *api.Client
 }
@@ -123,7 +131,11 @@ func (d *demonstration) run(ctx context.Context) error {
 
 	d.step(5, "stop the orchestrator, and prove what it did: quorate replay --verify")
 	d.fleet.stop()
-	return d.verify(filepath.Join(d.dir, "server"))
+	if err := d.verify(filepath.Join(d.dir, "server")); err != nil {
+		return err
+	}
+	fmt.Fprintln(d.con.out)
+	return d.outage(ctx, hosts)
 }
 
 func (d *demonstration) start(ctx context.Context, hosts []string) error {
@@ -147,8 +159,14 @@ func (d *demonstration) start(ctx context.Context, hosts []string) error {
 	if err := e.ready(ctx); err != nil {
 		return err
 	}
+	return d.startAgents(ctx, hosts, filepath.Join(d.dir, "agents"), address)
+}
+
+// startAgents starts an agent per host, and waits until all are connected. The
+// servers are the addresses of orchestrators, separated by commas.
+func (d *demonstration) startAgents(ctx context.Context, hosts []string, below, servers string) error {
 	for i, host := range hosts {
-		in := api.TokenCreate{Name: host, Role: "agent", TTLSeconds: 600}
+		in := api.TokenCreate{Name: host, Role: roleAgent, TTLSeconds: 600}
 		if i == 0 {
 			in.Labels = []string{controllerLabel}
 		}
@@ -156,12 +174,12 @@ func (d *demonstration) start(ctx context.Context, hosts []string) error {
 		if err != nil {
 			return err
 		}
-		dir := filepath.Join(d.dir, "agents", host)
+		dir := filepath.Join(below, host)
 		if err := os.MkdirAll(filepath.Join(dir, "root"), 0o700); err != nil {
 			return err
 		}
 		env := []string{"QUORATE_TOKEN=" + token.Token}
-		if err := d.fleet.start(ctx, "agent-"+host, env, "agent", "--server", address, "--data-dir", dir, "--work-dir", filepath.Join(dir, "root")); err != nil {
+		if err := d.fleet.start(ctx, "agent-"+host, env, "agent", "--server", servers, "--data-dir", dir, "--work-dir", filepath.Join(dir, "root")); err != nil {
 			return err
 		}
 	}

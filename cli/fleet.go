@@ -71,6 +71,20 @@ func (f *fleet) stop() {
 	f.members = nil
 }
 
+// kill ends a process without warning, and waits for its end.
+func (f *fleet) kill(name string) error {
+	for _, m := range f.members {
+		if m.name == name {
+			err := m.cmd.Process.Kill()
+			if err == nil {
+				<-m.done
+			}
+			return err
+		}
+	}
+	return fmt.Errorf("no process %s", name)
+}
+
 // explain prints the last words of the processes that wrote errors.
 func (f *fleet) explain(con *console) {
 	logs, err := filepath.Glob(filepath.Join(f.logs, "*.log"))
@@ -86,6 +100,16 @@ func (f *fleet) explain(con *console) {
 			con.note("%s: %s", filepath.Base(path), printable(line))
 		}
 	}
+}
+
+// freeStreamAddress finds a TCP port that nobody listens on.
+func freeStreamAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
 }
 
 // freeAddress finds a UDP port that nobody listens on.

@@ -19,21 +19,25 @@ import (
 	"quorate/eventlog"
 	"quorate/internal/pki"
 	"quorate/nodeagent/verb"
-	"quorate/raft"
 )
 
 // A nodeConfig says how an orchestrator is put together.
 type nodeConfig struct {
 	dir string
-	// listen is the agents' address (UDP), http the operators' (TLS over TCP, may be empty).
-	listen, http string
+	// listen is the agents' address (UDP), http the operators' (TLS over TCP, may
+	// be empty), raft other orchestrators' (TLS over TCP, with logRaft).
+	listen, http, raft string
+	// advertise is the host under which others reach this one; empty is as the
+	// addresses say.
+	advertise string
 	// socket is the path of the API's unix socket.
-	socket  string
-	log     string // logRaft or logEmbedded
-	raft    raft.Config
-	replica uint64
-	version string
-	logger  *slog.Logger
+	socket string
+	log    string // logRaft or logEmbedded
+	// What to do in a directory that holds no member yet.
+	bootstrap bool
+	join      joining
+	version   string
+	logger    *slog.Logger
 }
 
 // The logs that an orchestrator can work on.
@@ -48,14 +52,20 @@ type node struct {
 	agent net.Addr // where the gateway listens
 	api   net.Addr // where operators connect; nil where they do not
 	orch  *orchestrator.Orchestrator
+	// member is which of the cluster's this is, at which addresses.
+	member *membership
+	at     reachable
+	peers  *peers // the others; nil with logEmbedded
 
-	group  *errgroup.Group
-	cancel context.CancelFunc
-	closed []io.Closer // in the order of opening
+	sockets sockets
+	group   *errgroup.Group
+	cancel  context.CancelFunc
+	closed  []io.Closer // in the order of opening
 }
 
-// startNode opens everything under the data directory and starts to serve. The
-// orchestrator works until ctx ends or something breaks; see wait and stop.
+// startNode opens everything under the data directory and starts to serve; ctx
+// bounds that and nothing else. The orchestrator works until it is stopped or
+// something breaks; see wait and stop.
 func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 	n := &node{cfg: cfg}
 	if err := n.start(ctx); err != nil {
@@ -68,52 +78,57 @@ func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 // start opens everything; on an error close releases what was opened.
 func (n *node) start(ctx context.Context) error {
 	cfg := &n.cfg
-	if err := os.MkdirAll(cfg.dir, 0o700); err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	ctx, n.cancel = context.WithCancel(ctx)
-	n.group, ctx = errgroup.WithContext(ctx)
-	// The log first: whoever holds its lock owns the directory.
-	log, err := n.openLog(ctx)
+	lock, err := lockDir(cfg.dir)
 	if err != nil {
 		return err
 	}
-	ca, err := pki.LoadOrCreate(filepath.Join(cfg.dir, "pki"))
+	n.closed = append(n.closed, lock)
+	starting := ctx
+	// Not ended by the signal that ends the command: a leader hands over before.
+	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	n.group, ctx = errgroup.WithContext(ctx)
+	if err := n.openSockets(); err != nil {
+		return err
+	}
+	log, err := n.openLog(starting, ctx)
+	if err != nil {
+		return err
+	}
+	ca, err := pki.LoadOrCreate(n.pkiDir())
 	if err != nil {
 		return fmt.Errorf("certificate authority: %w", err)
 	}
 	if err := writeOperator(ca, filepath.Join(cfg.dir, operatorFile)); err != nil {
 		return err
 	}
-	blobs, err := eventlog.OpenBlobs(filepath.Join(cfg.dir, "blobs"))
+	blobs, err := eventlog.OpenBlobs(n.blobsDir())
 	if err != nil {
 		return fmt.Errorf("blobs: %w", err)
 	}
-	n.orch, err = orchestrator.New(orchestrator.Config{
-		Log: log, Blobs: blobs, CA: ca, Replica: cfg.replica, Version: cfg.version, Verbs: verb.Lookup, Logger: cfg.logger,
-	})
-	if err != nil {
+	oc := orchestrator.Config{
+		Log: log, Blobs: blobs, CA: ca, Replica: n.member.Replica, Version: cfg.version, Verbs: verb.Lookup, Logger: cfg.logger,
+	}
+	if n.peers != nil {
+		n.peers.configure(n, &oc)
+	}
+	if n.orch, err = orchestrator.New(oc); err != nil {
 		return err
 	}
 	return n.serve(ctx, ca)
 }
 
-func (n *node) openLog(ctx context.Context) (engine.Log, error) {
-	if n.cfg.log == logEmbedded {
-		log, err := eventlog.OpenEmbedded(n.cfg.dir)
-		if err != nil {
-			return nil, err
-		}
-		n.closed = append(n.closed, log)
-		return log, nil
+func (n *node) pkiDir() string   { return filepath.Join(n.cfg.dir, "pki") }
+func (n *node) blobsDir() string { return filepath.Join(n.cfg.dir, "blobs") }
+
+// openLog opens the log. What it takes to get there ends with starting, what
+// goes on behind it with ctx.
+func (n *node) openLog(starting, ctx context.Context) (engine.Log, error) {
+	if n.cfg.log == logRaft {
+		return n.openRaft(starting, ctx)
 	}
-	log, err := raft.Start(ctx, n.cfg.raft)
-	switch {
-	case errors.Is(err, raft.ErrNotBootstrapped):
-		return nil, hinted(err, "start a new cluster with --bootstrap; if there was one, find out what became of its disk first")
-	case errors.Is(err, raft.ErrDamaged), errors.Is(err, raft.ErrBehind), errors.Is(err, raft.ErrStoreBehind):
-		return nil, hinted(err, "look at what is left with \"quorate replay --verify --data-dir %s\"", n.cfg.dir)
-	case err != nil:
+	n.member = &membership{Replica: 1}
+	log, err := eventlog.OpenEmbedded(n.cfg.dir)
+	if err != nil {
 		return nil, err
 	}
 	n.closed = append(n.closed, log)
@@ -136,40 +151,38 @@ func writeOperator(ca *pki.CA, path string) error {
 	return pki.WriteFile(path, bundle, 0o600)
 }
 
-// serve opens the sockets and starts the parts.
+// serve starts the parts behind the sockets.
 func (n *node) serve(ctx context.Context, ca *pki.CA) error {
-	conn, err := net.ListenPacket("udp", n.cfg.listen)
-	if err != nil {
-		return fmt.Errorf("agents' address: %w", err)
-	}
-	n.agent = conn.LocalAddr()
 	local, err := api.ListenUnix(n.cfg.socket)
 	if err != nil {
-		_ = conn.Close()
 		return err
 	}
-	handler := api.NewHandler(n.orch)
+	options := []api.Option{api.WithBackup(n.backup)}
+	if n.peers != nil {
+		options = append(options, api.WithProbe(n.peers.blobs.Head))
+	}
+	handler := api.NewHandler(n.orch, options...)
 	n.closed = append(n.closed, handler)
+	agents := n.sockets.takeAgents()
 	n.group.Go(func() error { return n.orch.Run(ctx) })
 	n.group.Go(func() error {
 		return gateway.Serve(ctx, gateway.Config{
-			Orchestrator: n.orch, Conn: conn, Hosts: n.hosts(n.cfg.listen), Logger: n.cfg.logger,
-			ResetKeyPath: filepath.Join(n.cfg.dir, "pki", "reset.key"),
+			Orchestrator: n.orch, Conn: agents, Hosts: n.hosts(n.cfg.listen), Logger: n.cfg.logger,
+			ResetKeyPath: filepath.Join(n.pkiDir(), "reset.key"),
 		})
 	})
 	n.group.Go(func() error { return api.ServeListener(ctx, handler, local) })
-	if n.cfg.http == "" {
+	if n.peers != nil {
+		n.peers.serve(ctx, n)
+	}
+	if n.api == nil {
 		return nil
 	}
 	cert, err := ca.IssueServer(n.hosts(n.cfg.http))
 	if err != nil {
 		return fmt.Errorf("server certificate: %w", err)
 	}
-	remote, err := net.Listen("tcp", n.cfg.http)
-	if err != nil {
-		return fmt.Errorf("operators' address: %w", err)
-	}
-	n.api = remote.Addr()
+	remote := n.sockets.takeOperators()
 	n.group.Go(func() error {
 		return api.ServeTLS(ctx, handler, remote, pki.OperatorServerTLS(cert, ca.Certificate()))
 	})
@@ -179,11 +192,10 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 // hosts are the names in a certificate for an address of this node.
 func (n *node) hosts(address string) []string {
 	names := []string{"localhost", "127.0.0.1", "::1"}
-	if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
-		names = append(names, host)
-	}
-	if host, err := os.Hostname(); err == nil {
-		names = append(names, host)
+	for _, host := range []string{namedHost(address), n.cfg.advertise, n.at.host} {
+		if host != "" {
+			names = append(names, host)
+		}
 	}
 	return names
 }
@@ -200,6 +212,12 @@ func (n *node) wait() error {
 	return err
 }
 
+// retire lets others take over what they can, and then ends the node.
+func (n *node) retire() {
+	n.handOver(context.Background())
+	n.cancel()
+}
+
 // stop ends the node and releases the directory.
 func (n *node) stop() error {
 	n.cancel()
@@ -212,6 +230,7 @@ func (n *node) close() {
 	if n.cancel != nil {
 		n.cancel()
 	}
+	n.sockets.close()
 	for i := len(n.closed) - 1; i >= 0; i-- {
 		if err := n.closed[i].Close(); err != nil {
 			n.cfg.logger.Error("closing", "error", err)

@@ -70,14 +70,14 @@ func (p *program) app() *cli.App {
 		Name:  "quorate",
 		Usage: "an event-sourced deployment orchestrator",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "server", EnvVars: []string{"QUORATE_SERVER"}, Usage: "`ADDRESS` of the orchestrator's API: unix:///path or https://host:port"},
+			&cli.StringFlag{Name: "server", EnvVars: []string{"QUORATE_SERVER"}, Usage: "`ADDRESS,...` of orchestrators' APIs: unix:///path or https://host:port"},
 			&cli.StringFlag{Name: "identity", EnvVars: []string{"QUORATE_IDENTITY"}, Usage: "`FILE` with the operator's certificate and key, for https"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, EnvVars: []string{"QUORATE_OUTPUT"}, Value: string(formatTable), Usage: "`FORMAT` of the output: table, json, yaml or ndjson"},
 		},
 		Commands: []*cli.Command{
 			p.planCommand(), p.applyCommand(), p.orchestrateCommand(), p.execCommand(), p.graphCommand(),
 			p.runCommand(), p.logCommand(), p.replayCommand(),
-			p.serverCommand(), p.agentCommand(), p.tokenCommand(), p.devCommand(), p.demoCommand(),
+			p.serverCommand(), p.agentCommand(), p.tokenCommand(), p.clusterCommand(), p.devCommand(), p.demoCommand(),
 			p.doctorCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		Before: func(c *cli.Context) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -12,7 +13,6 @@ import (
 	cli "github.com/urfave/cli/v2"
 
 	"quorate/eventlog"
-	"quorate/raft"
 )
 
 // The ports that nobody has to name.
@@ -25,17 +25,24 @@ func (p *program) serverCommand() *cli.Command {
 	return &cli.Command{
 		Name: "server", Category: sectionCluster, Usage: "run an orchestrator",
 		Description: "Holds the log, schedules, and serves agents (QUIC, UDP) and operators (a unix socket in\n" +
-			"the data directory, and HTTPS with --http). SIGTERM ends it; runs go on when it is back.\n" +
-			"The first start writes an identity for operators to operator.pem in the data directory.",
+			"the data directory, and HTTPS with --http). SIGTERM ends it; runs go on when it is back, or\n" +
+			"on another orchestrator. The first start writes an identity for operators to operator.pem in\n" +
+			"the data directory.\n\n" +
+			"The first orchestrator of a cluster is started with --bootstrap, the others with --join and\n" +
+			"--token as \"quorate cluster add\" prints it. Started again in its directory, each is the member\n" +
+			"that it was; --bootstrap and --join then mean nothing.",
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_DATA_DIR"}, Usage: "`DIR` of the log, the blobs and the keys"},
 			&cli.StringFlag{Name: "listen", EnvVars: []string{"QUORATE_LISTEN"}, Value: agentsAddress, Usage: "`ADDRESS` for agents (UDP)"},
 			&cli.StringFlag{Name: "http", EnvVars: []string{"QUORATE_HTTP"}, Usage: "`ADDRESS` for operators (HTTPS, with certificates); none without it"},
+			&cli.StringFlag{Name: "raft", EnvVars: []string{"QUORATE_RAFT"}, Value: raftAddress, Usage: "`ADDRESS` for other orchestrators (TCP); :7442 to be reached from other machines"},
+			&cli.StringFlag{Name: "advertise", EnvVars: []string{"QUORATE_ADVERTISE"}, Usage: "`HOST` under which others reach this machine, where the addresses do not say"},
+			&cli.BoolFlag{Name: "bootstrap", Usage: "start a new cluster; harmless where there is one"},
+			&cli.StringSliceFlag{Name: "join", EnvVars: []string{"QUORATE_JOIN"}, Usage: "join the cluster of an orchestrator at one of `ADDRESS,...`, its --raft"},
+			&cli.StringFlag{Name: "token", EnvVars: []string{"QUORATE_TOKEN"}, Usage: "the `TOKEN` to join with, or @FILE"},
+			&cli.Uint64Flag{Name: "replace", Usage: "join in place of the orchestrator of this `NUMBER`, which is lost"},
 			&cli.StringFlag{Name: "log", EnvVars: []string{"QUORATE_LOG"}, Value: logRaft, Usage: "`KIND` of log: raft, or embedded for a single orchestrator for good"},
-			&cli.StringFlag{Name: "raft", EnvVars: []string{"QUORATE_RAFT"}, Value: raftAddress, Usage: "`ADDRESS` for other orchestrators, with --log raft"},
-			&cli.Uint64Flag{Name: "replica", EnvVars: []string{"QUORATE_REPLICA"}, Value: 1, Usage: "`NUMBER` of this orchestrator in the cluster"},
-			&cli.BoolFlag{Name: "bootstrap", Usage: "start a new cluster, with --log raft; harmless where there is one"},
 			&cli.StringFlag{Name: "log-level", EnvVars: []string{"QUORATE_LOG_LEVEL"}, Value: "info", Usage: "`LEVEL` of messages: debug, info, warn or error"},
 		},
 		Action: p.serve,
@@ -50,41 +57,86 @@ func (p *program) serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	kind := c.String("log")
-	if kind != logRaft && kind != logEmbedded {
-		return usage(commandLine(c)+" --help", "--log %q: want raft or embedded", kind)
-	}
-	dir, err := p.dataDir(c, "server")
+	cfg, err := p.nodeConfig(c, logger)
 	if err != nil {
 		return err
-	}
-	cfg := nodeConfig{
-		dir: dir, listen: c.String("listen"), http: c.String("http"), socket: filepath.Join(dir, socketName),
-		log: kind, replica: c.Uint64("replica"), version: p.version, logger: logger,
-		raft: raft.Config{
-			DataDir: dir, Replica: c.Uint64("replica"), RaftAddress: c.String("raft"), Bootstrap: c.Bool("bootstrap"), Logger: logger,
-		},
-	}
-	if len(cfg.socket) > socketPathMax {
-		return fail(exitError, fmt.Errorf("data directory %s: its path is too long for a unix socket", dir), "choose a shorter one with --data-dir")
 	}
 	n, err := startNode(c.Context, cfg)
-	if errors.Is(err, eventlog.ErrInUse) || errors.Is(err, syscall.EADDRINUSE) {
-		return hinted(err, "another quorate is at work there: stop it, or choose another --data-dir, --listen and --http")
-	}
 	if err != nil {
-		return err
+		return explainStart(err)
 	}
-	logger.Info("serving", "data_dir", dir, "agents", n.agent.String(), "operators", addressText(n.api), "socket", cfg.socket, "log", kind)
+	logger.Info("serving", "data_dir", cfg.dir, "replica", n.member.Replica, "agents", n.agent.String(), "operators", addressText(n.api),
+		"orchestrators", orNone(n.at.raft), "socket", cfg.socket, "log", cfg.log)
 	notifySystemd(p.con.getenv, "READY=1")
-	go func() {
+	go func() { // ends with the process
 		<-c.Context.Done()
 		notifySystemd(p.con.getenv, "STOPPING=1")
+		n.retire()
 	}()
 	err = n.wait()
 	n.close()
 	logger.Info("stopped")
 	return err
+}
+
+// nodeConfig is what the flags say.
+func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, error) {
+	help := commandLine(c) + " --help"
+	kind := c.String("log")
+	join := joining{addresses: list(c, "join"), replaces: c.Uint64("replace")}
+	switch {
+	case kind != logRaft && kind != logEmbedded:
+		return nodeConfig{}, usage(help, "--log %q: want raft or embedded", kind)
+	case kind == logEmbedded && len(join.addresses) > 0:
+		return nodeConfig{}, usage(help, "--join needs --log raft: the embedded log is of a single orchestrator")
+	case c.Bool("bootstrap") && len(join.addresses) > 0:
+		return nodeConfig{}, usage(help, "--bootstrap starts a new cluster and --join joins one: give one of them")
+	case join.replaces != 0 && len(join.addresses) == 0:
+		return nodeConfig{}, usage(help, "--replace needs --join ADDRESS of an orchestrator that is up")
+	}
+	for _, address := range join.addresses {
+		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
+			return nodeConfig{}, usage(help, "--join %q: want host:port, for instance orchestrator:7442", address)
+		}
+	}
+	if host := c.String("advertise"); strings.ContainsAny(host, "/ ") || net.ParseIP(host) == nil && strings.Contains(host, ":") {
+		return nodeConfig{}, usage(help, "--advertise %q: want a host name or an IP address, without a port", host)
+	}
+	dir, err := p.dataDir(c, "server")
+	if err != nil {
+		return nodeConfig{}, err
+	}
+	// Only who is about to join needs the token: a file that is gone since must
+	// not keep a member from starting again.
+	if _, err := os.Stat(filepath.Join(dir, memberFile)); err != nil && len(join.addresses) > 0 {
+		if join.token, err = tokenFrom(c.String("token")); err != nil {
+			return nodeConfig{}, err
+		}
+	}
+	cfg := nodeConfig{
+		dir: dir, listen: c.String("listen"), http: c.String("http"), raft: c.String("raft"), advertise: c.String("advertise"),
+		socket: filepath.Join(dir, socketName), log: kind, bootstrap: c.Bool("bootstrap"), join: join, version: p.version, logger: logger,
+	}
+	if len(cfg.socket) > socketPathMax {
+		return cfg, fail(exitError, fmt.Errorf("data directory %s: its path is too long for a unix socket", dir), "choose a shorter one with --data-dir")
+	}
+	return cfg, nil
+}
+
+// explainStart adds what to do about a server that does not start.
+func explainStart(err error) error {
+	if errors.Is(err, eventlog.ErrInUse) || errors.Is(err, syscall.EADDRINUSE) {
+		return hinted(err, "another quorate is at work there: stop it, or choose another --data-dir, --listen, --http and --raft")
+	}
+	return err
+}
+
+// orNone is an address for a message.
+func orNone(address string) string {
+	if address == "" {
+		return "none"
+	}
+	return address
 }
 
 func addressText(a net.Addr) string {

@@ -11,18 +11,19 @@ import (
 
 func (p *program) tokenCommand() *cli.Command {
 	return &cli.Command{
-		Name: "token", Category: sectionCluster, Usage: "make tokens that agents join with",
+		Name: "token", Category: sectionCluster, Usage: "make tokens that agents and orchestrators join with",
 		Subcommands: []*cli.Command{{
 			Name: "create", Usage: "make a token and print it; it is shown once and kept nowhere",
-			Description: "An agent joins with the token. An operator needs none: --role operator prints an identity,\n" +
+			Description: "An agent joins with the token, and an orchestrator with one of --role orchestrator (\"quorate\n" +
+				"cluster add\" prints the whole command). An operator needs none: --role operator prints an identity,\n" +
 				"a certificate and its key, for the HTTPS address of \"quorate server --http\". It is shown\n" +
 				"once, and issued on the orchestrator's machine only:\n\n" +
 				"  (umask 077; quorate token create --role operator --name alice > alice.pem)\n" +
 				"  quorate --server https://HOST:PORT --identity alice.pem run ls",
 			Flags: []cli.Flag{
-				&cli.DurationFlag{Name: "ttl", Value: time.Hour, Usage: "how long an agent's token may be used, a `DURATION`"},
+				&cli.DurationFlag{Name: "ttl", Value: time.Hour, Usage: "how long a token may be used, a `DURATION`"},
 				&cli.StringFlag{Name: "name", Usage: "the `NAME` of the agent or operator; without one an agent proposes its own and waits for approval"},
-				&cli.StringFlag{Name: "role", Value: roleAgent, Usage: "`ROLE` of whom it is for: agent or operator"},
+				&cli.StringFlag{Name: "role", Value: roleAgent, Usage: "`ROLE` of whom it is for: agent, orchestrator or operator"},
 				&cli.StringSliceFlag{Name: "label", Usage: "`LABEL,...` of the agent, for instance controller"},
 				&cli.BoolFlag{Name: "auto-approve", Usage: "let an agent that proposes its own name work at once"},
 			},
@@ -33,22 +34,30 @@ func (p *program) tokenCommand() *cli.Command {
 
 // The roles that somebody can have.
 const (
-	roleAgent    = "agent"
-	roleOperator = "operator"
+	roleAgent        = "agent"
+	roleOrchestrator = "orchestrator"
+	roleOperator     = "operator"
 )
 
 func (p *program) tokenCreate(c *cli.Context) error {
 	switch role := c.String("role"); role {
-	case roleAgent:
-		return p.agentToken(c)
+	case roleAgent, roleOrchestrator:
+		return p.joinToken(c, role)
 	case roleOperator:
 		return p.operatorIdentity(c)
 	default:
-		return usage(commandLine(c)+" --help", "--role %q: want agent or operator", role)
+		return usage(commandLine(c)+" --help", "--role %q: want agent, orchestrator or operator", role)
 	}
 }
 
-func (p *program) agentToken(c *cli.Context) error {
+func (p *program) joinToken(c *cli.Context, role string) error {
+	if role == roleOrchestrator {
+		for _, flag := range []string{"name", "label", "auto-approve"} {
+			if c.IsSet(flag) {
+				return usage(commandLine(c)+" --help", "--%s is for agents: an orchestrator is called as its host", flag)
+			}
+		}
+	}
 	ttl := c.Duration("ttl")
 	if ttl < time.Second {
 		return usage(commandLine(c)+" --help", "--ttl %s: want at least 1s", ttl)
@@ -59,7 +68,7 @@ func (p *program) agentToken(c *cli.Context) error {
 	}
 	defer client.Close()
 	token, err := client.CreateToken(c.Context, api.TokenCreate{
-		Name: c.String("name"), Role: roleAgent, Labels: list(c, "label"),
+		Name: c.String("name"), Role: role, Labels: list(c, "label"),
 		TTLSeconds: int64(ttl / time.Second), AutoApprove: c.Bool("auto-approve"),
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"slices"
@@ -26,6 +27,10 @@ type BlobsConfig struct {
 	// Head returns the index of the newest record that this orchestrator holds, for
 	// those who ask how far it is; nil is 0.
 	Head func() uint64
+	// Removed reports that an orchestrator is no member any more; nil is never. One
+	// that was away when it was removed hears of it in no other way: its messages of
+	// Raft are not answered.
+	Removed func(replica uint64) bool
 	// Dial connects to a member, verified to be that one, for the protocol of blobs.
 	Dial   func(ctx context.Context, replica uint64) (net.Conn, error)
 	Logger *slog.Logger
@@ -192,7 +197,8 @@ func (b *Blobs) put(conn net.Conn, digest string) error {
 }
 
 // Fetch gets a blob from the first member that has a sound one. Those who want
-// the same at once share it.
+// the same at once share it. The error wraps fs.ErrNotExist where all of the
+// others say that they have none.
 func (b *Blobs) Fetch(ctx context.Context, digest string) error {
 	for {
 		shared := b.fetching.DoChan(digest, func() (any, error) { return nil, b.fetch(ctx, digest) })
@@ -213,7 +219,8 @@ func (b *Blobs) fetch(ctx context.Context, digest string) error {
 	if _, err := appendDigests(nil, []string{digest}); err != nil {
 		return err
 	}
-	failed := []error{errors.New("no other orchestrator has it")}
+	var failed []error
+	absent := true // until one of them may still have it
 	for _, id := range b.others() {
 		err := b.get(ctx, id, digest)
 		if err == nil {
@@ -223,9 +230,13 @@ func (b *Blobs) fetch(ctx context.Context, digest string) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		absent = absent && errors.Is(err, errAbsent)
 		failed = append(failed, fmt.Errorf("orchestrator %d: %w", id, err))
 	}
-	return fmt.Errorf("fetch of blob %.12s: %w", digest, errors.Join(failed...))
+	if absent {
+		return fmt.Errorf("blob %s: no orchestrator has it: %w", digest, fs.ErrNotExist)
+	}
+	return fmt.Errorf("blob %.12s could not be fetched: %w", digest, errors.Join(failed...))
 }
 
 func (b *Blobs) get(ctx context.Context, replica uint64, digest string) error {
@@ -268,13 +279,24 @@ func (b *Blobs) Head(ctx context.Context, replica uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if body[sizeBytes] != 0 {
+		return 0, fmt.Errorf("orchestrator %d: %w", replica, ErrRemoved)
+	}
 	return binary.BigEndian.Uint64(body), nil
 }
 
-// head is what this orchestrator answers to Head.
-func (b *Blobs) head() uint64 {
-	if b.cfg.Head == nil {
-		return 0
+// ErrRemoved is wrapped where a member says that this orchestrator is none any more.
+var ErrRemoved = errors.New("this orchestrator was removed from the cluster")
+
+// pong is what this orchestrator answers to Head.
+func (b *Blobs) pong(from uint64) []byte {
+	var head uint64
+	if b.cfg.Head != nil {
+		head = b.cfg.Head()
 	}
-	return b.cfg.Head()
+	body := binary.BigEndian.AppendUint64(nil, head)
+	if b.cfg.Removed != nil && b.cfg.Removed(from) {
+		return append(body, 1)
+	}
+	return append(body, 0)
 }

@@ -16,7 +16,7 @@ type kind uint8
 
 const (
 	kindPing    kind = 1 // empty; answered by kindPong
-	kindPong    kind = 2 // the index of the newest record here
+	kindPong    kind = 2 // the index of the newest record here, and 1 where who asks is no member any more
 	kindOffer   kind = 3 // digests; answered by kindMissing
 	kindMissing kind = 4 // those of the digests that are not here, in the same order
 	kindPut     kind = 5 // digest and size, and the content behind it; answered by kindResult
@@ -62,7 +62,7 @@ func (k kind) bodyFits(n int) bool {
 	case kindPing:
 		return n == 0
 	case kindPong:
-		return n == sizeBytes
+		return n == sizeBytes+1
 	case kindOffer:
 		return n > 0 && n <= bodyBytesMax && n%digestBytes == 0
 	case kindMissing:

@@ -26,7 +26,7 @@ func (b *Blobs) Serve(ctx context.Context, conn net.Conn, from uint64) {
 		return
 	}
 	for {
-		err := b.answer(patient{conn})
+		err := b.answer(patient{conn}, from)
 		if err == nil {
 			continue
 		}
@@ -40,14 +40,14 @@ func (b *Blobs) Serve(ctx context.Context, conn net.Conn, from uint64) {
 }
 
 // answer serves one request.
-func (b *Blobs) answer(conn net.Conn) error {
+func (b *Blobs) answer(conn net.Conn, from uint64) error {
 	k, body, err := readFrame(conn)
 	if err != nil {
 		return err
 	}
 	switch k {
 	case kindPing:
-		return write(conn, kindPong, binary.BigEndian.AppendUint64(nil, b.head())...)
+		return write(conn, kindPong, b.pong(from)...)
 	case kindOffer:
 		return b.answerOffer(conn, splitDigests(body))
 	case kindPut:

@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	cli "github.com/urfave/cli/v2"
+
+	"quorate/engine/api"
+)
+
+// An addition is what "cluster add" prints.
+type addition struct {
+	Schema    string    `json:"schema"`
+	Token     string    `json:"token"`
+	Join      string    `json:"join"`
+	Command   string    `json:"command"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func (p *program) clusterAdd(c *cli.Context) error {
+	ttl := c.Duration("ttl")
+	if ttl < time.Second {
+		return usage(commandLine(c)+" --help", "--ttl %s: want at least 1s", ttl)
+	}
+	return p.onCluster(c, func(ctx context.Context, client *api.Client, now *api.Cluster) error {
+		replaces := c.Uint64("replace")
+		if replaces != 0 {
+			m, err := memberNamed(now, fmt.Sprint(replaces))
+			if err != nil {
+				return err
+			}
+			if m.Role == "removed" {
+				return fail(exitRefused, fmt.Errorf("orchestrator %d is no member any more: %s", replaces, m.Reason), "leave --replace out")
+			}
+		}
+		out := addition{Schema: api.Schema, Join: raftAddresses(now, replaces)}
+		if out.Join == "" {
+			return fail(exitRefused, fmt.Errorf("this orchestrator is on the embedded log: no other one can join it"),
+				"a cluster begins with \"quorate server --log raft --bootstrap --raft ADDRESS\"")
+		}
+		token, err := client.CreateToken(ctx, api.TokenCreate{Role: roleOrchestrator, TTLSeconds: int64(ttl / time.Second)})
+		if err != nil {
+			return err
+		}
+		out.Token, out.ExpiresAt = token.Token, token.ExpiresAt
+		out.Command = fmt.Sprintf("quorate server --data-dir DIR --raft :7442 --join %s --token %s", out.Join, out.Token)
+		if replaces != 0 {
+			out.Command += fmt.Sprintf(" --replace %d", replaces)
+		}
+		return p.emit(out, func() error {
+			if _, err := fmt.Fprintln(p.con.out, out.Command); err != nil {
+				return err
+			}
+			p.con.note("run that on the new machine, with an empty directory as DIR; the token may be used once, until %s", stamp(out.ExpiresAt))
+			return nil
+		})
+	})
+}
+
+func (p *program) clusterRemove(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usage(commandLine(c)+" --help", "want the NUMBER of an orchestrator")
+	}
+	return p.onCluster(c, func(ctx context.Context, client *api.Client, now *api.Cluster) error {
+		m, err := memberNamed(now, c.Args().First())
+		if err != nil {
+			return err
+		}
+		err = p.con.confirm(c.Bool("yes"), "orchestrator %d (%s) will be out for ever, and its files of no use", m.Replica, printable(m.Name))
+		if err != nil {
+			return err
+		}
+		in := api.MemberRemove{RequestID: requestID(), Replica: m.Replica, Reason: c.String("reason"), Force: c.Bool("force")}
+		err = persist(ctx, func() (err error) {
+			now, err = client.RemoveMember(ctx, in)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return p.emit(now, func() error {
+			_, err := fmt.Fprintf(p.con.out, "orchestrator %d is removed; %s\n", m.Replica, headline(now))
+			return err
+		})
+	})
+}
+
+// transferMax bounds how long another leader is waited for.
+const transferMax = 10 * time.Second
+
+func (p *program) clusterTransfer(c *cli.Context) error {
+	if c.NArg() > 1 {
+		return usage(commandLine(c)+" --help", "want the NUMBER of one orchestrator, or none")
+	}
+	return p.onCluster(c, func(ctx context.Context, client *api.Client, now *api.Cluster) error {
+		to, err := successor(now, c.Args().First())
+		if err != nil {
+			return err
+		}
+		if now, err = client.TransferLead(ctx, to); err != nil {
+			return err
+		}
+		err = until(ctx, transferMax, fmt.Sprintf("orchestrator %d does not lead", to), func() (bool, error) {
+			if now.Leader == to {
+				return true, nil
+			}
+			now, err = client.Cluster(ctx)
+			return false, err
+		})
+		if err != nil {
+			return hinted(err, "see \"quorate cluster status\", and try again")
+		}
+		return p.emit(now, func() error {
+			_, err := fmt.Fprintf(p.con.out, "orchestrator %d leads\n", to)
+			return err
+		})
+	})
+}
+
+// successor is the member that is to lead: the one that is named, or else the
+// one that is the least behind.
+func successor(now *api.Cluster, text string) (uint64, error) {
+	if text != "" {
+		m, err := memberNamed(now, text)
+		if err != nil {
+			return 0, err
+		}
+		return m.Replica, nil
+	}
+	var best *api.Member
+	for i := range now.Members {
+		m := &now.Members[i]
+		if m.Role != "voter" || m.Leader || m.Reachable != nil && !*m.Reachable {
+			continue
+		}
+		if best == nil || m.Lag != nil && (best.Lag == nil || *m.Lag < *best.Lag) {
+			best = m
+		}
+	}
+	if best == nil {
+		return 0, fail(exitRefused, fmt.Errorf("there is no other orchestrator that could lead"), "add one: \"quorate cluster add\" prints how")
+	}
+	return best.Replica, nil
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"quorate/eventlog"
+	"quorate/internal/pki"
+)
+
+// memberFile says, in an orchestrator's data directory, which member of the
+// cluster it is; joinFile holds the id of its request to join until it is one.
+const (
+	memberFile = "member.json"
+	joinFile   = "join.json"
+	lockFile   = "lock"
+)
+
+// A membership is what an orchestrator knows of itself before it can read its log.
+type membership struct {
+	Replica uint64 `json:"replica"`
+	// Joined: it came to a cluster that was there, and did not found it.
+	Joined bool `json:"joined,omitempty"`
+	// Started: its part of the log was begun. One that has lost it since must not
+	// begin it again: it would vote as if it had never acknowledged anything.
+	Started bool `json:"started,omitempty"`
+	// Recovered is what the first leader of a recovered cluster puts on record
+	// before anything else; nil for all others, and when that is done.
+	Recovered *recovery `json:"recovered,omitempty"`
+}
+
+// A recovery is from what a cluster was built anew.
+type recovery struct {
+	At     uint64 `json:"at"`     // index of the newest record that was kept
+	Source string `json:"source"` // "member" or "backup"
+	By     string `json:"by"`
+}
+
+// readMembership returns what a data directory says, or nil where it says nothing.
+func readMembership(dir string) (*membership, error) {
+	m := &membership{}
+	found, err := readDocument(filepath.Join(dir, memberFile), m)
+	switch {
+	case err != nil:
+		return nil, err
+	case found && m.Replica == 0:
+		return nil, fmt.Errorf("%s: the number of the member is missing", filepath.Join(dir, memberFile))
+	case found:
+		return m, nil
+	}
+	// Before there were several orchestrators nothing was written, and the only
+	// one was the first.
+	if _, err := os.Stat(filepath.Join(dir, eventlog.StoreFile)); err == nil {
+		return &membership{Replica: 1, Started: true}, nil
+	}
+	return nil, nil
+}
+
+func (m *membership) write(dir string) error {
+	return writeDocument(filepath.Join(dir, memberFile), m)
+}
+
+// readDocument decodes a file; found is false where there is none.
+func readDocument(path string, into any) (found bool, err error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return false, fmt.Errorf("%s: %w", path, err)
+	}
+	return true, nil
+}
+
+// writeDocument replaces a file durably: half of one is never seen.
+func writeDocument(path string, document any) error {
+	text, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return err
+	}
+	return pki.WriteFile(path, append(text, '\n'), 0o600)
+}
+
+// lockDir takes the data directory for this process until the file is closed.
+// The log has a lock of its own, which is taken after others of the directory's
+// files were read and written.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("data directory %s is %w", dir, eventlog.ErrInUse)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
