@@ -64,7 +64,7 @@ func (s *session) serveBlob(ctx context.Context, st *stream) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return s.copyBlob(st, request)
+	return s.copyBlob(ctx, st, request)
 }
 
 func (s *session) noBlob(st *stream) error {
@@ -74,8 +74,8 @@ func (s *session) noBlob(st *stream) error {
 	return st.Close()
 }
 
-func (s *session) copyBlob(st *stream, request *wire.BlobRequest) error {
-	file, err := s.g.o.Blobs().Open(request.Digest)
+func (s *session) copyBlob(ctx context.Context, st *stream, request *wire.BlobRequest) error {
+	file, err := s.g.o.OpenBlob(ctx, request.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.noBlob(st)
 	}
