@@ -37,7 +37,7 @@ func (a *agent) runAttempt(ctx context.Context, id uint64) error {
 	if err != nil {
 		return a.endAttempt(id, journal.OutcomeFailed, "the step cannot be read: "+err.Error())
 	}
-	r := &attemptRun{agent: a, id: id, step: step, window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled}
+	r := &attemptRun{agent: a, id: id, step: step, window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled, unknown: at.Lost}
 	for position := at.Ended; ; position++ {
 		if outcome, reason, over := r.verdict(ctx, position); over {
 			return a.endAttempt(id, outcome, reason)

@@ -33,21 +33,3 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
-
-// A rotation goes through the servers in an order of chance.
-type rotation struct {
-	servers []string
-	at      int
-}
-
-func newRotation(servers []string) *rotation {
-	r := &rotation{servers: append([]string(nil), servers...)}
-	rand.Shuffle(len(r.servers), func(i, k int) { r.servers[i], r.servers[k] = r.servers[k], r.servers[i] })
-	return r
-}
-
-func (r *rotation) next() string {
-	s := r.servers[r.at%len(r.servers)]
-	r.at++
-	return s
-}

@@ -3,18 +3,20 @@ package nodeagent
 import (
 	"context"
 	"errors"
-	"fmt"
+	"math/rand/v2"
 	"time"
 
-	"quorate/internal/pki"
 	"quorate/nodeagent/journal"
 	"quorate/nodeagent/wire"
 )
 
 const (
-	helloTimeout = 15 * time.Second
 	// steadyAfter tells a connection that was lost from one that never held.
 	steadyAfter = time.Second
+	// moveTimeout is what another orchestrator gets to take the agent over, and
+	// moveSpread by how much the agents of one that stops differ.
+	moveTimeout = 10 * time.Second
+	moveSpread  = 300 * time.Millisecond
 
 	pendingRetry     = 3 * time.Second
 	quarantinedRetry = 30 * time.Second
@@ -24,41 +26,173 @@ const (
 
 // connectLoop keeps one connection to any of the orchestrators until ctx ends.
 func (a *agent) connectLoop(ctx context.Context) {
-	servers := newRotation(a.cfg.Servers)
+	defer a.sessions.Wait()
 	var wait backoff
+	lost := ""
+	for {
+		s := a.connect(ctx, lost, &wait)
+		for s != nil {
+			lost = s.address
+			begun := time.Now()
+			next := a.stay(ctx, s)
+			if next == nil && ctx.Err() == nil {
+				a.lose(ctx, s, time.Since(begun), &wait)
+			}
+			s = next
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// connect tries until an orchestrator welcomes the agent, or ctx ends.
+func (a *agent) connect(ctx context.Context, lost string, wait *backoff) *session {
 	for ctx.Err() == nil {
-		address := servers.next()
-		var begun time.Time
-		silence := watchSilence(a.log, address)
+		addresses := a.servers.order(lost)
+		silence := watchSilence(a.log, addresses[0])
 		if wait.last != 0 { // what comes of later attempts is said anyway
 			silence.Stop()
 		}
-		err := a.serve(ctx, address, func() { begun = time.Now(); silence.Stop() })
+		s, err := a.reach(ctx, addresses, nil, nil)
 		silence.Stop()
+		if err == nil {
+			a.begin(ctx, s)
+			return s
+		}
 		if ctx.Err() != nil {
-			return
+			return nil
+		}
+		a.disconnected(ctx, addresses, err, wait)
+	}
+	return nil
+}
+
+// disconnected waits before the next attempt.
+func (a *agent) disconnected(ctx context.Context, addresses []string, err error, wait *backoff) {
+	if outcast(err) {
+		a.abandon()
+	}
+	pause := retryAfter(err)
+	if errors.As(err, new(*ForeignError)) && len(addresses) == 1 {
+		pause = foreignRetry // with others to ask it would keep the agent from them
+	}
+	pause = max(pause, wait.next())
+	a.log.Warn("not connected", "server", addresses[0], "error", err, "again_in", pause.Round(time.Millisecond))
+	sleep(ctx, pause)
+}
+
+// begin makes s the agent's session.
+func (a *agent) begin(ctx context.Context, s *session) {
+	a.log.Info("connected", "server", s.address, "epoch", s.epoch)
+	if a.servers.learn(s.servers) {
+		a.id.Servers = a.servers.learned
+		if err := a.id.saveInfo(a.cfg.DataDir); err != nil {
+			a.log.Warn("the addresses of the orchestrators were not stored", "error", err)
+		}
+	}
+	a.setSession(s)
+	a.sessions.Go(func() {
+		s.err = s.run(ctx)
+		a.unsetSession(s)
+		close(s.ended)
+	})
+}
+
+// stay holds a session until it ends, and then returns nil, or until there is
+// another one to go on with.
+func (a *agent) stay(ctx context.Context, s *session) *session {
+	for {
+		select {
+		case <-s.ended:
+			return nil
+		case m := <-s.moves:
+			if next := a.move(ctx, s, m); next != nil {
+				return next
+			}
+		case revived := <-s.silent:
+			if next := a.leave(ctx, s, revived); next != nil {
+				return next
+			}
+		}
+	}
+}
+
+// lose says that a session has ended, and waits where it never held.
+func (a *agent) lose(ctx context.Context, s *session, lasted time.Duration, wait *backoff) {
+	if outcast(s.err) {
+		a.abandon()
+	}
+	a.log.Info("connection lost", "server", s.address, "error", s.err)
+	pause := retryAfter(s.err)
+	if pause == 0 && lasted >= steadyAfter {
+		// An orchestrator that went away is no reason to wait for the next, but for
+		// a moment: the more agents it had, the longer they take to come.
+		wait.reset()
+		sleep(ctx, rand.N(s.pulse.every/4+time.Millisecond))
+		return
+	}
+	sleep(ctx, max(pause, wait.next()))
+}
+
+// move goes where the orchestrator asks the agent to go, or stays where nobody
+// there answers.
+func (a *agent) move(ctx context.Context, s *session, m *wire.Move) *session {
+	var addresses []string
+	for _, address := range soundAddresses(m.Servers) {
+		if address != s.address {
+			addresses = append(addresses, address)
+		}
+	}
+	if len(addresses) == 0 || !sleep(ctx, rand.N(moveSpread)) {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, moveTimeout)
+	defer cancel()
+	next, err := a.reach(limited, addresses, s, nil)
+	if err != nil {
+		a.log.Info("staying: the other orchestrators do not take the agent", "servers", addresses, "reason", m.Reason, "error", err)
+		return nil
+	}
+	a.log.Info("moving to another orchestrator", "from", s.address, "reason", m.Reason)
+	return a.replace(ctx, s, next)
+}
+
+// replace ends a session whose place another one takes.
+func (a *agent) replace(ctx context.Context, old, next *session) *session {
+	a.begin(ctx, next)
+	old.link.close("the agent is connected elsewhere")
+	return next
+}
+
+// leave looks for another orchestrator while this one says nothing. The connection
+// stays for as long as QUIC lets it: when the line was at fault it goes on.
+func (a *agent) leave(ctx context.Context, s *session, revived <-chan struct{}) *session {
+	a.log.Warn("the orchestrator is silent", "server", s.address)
+	var wait backoff
+	for {
+		next, err := a.reach(ctx, a.servers.order(s.address), s, revived)
+		if err == nil {
+			return a.replace(ctx, s, next)
+		}
+		if errors.Is(err, errRevived) {
+			a.log.Info("the orchestrator answers again", "server", s.address)
+			return nil
 		}
 		if outcast(err) {
 			a.abandon()
 		}
-		pause := retryAfter(err)
-		if errors.As(err, new(*ForeignError)) && len(a.cfg.Servers) == 1 {
-			pause = foreignRetry // with others to ask it would keep the agent from them
+		pause := time.NewTimer(max(retryAfter(err), wait.next()))
+		select {
+		case <-pause.C:
+		case <-s.ended:
+			return nil
+		case <-revived:
+			return nil
+		case <-ctx.Done():
+			return nil
 		}
-		switch {
-		case !begun.IsZero() && pause == 0 && time.Since(begun) >= steadyAfter:
-			// An orchestrator that went away is no reason to wait for the next.
-			wait.reset()
-			a.log.Info("connection lost", "server", address, "error", err)
-			continue
-		case !begun.IsZero():
-			a.log.Info("connection lost", "server", address, "error", err)
-		}
-		pause = max(pause, wait.next())
-		a.log.Warn("not connected", "server", address, "error", err, "again_in", pause.Round(time.Millisecond))
-		if !sleep(ctx, pause) {
-			return
-		}
+		pause.Stop()
 	}
 }
 
@@ -98,71 +232,4 @@ func retryAfter(err error) time.Duration {
 		return refusedRetry
 	}
 	return 0
-}
-
-// serve holds one connection from its beginning to its end. It calls begun when
-// the orchestrator has accepted the agent.
-func (a *agent) serve(ctx context.Context, address string, begun func()) error {
-	l, err := dial(ctx, address, pki.AgentTLS(a.id.cert, a.id.ca))
-	if err != nil {
-		return foreign(err, address, "identity")
-	}
-	defer l.close("agent closes the connection")
-	control, welcome, err := a.greet(ctx, l)
-	if err != nil {
-		return err
-	}
-	s := newSession(a, l, control, welcome)
-	begun()
-	a.log.Info("connected", "server", address, "epoch", welcome.Epoch)
-	a.setSession(s)
-	defer a.setSession(nil)
-	return s.run(ctx)
-}
-
-// greet opens the control stream and agrees with the orchestrator on who is who
-// and on what the cluster has committed.
-func (a *agent) greet(ctx context.Context, l *link) (stream, *wire.Welcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
-	defer cancel()
-	control, err := l.open(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = control.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := wire.WriteMessage(control, a.hello()); err != nil {
-		return nil, nil, err
-	}
-	m, err := wire.ReadFrom(control, wire.Orchestrator)
-	if err != nil {
-		return nil, nil, fmt.Errorf("greeting: %w", err)
-	}
-	switch m := m.(type) {
-	case *wire.Refuse:
-		return nil, nil, &RefusedError{m.Code, m.Reason}
-	case *wire.Welcome:
-		if m.ClusterID != a.id.ClusterID || m.Agent != a.id.Agent || m.Session == "" {
-			return nil, nil, fmt.Errorf("%w: the welcome is for another agent", wire.ErrMalformed)
-		}
-		return control, m, a.settleNumbers(m)
-	}
-	return nil, nil, fmt.Errorf("%w: %T answers a hello", wire.ErrMalformed, m)
-}
-
-func (a *agent) settleNumbers(m *wire.Welcome) error {
-	err := a.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
-		d, err := s.Welcome(m)
-		for _, r := range d.Records {
-			add(r)
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, journal.ErrRolledBack) {
-		a.broken(err)
-	}
-	if err == nil {
-		a.ackArrived()
-	}
-	return err
 }

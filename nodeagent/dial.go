@@ -114,5 +114,11 @@ func abandon(s stream) {
 
 func (l *link) close(reason string) { _ = l.conn.CloseWithError(codeDone, reason) }
 
+// signs are what the connection shows of the other side, but for its messages.
+func (l *link) signs() signs {
+	s := l.conn.ConnectionStats()
+	return signs{received: s.PacketsReceived, sent: s.PacketsSent, lost: s.PacketsLost, rtt: s.SmoothedRTT, deviation: s.MeanDeviation}
+}
+
 // done is closed when the connection is over.
 func (l *link) done() <-chan struct{} { return l.conn.Context().Done() }

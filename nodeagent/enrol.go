@@ -108,35 +108,49 @@ func freshJournal(dir, boot string) (*journal.Journal, error) {
 // enrolUntil asks one orchestrator after the other until one answers. A refusal is
 // final, and so is it where all are of another cluster than the token.
 func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire.Enrol) (*identity, error) {
-	servers := newRotation(cfg.Servers)
+	addresses := newServerList(nil, cfg.Servers).order("")
 	var wait backoff
-	silence := watchSilence(cfg.Logger, servers.servers[0])
+	silence := watchSilence(cfg.Logger, addresses[0])
 	defer silence.Stop()
-	for strangers := 0; ; {
-		address := servers.next()
-		id, err := enrolAt(ctx, address, token, request)
+	for {
+		var id *identity
+		err := tryEach(ctx, addresses, nil, func(ctx context.Context, address string) (*link, error) {
+			l, err := dial(ctx, address, pki.EnrolTLS(token.Pin))
+			return l, foreign(err, address, "token")
+		}, func(d dialled) (err error) {
+			silence.Stop()
+			id, err = enrolOver(ctx, d.link, token, request)
+			return err
+		})
 		silence.Stop()
 		var refused *RefusedError
-		if err == nil || errors.As(err, &refused) || ctx.Err() != nil {
+		if err == nil || errors.As(err, &refused) || ctx.Err() != nil || allForeign(err) {
 			return id, err
 		}
-		if !errors.As(err, new(*ForeignError)) {
-			strangers = 0
-		} else if strangers++; strangers >= len(cfg.Servers) {
-			return nil, err
-		}
-		cfg.Logger.Warn("could not join the cluster yet", "server", address, "error", err)
+		cfg.Logger.Warn("could not join the cluster yet", "server", addresses[0], "error", err)
 		if !sleep(ctx, wait.next()) {
 			return nil, ctx.Err()
 		}
 	}
 }
 
-func enrolAt(ctx context.Context, address string, token pki.Token, request *wire.Enrol) (*identity, error) {
-	l, err := dial(ctx, address, pki.EnrolTLS(token.Pin))
-	if err != nil {
-		return nil, foreign(err, address, "token")
+// allForeign reports whether none of the orchestrators that were tried is of the
+// agent's cluster.
+func allForeign(err error) bool {
+	errs := []error{err}
+	var several *reachError
+	if errors.As(err, &several) {
+		errs = several.errs
 	}
+	for _, err := range errs {
+		if !errors.As(err, new(*ForeignError)) {
+			return false
+		}
+	}
+	return true
+}
+
+func enrolOver(ctx context.Context, l *link, token pki.Token, request *wire.Enrol) (*identity, error) {
 	defer l.close("joined")
 	ctx, cancel := context.WithTimeout(ctx, enrolTimeout)
 	defer cancel()

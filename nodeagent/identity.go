@@ -37,6 +37,8 @@ type identity struct {
 	Agent     uint64 `json:"agent"`
 	Name      string `json:"name"`
 	ClusterID string `json:"cluster_id"`
+	// Servers are where the cluster said last that its orchestrators are.
+	Servers []string `json:"servers,omitempty"`
 
 	cert tls.Certificate
 	ca   *x509.Certificate
@@ -96,16 +98,26 @@ func readPart(dir, name string) ([]byte, error) {
 	return text, nil
 }
 
-func (id *identity) save(dir string) error {
+// saveInfo writes what is not a certificate.
+func (id *identity) saveInfo(dir string) error {
 	info, err := json.MarshalIndent(id, "", "  ")
+	if err == nil {
+		err = pki.WriteFile(filepath.Join(dir, fileInfo), append(info, '\n'), 0o600)
+	}
 	if err != nil {
 		return fmt.Errorf("identity: %w", err)
+	}
+	return nil
+}
+
+func (id *identity) save(dir string) error {
+	if err := id.saveInfo(dir); err != nil {
+		return err
 	}
 	for _, f := range []struct {
 		name    string
 		content []byte
 	}{
-		{fileInfo, append(info, '\n')},
 		{fileCA, pki.EncodeCertificate(id.ca.Raw)},
 		{fileCert, pki.EncodeCertificate(id.cert.Certificate[0])},
 	} {

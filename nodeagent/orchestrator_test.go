@@ -40,6 +40,7 @@ type orchestrator struct {
 	hellos    []wire.Hello
 	reports   []wire.Report // committed
 	received  int           // also repeats
+	frames    []int         // reports in each Results
 	replies   []wire.Reply
 	epoch     uint64
 	floor     uint64
@@ -219,6 +220,7 @@ func (o *orchestrator) take(m wire.Message) {
 		case *wire.Reply:
 			o.replies = append(o.replies, *m)
 		case *wire.Results:
+			o.frames = append(o.frames, len(m.Reports))
 			for _, r := range m.Reports {
 				o.received++
 				if r.Seq > uint64(len(o.reports))+1 {
@@ -326,7 +328,9 @@ func (o *orchestrator) ended(attempt uint64) (end wire.Report, jobs []wire.Repor
 				end = r
 				return true
 			}
-			jobs = append(jobs, r)
+			if !r.Began {
+				jobs = append(jobs, r)
+			}
 		}
 		return false
 	})

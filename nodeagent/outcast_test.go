@@ -73,15 +73,28 @@ func TestFilesOfJobsGone(t *testing.T) {
 }
 
 // TestSaysWhatItBegan: the cluster is told of an attempt before there is anything
-// to report of it, so that a copy of the agent's files can be told from them.
+// else to report of it, so that a copy of the agent's files can be told from them.
 func TestSaysWhatItBegan(t *testing.T) {
 	t.Parallel()
 	o := newOrchestrator(t)
 	startAgent(t, o, t.TempDir())
 	o.send(o.dispatch(10, 0, "until test -e gate; do sleep 0.02; done"))
-	if r := o.reply(10); r.Status != wire.StatusRunning {
-		t.Errorf("reply %+v", r)
-	}
+	o.until("the report of the beginning", func() bool { return len(o.reports) == 1 && o.reports[0].Began && o.reports[0].Attempt == 10 })
 	o.send(o.cancel(10))
 	o.ended(10)
+}
+
+// TestBeginningsTravelWithResults: what ends at once is told in one frame with its
+// beginning.
+func TestBeginningsTravelWithResults(t *testing.T) {
+	t.Parallel()
+	o := newOrchestrator(t)
+	startAgent(t, o, t.TempDir())
+	o.send(o.dispatch(10, 0, "true"))
+	o.ended(10)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.frames) != 1 || o.frames[0] != 3 {
+		t.Errorf("frames of %v reports, want one of 3", o.frames)
+	}
 }

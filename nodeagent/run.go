@@ -48,6 +48,10 @@ type agent struct {
 	boot    string
 	slots   chan struct{}
 
+	servers  *serverList    // the connect loop's
+	sessions sync.WaitGroup // those that run
+	resuming sync.Once
+
 	jobs     sync.WaitGroup
 	jobsCtx  context.Context
 	stopJobs context.CancelCauseFunc
@@ -56,6 +60,7 @@ type agent struct {
 	mu      sync.Mutex
 	running map[uint64]context.CancelCauseFunc
 	session *session
+	caution caution
 	// acked is closed and replaced when the cluster has taken reports.
 	acked chan struct{}
 }
@@ -106,6 +111,7 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 		slots:   make(chan struct{}, jobsMax),
 		running: map[uint64]context.CancelCauseFunc{},
 		acked:   make(chan struct{}),
+		servers: newServerList(id.Servers, cfg.Servers),
 	}
 	var journalID string
 	j.View(func(s *journal.State) { journalID = s.JournalID })
@@ -140,11 +146,11 @@ func (a *agent) run(ctx context.Context) error {
 		}
 	}
 	var open []uint64
-	a.journal.View(func(s *journal.State) { open = s.Open() })
+	certain := false
+	a.journal.View(func(s *journal.State) { open, certain = s.Open(), s.Certain() })
 	a.tidy(open)
-	for _, id := range open {
-		a.log.Info("going on with an attempt", "attempt", id)
-		a.start(id)
+	if certain {
+		a.resume()
 	}
 	var syncing sync.WaitGroup
 	syncing.Go(func() { a.syncLoop(ctx) })
@@ -171,6 +177,18 @@ func (a *agent) run(ctx context.Context) error {
 		err = e
 	}
 	return err
+}
+
+// resume goes on with the attempts that an earlier run left.
+func (a *agent) resume() {
+	a.resuming.Do(func() {
+		var open []uint64
+		a.journal.View(func(s *journal.State) { open = s.Open() })
+		for _, id := range open {
+			a.log.Info("going on with an attempt", "attempt", id)
+			a.start(id)
+		}
+	})
 }
 
 // brokenError is a failure that the agent cannot work with.
@@ -253,13 +271,20 @@ func (a *agent) notify(attemptEnded bool) {
 	}
 }
 
-// setSession makes s the connection that reports go by, or none.
+// setSession makes s the connection that reports go by.
 func (a *agent) setSession(s *session) {
 	a.mu.Lock()
 	a.session = s
 	a.mu.Unlock()
-	if s != nil {
-		a.blobs.connected()
+	a.blobs.connected()
+}
+
+// unsetSession says that s has ended.
+func (a *agent) unsetSession(s *session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.session == s {
+		a.session = nil
 	}
 }
 

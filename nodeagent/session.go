@@ -22,7 +22,10 @@ const (
 	linger     = 5 * time.Millisecond
 	lingerJobs = 100 * time.Millisecond
 	// resendEvery bounds how often repeated commands make the agent repeat reports.
-	resendEvery  = 5 * time.Second
+	resendEvery = 5 * time.Second
+	// lingerBegan is how long the cluster waits to hear that an attempt has begun
+	// where nothing else is to be said: the end of its first job mostly comes before.
+	lingerBegan  = lingerJobs
 	repliesMax   = 4096
 	writeTimeout = 60 * time.Second
 )
@@ -31,8 +34,16 @@ const (
 type session struct {
 	agent   *agent
 	link    *link
+	address string
 	control stream
+	epoch   uint64
+	servers []string // as the cluster said
 	here    journal.Here
+	pulse   pulse
+	moves   chan *wire.Move        // holds the newest
+	silent  chan (<-chan struct{}) // the gateway is silent until the channel in it is closed
+	ended   chan struct{}          // closed when the session is over, for the reason err
+	err     error
 	changed chan struct{} // holds one token when there may be something to send
 	urgent  chan struct{} // likewise, when the cluster waits for it
 
@@ -40,14 +51,49 @@ type session struct {
 	replies []*wire.Reply
 	sent    uint64 // newest report sent
 	resent  time.Time
+	paused  bool // no reports are sent
+	asking  bool // a ping is to be sent
+	heard   time.Time
+	began   *time.Timer // runs while the beginning of an attempt waits for company
 }
 
-func newSession(a *agent, l *link, control stream, w *wire.Welcome) *session {
+func newSession(a *agent, l *link, address string, control stream, w *wire.Welcome) *session {
 	return &session{
-		agent: a, link: l, control: control, changed: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
-		here: journal.Here{ClusterID: w.ClusterID, Session: w.Session},
-		sent: w.Acked, resent: time.Now(),
+		agent: a, link: l, address: address, control: control, epoch: w.Epoch, servers: w.Servers,
+		changed: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
+		here:  journal.Here{ClusterID: w.ClusterID, Session: w.Session},
+		pulse: pulse{every: heartbeat(w)},
+		moves: make(chan *wire.Move, 1), silent: make(chan (<-chan struct{}), 1), ended: make(chan struct{}),
+		sent: w.Acked, resent: time.Now(), heard: time.Now(),
 	}
+}
+
+// heartbeatMin and heartbeatMax bound what an orchestrator can ask for.
+const (
+	heartbeatMin = 50 * time.Millisecond
+	heartbeatMax = time.Minute
+)
+
+// heartbeat is what the orchestrator asks for; 0 is none.
+func heartbeat(w *wire.Welcome) time.Duration {
+	if w.HeartbeatMillis == 0 {
+		return 0
+	}
+	return min(max(time.Duration(w.HeartbeatMillis)*time.Millisecond, heartbeatMin), heartbeatMax)
+}
+
+// pause keeps reports from being sent, from when it returns. unpause ends that.
+func (s *session) pause() { s.setPaused(true) }
+
+func (s *session) unpause() {
+	s.setPaused(false)
+	s.wake()
+}
+
+func (s *session) setPaused(paused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paused = paused
 }
 
 // wake says that there is something to send that the cluster waits for.
@@ -69,6 +115,7 @@ func (s *session) run(ctx context.Context) error {
 	var both sync.WaitGroup
 	both.Go(func() { cancel(s.read(ctx, messages)) })
 	both.Go(func() { cancel(s.write(ctx)) })
+	both.Go(func() { s.watch(ctx) })
 	s.wake()
 	for ctx.Err() == nil {
 		select {
@@ -84,6 +131,11 @@ func (s *session) run(ctx context.Context) error {
 	err := context.Cause(ctx)
 	s.link.close("agent closes the connection")
 	both.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.began != nil {
+		s.began.Stop()
+	}
 	return err
 }
 
@@ -108,10 +160,70 @@ func (s *session) read(ctx context.Context, to chan<- wire.Message) error {
 		if err != nil {
 			return err
 		}
+		s.mu.Lock()
+		s.heard = time.Now()
+		s.mu.Unlock()
+		switch m := m.(type) {
+		case *wire.Pong:
+			continue
+		case *wire.Move:
+			s.ask(m)
+			continue
+		}
 		select {
 		case to <- m:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// ask lets the connect loop know of a Move; only the newest counts.
+func (s *session) ask(m *wire.Move) {
+	select {
+	case <-s.moves:
+	default:
+	}
+	s.moves <- m // nobody else puts one there
+}
+
+// watch asks whether the orchestrator is there, and raises the alarm when it is not.
+func (s *session) watch(ctx context.Context) {
+	if s.pulse.every == 0 {
+		return
+	}
+	var revived chan struct{}
+	defer func() {
+		if revived != nil {
+			close(revived)
+		}
+	}()
+	for next := s.pulse.every; sleep(ctx, next); {
+		now := time.Now()
+		signs := s.link.signs()
+		s.mu.Lock()
+		signs.answered = s.heard
+		s.mu.Unlock()
+		var ask, silent bool
+		ask, silent, next = s.pulse.look(now, signs, s.agent.patience(now))
+		if ask {
+			s.mu.Lock()
+			s.asking = true
+			s.mu.Unlock()
+			s.wake()
+		}
+		switch {
+		case silent && revived == nil:
+			revived = make(chan struct{})
+			s.agent.alarmed(now, false)
+			select {
+			case s.silent <- revived:
+			case <-ctx.Done():
+			}
+		case !silent && revived != nil:
+			close(revived)
+			revived = nil
+			s.agent.alarmed(now, true)
 		}
 	}
 }
@@ -197,8 +309,7 @@ func (s *session) effect(e journal.Effect) {
 	switch e.Action {
 	case journal.Start:
 		s.agent.start(e.Attempt)
-		s.answer(&wire.Reply{Attempt: e.Attempt, Status: wire.StatusRunning})
-		offer(s.changed)
+		s.begun()
 	case journal.Kill:
 		s.agent.kill(e.Attempt)
 		s.wake() // the journal may hold a tombstone's report
@@ -210,6 +321,20 @@ func (s *session) effect(e journal.Effect) {
 		s.wake()
 	case journal.Resend:
 		s.resend()
+	}
+}
+
+// begun lets the cluster know before long that an attempt has begun.
+func (s *session) begun() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.began == nil {
+		s.began = time.AfterFunc(lingerBegan, func() {
+			s.mu.Lock()
+			s.began = nil
+			s.mu.Unlock()
+			offer(s.changed)
+		})
 	}
 }
 
@@ -290,16 +415,23 @@ func (s *session) await(ctx context.Context, last time.Time) bool {
 // reports, and says whether there may be more.
 func (s *session) gatherFrames(w *wire.Writer) (more bool, err error) {
 	s.mu.Lock()
-	replies, from := s.replies, s.sent
-	s.replies = nil
+	replies, from, asking := s.replies, s.sent, s.asking
+	s.replies, s.asking = nil, false
+	var reports []wire.Report
+	if !s.paused { // and stays so until the reports are taken
+		reports = s.agent.journal.ReportsAfter(from, wire.ResultsBytesTarget)
+	}
 	s.mu.Unlock()
+	if asking {
+		if err := w.Add(&wire.Ping{}); err != nil {
+			return false, err
+		}
+	}
 	for _, r := range replies {
 		if err := w.Add(r); err != nil {
 			return false, err
 		}
 	}
-	var reports []wire.Report
-	s.agent.journal.View(func(st *journal.State) { reports = st.ReportsAfter(from, wire.ResultsBytesTarget) })
 	if len(reports) == 0 {
 		return false, nil
 	}

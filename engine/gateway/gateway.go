@@ -49,12 +49,13 @@ type gateway struct {
 	sessions  sessions
 	commits   *committer
 	presence  *presence
+	crowd     crowd
 	blobs     chan struct{} // slots of blob transfers
 	tasks     sync.WaitGroup
 }
 
-// Serve accepts agents until ctx ends, and then returns nil when all their
-// connections are closed.
+// Serve accepts agents until ctx ends. Then it tells them to go to the other
+// gateways, where there are some, and returns nil when all connections are closed.
 func Serve(ctx context.Context, cfg Config) error {
 	if cfg.Orchestrator == nil || cfg.Conn == nil {
 		return errors.New("gateway: an orchestrator and a socket are needed")
@@ -67,7 +68,6 @@ func Serve(ctx context.Context, cfg Config) error {
 	g.admission = newAdmission(g.limits)
 	g.enrolling = newThrottle(g.limits.EnrolPerAddress, g.limits.EnrolTotal)
 	g.sessions.byAgent = map[uint64]*session{}
-	g.sessions.accepted.attempts = map[uint64]struct{}{}
 	g.commits = newCommitter(g.o, logger)
 	g.presence = newPresence(g.o, logger)
 	g.blobs = make(chan struct{}, g.limits.BlobStreams)
@@ -92,11 +92,17 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 	}
 	stop := g.o.Observe(g.sessions.observe, nil)
 	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
-	g.tasks.Go(func() { g.commits.run(ctx) })
-	g.tasks.Go(func() { g.presence.run(ctx) })
-	g.tasks.Go(func() { g.presence.leftovers(ctx, g.sessions.nonceOf) })
-	err = g.acceptAll(ctx, listener)
+	// Connections outlive ctx until the agents have gone elsewhere.
+	live, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	g.tasks.Go(func() { g.commits.run(live) })
+	g.tasks.Go(func() { g.presence.run(live) })
+	g.tasks.Go(func() { g.presence.leftovers(live, g.sessions.nonceOf) })
+	g.tasks.Go(func() { g.balance(ctx) })
+	g.tasks.Go(func() { g.watchMajority(ctx) })
+	err = g.acceptAll(ctx, live, listener)
+	if ctx.Err() != nil {
+		g.dismissAll()
+	}
 	cancel()
 	listener.close()
 	g.tasks.Wait()
@@ -107,10 +113,11 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 }
 
 // acceptAll hands every connection to a goroutine of its own: nothing may hold up
-// the queue, which is short.
-func (g *gateway) acceptAll(ctx context.Context, listener *listener) error {
+// the queue, which is short. It accepts until accepting ends; connections are
+// served as long as ctx lets them.
+func (g *gateway) acceptAll(accepting, ctx context.Context, listener *listener) error {
 	for {
-		c, err := listener.accept(ctx)
+		c, err := listener.accept(accepting)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,9 @@ type Limits struct {
 	EnrolPerAddress, EnrolTotal int
 	// BlobStreams bounds the blobs that are being sent.
 	BlobStreams int
+	// BalanceEvery is how often the gateway compares its share of the agents with
+	// the others', MajorityEvery how often it makes sure that it is not cut off.
+	BalanceEvery, MajorityEvery time.Duration
 }
 
 func (l Limits) orDefault() Limits {
@@ -28,6 +31,12 @@ func (l Limits) orDefault() Limits {
 	or(&l.EnrolPerAddress, 60)
 	or(&l.EnrolTotal, 3_000)
 	or(&l.BlobStreams, 64)
+	if l.BalanceEvery == 0 {
+		l.BalanceEvery = balanceEvery
+	}
+	if l.MajorityEvery == 0 {
+		l.MajorityEvery = majorityEvery
+	}
 	return l
 }
 
@@ -38,6 +47,8 @@ const (
 	blobChunkBytes   = 256 << 10        // written under one writeTimeout
 	farewellTimeout  = 3 * time.Second  // for a peer to read the last answer
 	handshakeTimeout = 10 * time.Second
+	recordTimeout    = 4 * time.Second // for the log to take a connection: an election and a half
+	challengesMax    = 4               // times that an agent is asked for its journal
 
 	dispatchesMax    = 64      // per turn of a sender, so that acknowledgements get through
 	pendingBytesMax  = 2 << 20 // of a session's reports that wait for a commit

@@ -131,6 +131,15 @@ func (c *connection) close(code uint64, reason string) {
 	_ = c.quic.CloseWithError(quic.ApplicationErrorCode(code), reason)
 }
 
+// why is the reason for which the connection is closed, where err only says that
+// something was cancelled because of that.
+func (c *connection) why(err error) error {
+	if cause := context.Cause(c.quic.Context()); cause != nil && errors.Is(err, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
 // stream waits for the peer to open one.
 func (c *connection) stream(ctx context.Context) (*stream, error) {
 	s, err := c.quic.AcceptStream(ctx)
@@ -170,6 +179,14 @@ func (s *stream) Close() error { return s.quic.Close() }
 func (s *stream) abort() {
 	s.quic.CancelRead(codeProtocol)
 	s.quic.CancelWrite(codeProtocol)
+}
+
+// codeOf is what a connection is closed with that ended for the reason.
+func codeOf(err error) uint64 {
+	if errors.Is(err, errReplaced) {
+		return codeReplaced
+	}
+	return codeProtocol
 }
 
 // parting says in a word why a connection ended.

@@ -23,6 +23,8 @@ func (s *session) receive(ctx context.Context, in io.Reader) error {
 			err = s.results(ctx, m.Reports)
 		case *wire.Reply:
 			err = s.reply(ctx, m)
+		case *wire.Ping:
+			err = s.ping()
 		default:
 			err = fmt.Errorf("protocol: %T is not expected here", m)
 		}
@@ -37,22 +39,15 @@ func (s *session) receive(ctx context.Context, in io.Reader) error {
 // up then, and nobody else is held up.
 func (s *session) results(ctx context.Context, reports []wire.Report) error {
 	batch := batch{session: s, events: make([]eventlog.Event, 0, len(reports))}
-	var fault error
-	s.g.o.View(func(state *engine.State) {
-		for i := range reports {
-			r := &reports[i]
-			if r.Seq <= s.received {
-				continue // sent again, or by the session before
-			}
-			if fault = s.checkReport(state, r); fault != nil {
-				return
-			}
-			s.received = r.Seq
-			event := eventOf(r, s.connection)
-			batch.events = append(batch.events, event)
-			batch.bytes += r.Bytes()
+	rest, fault := s.takeReports(reports, &batch)
+	if fault != nil {
+		// The agent may know of an attempt by another gateway which is ahead of
+		// this one. What is wrong with everything folded is wrong.
+		if err := s.g.o.Barrier(ctx); err != nil {
+			return err
 		}
-	})
+		_, fault = s.takeReports(rest, &batch)
+	}
 	if len(batch.events) > 0 {
 		if err := s.g.commits.add(ctx, batch); err != nil {
 			return err
@@ -66,6 +61,27 @@ func (s *session) results(ctx context.Context, reports []wire.Report) error {
 	return nil
 }
 
+// takeReports makes events of reports up to the first that is at fault, and
+// returns the rest with the fault.
+func (s *session) takeReports(reports []wire.Report, b *batch) (rest []wire.Report, fault error) {
+	s.g.o.View(func(state *engine.State) {
+		for i := range reports {
+			r := &reports[i]
+			if r.Seq <= s.received {
+				continue // sent again, or by the session before
+			}
+			if fault = s.checkReport(state, r); fault != nil {
+				rest = reports[i:]
+				return
+			}
+			s.received = r.Seq
+			b.events = append(b.events, eventOf(r, s.connection))
+			b.bytes += r.Bytes()
+		}
+	})
+	return rest, fault
+}
+
 // checkReport refuses what no sound agent says. The reducer counts reports of an
 // agent without holes, so one that is not put into the log would end all
 // reporting: an agent that sends one is taken out of service instead.
@@ -77,7 +93,10 @@ func (s *session) checkReport(state *engine.State, r *wire.Report) error {
 	if r.Seq != s.received+1 {
 		return fmt.Errorf("report %d came after report %d", r.Seq, s.received)
 	}
-	if o := eventlog.Outcome(r.Outcome); o < eventlog.Succeeded || o > eventlog.Unknown {
+	if r.Began && r.End {
+		return fmt.Errorf("report %d is of a beginning and an end", r.Seq)
+	}
+	if o := eventlog.Outcome(r.Outcome); !r.Began && (o < eventlog.Succeeded || o > eventlog.Unknown) {
 		return fmt.Errorf("report %d has outcome %d", r.Seq, r.Outcome)
 	}
 	for _, out := range []*wire.Output{&r.Stdout, &r.Stderr} {
@@ -89,7 +108,7 @@ func (s *session) checkReport(state *engine.State, r *wire.Report) error {
 		return fmt.Errorf("report %d has a text beyond its bounds", r.Seq)
 	}
 	jobs := state.Run(a.Run).Graph.Tasks[a.Task].Jobs
-	if !r.End && r.Job >= jobs {
+	if !r.End && !r.Began && r.Job >= jobs {
 		return fmt.Errorf("report %d is on job %d of %d", r.Seq, r.Job, jobs)
 	}
 	return s.count(a, r, jobs)
@@ -117,6 +136,9 @@ func (s *session) count(a *engine.Attempt, r *wire.Report, jobs uint32) error {
 
 // eventOf is what a report says that came by the connection, as an event.
 func eventOf(r *wire.Report, connection uint64) eventlog.Event {
+	if r.Began {
+		return &eventlog.AttemptBegan{Attempt: r.Attempt, Seq: r.Seq, Connection: connection}
+	}
 	if r.End {
 		return &eventlog.AttemptEnded{
 			Attempt: r.Attempt, Outcome: eventlog.Outcome(r.Outcome), Reason: r.Reason,
@@ -139,7 +161,6 @@ func (s *session) reply(ctx context.Context, r *wire.Reply) error {
 	log := s.g.logger.With("agent", s.name, "attempt", r.Attempt, "reason", clip(r.Reason, textBytesMax))
 	switch r.Status {
 	case wire.StatusRunning:
-		s.g.o.View(func(state *engine.State) { s.g.sessions.accepted.note(state, s.agent, r.Attempt) })
 		return nil
 	case wire.StatusBusy:
 		log.Debug("attempt waits for the one that it supersedes")
@@ -155,6 +176,10 @@ func (s *session) reply(ctx context.Context, r *wire.Reply) error {
 		log.Warn("the agent rejected a command")
 		return nil
 	case wire.StatusGone:
+		// The agent may have heard from another gateway that the attempt is settled.
+		if err := s.g.o.Barrier(ctx); err != nil {
+			return err
+		}
 		open := false
 		s.g.o.View(func(state *engine.State) {
 			a := state.Attempts[r.Attempt]

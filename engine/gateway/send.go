@@ -46,13 +46,13 @@ func (s *session) send(ctx context.Context) error {
 func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 	again = time.Hour
 	s.notes.mu.Lock()
-	cancels, check, repeat := s.notes.cancels, s.notes.barred, s.notes.again
-	s.notes.cancels, s.notes.barred, s.notes.again = false, false, nil
+	cancels, repeat, pong, move := s.notes.cancels, s.notes.again, s.notes.pong, s.notes.move
+	s.notes.cancels, s.notes.again, s.notes.pong, s.notes.move = false, nil, false, nil
 	s.notes.mu.Unlock()
 
-	commands, more, ack, refused := s.look(cancels, check, repeat)
-	if refused != nil {
-		return 0, refused
+	commands, more, ack, err := s.look(cancels, repeat)
+	if err != nil {
+		return 0, err
 	}
 	if more {
 		again = 0
@@ -72,6 +72,16 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 		}
 		s.acked = ack.Seq
 	}
+	if pong {
+		if err := out.Add(&wire.Pong{}); err != nil {
+			return 0, err
+		}
+	}
+	if move != nil {
+		if err := out.Add(move); err != nil {
+			return 0, err
+		}
+	}
 	if err := out.Flush(); err != nil {
 		return 0, fmt.Errorf("send: %w", err)
 	}
@@ -79,18 +89,19 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 }
 
 // look copies what is to be sent out of the state: attempts not sent in this
-// session in the order of their numbers, then cancels, then repeats.
-func (s *session) look(cancels, check bool, repeat []uint64) (commands []command, more bool, ack wire.Ack, refused *refusal) {
+// session in the order of their numbers, then cancels, then repeats. A session that
+// is not the agent's on record has nothing to say any more, and what it reports does
+// not count: the agent is served elsewhere, and this process may have slept through
+// that.
+func (s *session) look(cancels bool, repeat []uint64) (commands []command, more bool, ack wire.Ack, err error) {
 	s.g.o.View(func(state *engine.State) {
 		a := state.Agent(s.agent)
-		if check {
-			if refused = barred(a); refused != nil {
-				return
-			}
+		if refused := barred(a); refused != nil {
+			err = refused
+			return
 		}
-		if a.Connection != s.connection {
-			// What it reports here does not count any more.
-			refused = &refusal{"replaced", "the agent has connected elsewhere"}
+		if a.Session != s.nonce {
+			err = errReplaced
 			return
 		}
 		first, _ := slices.BinarySearch(a.Open, s.sent+1)
@@ -119,8 +130,11 @@ func (s *session) look(cancels, check bool, repeat []uint64) (commands []command
 		}
 		ack = wire.Ack{Seq: a.JournalSeq, Floor: a.Floor()}
 	})
-	return commands, more, ack, refused
+	return commands, more, ack, err
 }
+
+// errReplaced says that another session is the agent's on record.
+var errReplaced = errors.New("the agent is connected elsewhere")
 
 // forget drops the notes about attempts that are settled.
 func (s *session) forget(open []uint64) {

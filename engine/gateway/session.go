@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"quorate/engine"
-	"quorate/eventlog"
 	"quorate/internal/pki"
 	"quorate/nodeagent/wire"
 )
@@ -25,6 +23,7 @@ type session struct {
 	control *stream
 
 	recorded bool // AgentConnected may be in the log
+	welcomed bool // it is, and the agent was told
 	// connection is the index of its AgentConnected; reports count under it alone.
 	connection uint64
 
@@ -42,14 +41,16 @@ type session struct {
 	received uint64         // the number of the newest report that was taken
 	reports  map[uint64]int // reports taken, by attempt under way
 	late     int            // reports taken on attempts that were settled
+	pings    pingBudget
 }
 
 // notes are what others leave for the sender.
 type notes struct {
 	mu      sync.Mutex
-	cancels bool     // an attempt may be marked for cancelling
-	barred  bool     // the agent may have lost its right
-	again   []uint64 // attempts to send once more
+	cancels bool       // an attempt may be marked for cancelling
+	again   []uint64   // attempts to send once more
+	pong    bool       // the agent asks whether we are there
+	move    *wire.Move // where the agent is to go, or nil
 }
 
 // nudge wakes the sender. It never blocks.
@@ -81,15 +82,21 @@ func (g *gateway) serveAgent(ctx context.Context, c *connection) {
 		g.logger.Info("agent connected", "agent", s.name, "address", c.remote(), "session", s.nonce)
 		err = s.run(ctx)
 	}
-	reason := parting(err)
-	c.close(codeProtocol, clip(reason, nameBytesMax))
+	reason := parting(c.why(err))
+	c.close(codeOf(err), clip(reason, nameBytesMax))
 	g.commits.drained(s)
 	g.sessions.remove(s)
 	close(s.ended)
-	if s.recorded {
+	if s.recorded && !s.superseded() {
 		g.presence.gone(s.agent, s.nonce, clip(reason, nameBytesMax))
 	}
 	g.logger.Info("agent disconnected", "agent", s.name, "session", s.nonce, "reason", reason)
+}
+
+// superseded reports whether the end of the session is no news to anybody.
+func (s *session) superseded() (yes bool) {
+	s.g.o.View(func(state *engine.State) { yes = s.welcomed && state.Agent(s.agent).Session != s.nonce })
+	return yes
 }
 
 // greet reads the Hello and answers it. It returns the session once it is on
@@ -116,17 +123,17 @@ func (g *gateway) greet(ctx context.Context, c *connection) (*session, error) {
 		return nil, err
 	}
 	s, err := g.introduce(ctx, c, hello)
+	if s != nil {
+		s.control = control
+	}
+	if err == nil {
+		err = s.welcome(ctx, hello)
+	}
 	var refused *refusal
 	if errors.As(err, &refused) {
 		g.farewell(ctx, c, control, refused)
 	}
-	if s != nil {
-		s.control = control
-	}
-	if err != nil {
-		return s, err
-	}
-	return s, s.welcome(ctx, hello)
+	return s, err
 }
 
 // farewell tells the agent why it is not served, and waits a moment for it to read that.
@@ -150,10 +157,17 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 	if err != nil {
 		return nil, &refusal{"unknown-agent", err.Error()}
 	}
-	if len(hello.Attempts) > attemptsHeldMax || len(hello.JournalID) > nameBytesMax || len(hello.BootID) > nameBytesMax {
-		return nil, errors.New("hello beyond its bounds")
+	if err := checkHello(hello); err != nil {
+		return nil, err
 	}
 	name, refused := g.check(id, digest)
+	if refused != nil {
+		// Another orchestrator may just have enrolled or approved it.
+		if err := g.o.Barrier(ctx); err != nil {
+			return nil, fmt.Errorf("%w: %w", &refusal{"busy", "the agent is not known here yet, and no majority answers"}, err)
+		}
+		name, refused = g.check(id, digest)
+	}
 	if refused != nil {
 		return nil, refused
 	}
@@ -172,7 +186,14 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 			return s, ctx.Err()
 		}
 	}
-	return s, g.checkJournal(ctx, s, hello)
+	return s, nil
+}
+
+func checkHello(hello *wire.Hello) error {
+	if len(hello.Attempts) > attemptsHeldMax || len(hello.JournalID) > nameBytesMax || len(hello.BootID) > nameBytesMax {
+		return errors.New("hello beyond its bounds")
+	}
+	return nil
 }
 
 // identify reads the certificate, which TLS has verified.
@@ -217,73 +238,6 @@ func barred(a *engine.Agent) *refusal {
 	return nil
 }
 
-// checkJournal quarantines an agent whose journal is not the one on record.
-func (g *gateway) checkJournal(ctx context.Context, s *session, hello *wire.Hello) error {
-	var fault string
-	g.o.View(func(st *engine.State) {
-		fault = st.Agent(s.agent).JournalFault(hello.JournalID, hello.JournalSeq)
-	})
-	if fault != "" {
-		return g.quarantine(ctx, s, fault, hello.JournalID, hello.JournalSeq)
-	}
-	held := slices.Sorted(slices.Values(hello.Attempts))
-	var missing uint64
-	g.o.View(func(st *engine.State) {
-		if missing = g.sessions.accepted.missing(st, s.agent, held); missing == 0 {
-			g.sessions.accepted.note(st, s.agent, held...)
-		}
-	})
-	if missing == 0 {
-		return nil
-	}
-	fault = fmt.Sprintf("the journal does not hold attempt %d, which the agent had begun: it is an older copy, or another agent's", missing)
-	return g.quarantine(ctx, s, fault, "", 0)
-}
-
-// quarantine takes the agent out of service. The journal is what it showed;
-// without one the reason alone counts. It returns the refusal.
-func (g *gateway) quarantine(ctx context.Context, s *session, reason, journalID string, journalSeq uint64) error {
-	g.logger.Error("agent quarantined", "agent", s.name, "reason", reason)
-	_, voids, err := g.o.Propose(ctx, &eventlog.AgentQuarantined{
-		Agent: s.agent, Reason: reason, JournalID: journalID, JournalSeq: journalSeq,
-	})
-	if err != nil {
-		return err
-	}
-	if voids[0] != "" {
-		g.logger.Warn("quarantine was void", "agent", s.name, "why", voids[0])
-	}
-	return &refusal{"quarantined", reason}
-}
-
-// welcome puts the connection on record and answers the Hello.
-func (s *session) welcome(ctx context.Context, hello *wire.Hello) error {
-	o := s.g.o
-	s.recorded = true
-	indexes, voids, err := o.Propose(ctx, &eventlog.AgentConnected{
-		Agent: s.agent, Gateway: o.Replica(), Session: s.nonce, Version: printable(hello.Version), BootID: printable(hello.BootID),
-		JournalID: hello.JournalID, JournalSeq: hello.JournalSeq, Address: s.conn.remote(),
-	})
-	if err != nil {
-		return err
-	}
-	if voids[0] != "" {
-		refused := &refusal{"busy", voids[0]}
-		s.g.farewell(ctx, s.conn, s.control, refused)
-		return refused
-	}
-	s.connection = indexes[0]
-	w := &wire.Welcome{ClusterID: o.CA().ClusterID(), Agent: s.agent, Name: s.name, Session: s.nonce}
-	o.View(func(st *engine.State) {
-		a := st.Agent(s.agent)
-		w.Epoch, w.Acked, w.Floor = st.Epoch, a.JournalSeq, a.Floor()
-	})
-	s.received = w.Acked
-	s.acked = w.Acked
-	s.fence = wire.Fence{ClusterID: w.ClusterID, Session: s.nonce, JournalID: s.journal}
-	return wire.WriteMessage(s.control, w)
-}
-
 // run serves the connection until one of its parts ends, and returns why.
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -301,7 +255,7 @@ func (s *session) run(ctx context.Context) error {
 	if errors.As(err, &refused) {
 		s.g.farewell(context.WithoutCancel(ctx), s.conn, s.control, refused)
 	}
-	s.conn.close(codeProtocol, clip(parting(err), nameBytesMax))
+	s.conn.close(codeOf(err), clip(parting(err), nameBytesMax))
 	parts.Wait()
 	return err
 }

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"quorate/engine"
@@ -11,8 +13,6 @@ import (
 // whom it concerns: looking through all of them at every record would cost
 // records times agents.
 type sessions struct {
-	accepted accepted
-
 	mu      sync.Mutex
 	byAgent map[uint64]*session
 }
@@ -46,7 +46,7 @@ func (ss *sessions) nonceOf(agent uint64) string {
 }
 
 // observe is an [orchestrator.Observer].
-func (ss *sessions) observe(state *engine.State, _ *eventlog.Record, event eventlog.Event, void string) {
+func (ss *sessions) observe(_ *engine.State, _ *eventlog.Record, event eventlog.Event, void string) {
 	if void != "" {
 		return
 	}
@@ -55,14 +55,12 @@ func (ss *sessions) observe(state *engine.State, _ *eventlog.Record, event event
 		ss.tell(e.Agent, nil)
 	case *eventlog.AgentConnected:
 		ss.tell(e.Agent, nil) // a session before this one is over
-	case *eventlog.AttemptEnded:
-		ss.accepted.ended(e.Attempt)
 	case *eventlog.AgentRevoked:
-		ss.accepted.settled(state)
-		ss.tell(e.Agent, func(n *notes) { n.barred = true })
+		ss.tell(e.Agent, nil)
 	case *eventlog.AgentQuarantined:
-		ss.accepted.settled(state)
-		ss.tell(e.Agent, func(n *notes) { n.barred = true })
+		ss.tell(e.Agent, nil)
+	case *eventlog.OrchestratorJoined, *eventlog.OrchestratorRemoved, *eventlog.ClusterRecovered:
+		ss.tellAll(nil) // sessions of a member that is none any more are off the record
 	case *eventlog.RunCancelled:
 		ss.tellAll(func(n *notes) { n.cancels = true })
 	}
@@ -75,6 +73,20 @@ func (ss *sessions) tell(agent uint64, note func(*notes)) {
 	if s != nil {
 		s.note(note)
 	}
+}
+
+// all returns the sessions there are.
+func (ss *sessions) all() []*session {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return slices.Collect(maps.Values(ss.byAgent))
+}
+
+// count says how many there are.
+func (ss *sessions) count() int {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return len(ss.byAgent)
 }
 
 func (ss *sessions) tellAll(note func(*notes)) {

@@ -51,6 +51,8 @@ func (s *State) Apply(r Record) error {
 		s.applyAcked(r.Seq, r.Floor)
 	case *Rebased:
 		s.applyRebased(r.Acked)
+	case *Begun:
+		err = s.applyBegun(r)
 	default:
 		err = fmt.Errorf("record of type %T", r)
 	}
@@ -64,6 +66,7 @@ func (s *State) applySummary(r *Summary) {
 	s.JournalID, s.BootID = r.JournalID, r.BootID
 	s.EpochMax, s.Floor, s.Seq, s.Acked = r.EpochMax, r.Floor, r.Seq, r.Acked
 	s.FreshFrom, s.SeqBound = r.FreshFrom, r.SeqBound
+	s.unnumbered = r.Version < versionNumbered
 }
 
 func (s *State) summary() *Summary {
@@ -101,10 +104,36 @@ func (s *State) applyIntended(r *Intended) error {
 			return err
 		}
 	}
-	s.attempts[r.Attempt] = &Attempt{
+	a := &Attempt{
 		ID: r.Attempt, Supersedes: r.Supersedes, Phase: Intent, Hash: r.Hash, Spec: r.Spec, Step: r.Step,
 		Jobs: r.Jobs, Window: r.Window, KeepGoing: r.KeepGoing,
 	}
+	s.attempts[r.Attempt] = a
+	if s.unnumbered {
+		return nil
+	}
+	return s.begin(a, r.Seq)
+}
+
+func (s *State) applyBegun(r *Begun) error {
+	a, err := s.open(r.Attempt)
+	if err != nil {
+		return err
+	}
+	if a.BeganSeq != 0 {
+		return fmt.Errorf("attempt %d begins twice", a.ID)
+	}
+	return s.begin(a, r.Seq)
+}
+
+// begin makes the report that the attempt has begun.
+func (s *State) begin(a *Attempt, seq uint64) error {
+	if seq != s.Seq+1 {
+		return fmt.Errorf("report %d of the beginning of attempt %d is out of turn", seq, a.ID)
+	}
+	a.BeganSeq = seq
+	s.Seq++
+	s.addReport(wire.Report{Seq: seq, Attempt: a.ID, Began: true})
 	return nil
 }
 
@@ -137,6 +166,8 @@ func (s *State) applyJobEnded(r *JobEnded) error {
 		a.Failed = true
 	case OutcomeCancelled:
 		a.Cancelled = true
+	case OutcomeUnknown:
+		a.Lost = true
 	}
 	a.Digest = chainDigest(a.Digest, &r.Report)
 	s.Seq++
@@ -215,6 +246,9 @@ func (s *State) applyRebased(acked uint64) {
 	for _, a := range s.attempts {
 		if s.fresh(a.EndSeq) {
 			a.EndSeq += shift
+		}
+		if s.fresh(a.BeganSeq) {
+			a.BeganSeq += shift
 		}
 	}
 	s.Seq += shift

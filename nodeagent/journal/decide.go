@@ -144,10 +144,14 @@ func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decisi
 	case open != 0:
 		d.reply(m.Attempt, wire.StatusBusy, fmt.Sprintf("attempt %d has not ended", open))
 	default:
+		// At or below the floor it can never start anyway.
+		forbids := m.Supersedes > s.Floor && !known
+		seq := s.Seq + 1
+		if forbids {
+			seq++
+		}
 		d.Records = append(d.Records, &Intended{Attempt: m.Attempt, Supersedes: m.Supersedes,
-			// At or below the floor it can never start anyway.
-			Forbids: m.Supersedes > s.Floor && !known,
-			Hash:    hash, Spec: m.Spec, Step: w.Step,
+			Forbids: forbids, Hash: hash, Spec: m.Spec, Step: w.Step, Seq: seq,
 			Jobs: w.Jobs, Window: min(w.Jobs, WindowJobs), KeepGoing: w.KeepGoing})
 		d.effect(Start, m.Attempt)
 	}
@@ -214,19 +218,22 @@ func (s *State) Welcome(m *wire.Welcome) (Decision, error) {
 
 // Boot decides what to make of the journal when the agent starts. Under another
 // boot of the machine the attempts become unknown of which something may have
-// happened without a record; all that are open after it go on.
+// happened without a record; all that are open after it go on. What an earlier
+// program accepted is reported as begun.
 func (s *State) Boot(bootID string) Decision {
 	var d Decision
-	if s.BootID == bootID {
-		return d
-	}
-	d.Records = append(d.Records, &Booted{BootID: bootID})
-	if s.BootID == "" {
-		return d
+	another := s.BootID != "" && s.BootID != bootID
+	if s.BootID != bootID {
+		d.Records = append(d.Records, &Booted{BootID: bootID})
 	}
 	seq := s.Seq
 	for _, id := range s.Open() {
-		if s.attempts[id].determined() {
+		a := s.attempts[id]
+		if !another || a.determined() {
+			if a.BeganSeq == 0 {
+				seq++
+				d.Records = append(d.Records, &Begun{Attempt: id, Seq: seq})
+			}
 			continue
 		}
 		seq++

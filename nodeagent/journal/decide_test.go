@@ -11,7 +11,7 @@ import (
 func stateWith(t *testing.T, records ...Record) *State {
 	t.Helper()
 	s := newState()
-	for _, r := range append([]Record{&Summary{JournalID: "j", BootID: "boot", EpochMax: 5, Floor: 2, Version: 1}}, records...) {
+	for _, r := range append([]Record{&Summary{JournalID: "j", BootID: "boot", EpochMax: 5, Floor: 2, Version: formatVersion}}, records...) {
 		if err := s.Apply(r); err != nil {
 			t.Fatal(err)
 		}
@@ -26,10 +26,10 @@ var (
 
 // TestTable is the table of the protocol, row by row.
 func TestTable(t *testing.T) {
-	open := intended(10, 2)
-	running := []Record{intended(10, 2), &JobStarted{Attempt: 10}}
-	done := append(running[:2:2], &JobEnded{Report: wire.Report{Seq: 1, Attempt: 10, Outcome: 1}},
-		&AttemptEnded{Report: wire.Report{Seq: 2, Attempt: 10, End: true, Outcome: 1}})
+	open := intended(10, 2, 1)
+	running := []Record{intended(10, 2, 1), &JobStarted{Attempt: 10}}
+	done := append(running[:2:2], &JobEnded{Report: wire.Report{Seq: 2, Attempt: 10, Outcome: 1}},
+		&AttemptEnded{Report: wire.Report{Seq: 3, Attempt: 10, End: true, Outcome: 1}})
 	dispatch := func(f wire.Fence, id, p uint64) wire.Message {
 		return &wire.Dispatch{Fence: f, Attempt: id, Supersedes: p, Spec: []byte("spec")}
 	}
@@ -61,9 +61,9 @@ func TestTable(t *testing.T) {
 		{"none, supersedes running", running, dispatch(goodFence, 11, 10), nil, Reply, wire.StatusBusy},
 		{"none, supersedes done", done, dispatch(goodFence, 11, 10), []Kind{KindIntended}, Start, 0},
 		{"none, supersedes none", nil, dispatch(goodFence, 11, 10), []Kind{KindIntended}, Start, 0},
-		{"none, an earlier one of the step is open", []Record{&Intended{Attempt: 8, Step: "step", Jobs: 1, Window: 1}}, dispatch(goodFence, 11, 10), nil, Reply, wire.StatusBusy},
-		{"none, a later one of the step is known", []Record{&Intended{Attempt: 12, Step: "step", Jobs: 1, Window: 1}}, dispatch(goodFence, 11, 0), []Kind{KindForbidden}, Resend, 0},
-		{"none, another step is open", []Record{&Intended{Attempt: 8, Step: "another", Jobs: 1, Window: 1}}, dispatch(goodFence, 11, 0), []Kind{KindIntended}, Start, 0},
+		{"none, an earlier one of the step is open", []Record{&Intended{Attempt: 8, Step: "step", Jobs: 1, Window: 1, Seq: 1}}, dispatch(goodFence, 11, 10), nil, Reply, wire.StatusBusy},
+		{"none, a later one of the step is known", []Record{&Intended{Attempt: 12, Step: "step", Jobs: 1, Window: 1, Seq: 1}}, dispatch(goodFence, 11, 0), []Kind{KindForbidden}, Resend, 0},
+		{"none, another step is open", []Record{&Intended{Attempt: 8, Step: "another", Jobs: 1, Window: 1, Seq: 1}}, dispatch(goodFence, 11, 0), []Kind{KindIntended}, Start, 0},
 		{"open, dispatch again", []Record{open}, dispatch(goodFence, 10, 0), nil, Reply, wire.StatusRunning},
 		{"open, another step", []Record{open}, otherSpec, nil, Reply, wire.StatusRejected},
 		{"open, cancel", []Record{open}, cancel(goodFence, 10), []Kind{KindForbidden}, Kill, 0},
@@ -121,7 +121,7 @@ func TestSupersedingForbids(t *testing.T) {
 	if len(late.Records) != 0 || len(late.Effects) != 1 || late.Effects[0].Action != Resend {
 		t.Errorf("late dispatch: %+v", late)
 	}
-	if r := s.ReportsAfter(0, 1<<20); len(r) != 1 || r[0].Attempt != 10 || r[0].Outcome != OutcomeNotStarted {
+	if r := s.ReportsAfter(0, 1<<20); len(r) != 2 || r[0].Attempt != 10 || r[0].Outcome != OutcomeNotStarted || r[1].Attempt != 11 || !r[1].Began {
 		t.Errorf("reports %+v", r)
 	}
 }
@@ -130,7 +130,7 @@ func TestSupersedingForbids(t *testing.T) {
 // been committed. The agent is not taken for rolled back, and what it reports now
 // follows on what the cluster has.
 func TestNumbersAfterReboot(t *testing.T) {
-	s := stateWith(t, intended(10, 100), &JobStarted{Attempt: 10}, &JobEnded{Report: wire.Report{Seq: 1, Attempt: 10, Outcome: 1}})
+	s := stateWith(t, intended(10, 100, 1), &JobStarted{Attempt: 10}, &JobEnded{Report: wire.Report{Seq: 2, Attempt: 10, Outcome: 1}})
 	d := s.Boot("another")
 	for _, r := range d.Records {
 		if err := s.Apply(r); err != nil {
@@ -138,13 +138,13 @@ func TestNumbersAfterReboot(t *testing.T) {
 		}
 	}
 	// 63 jobs of the window may have ended, and the attempt.
-	if got := s.ShownSeq(); got != 65 {
-		t.Errorf("shows %d, want 65", got)
+	if got := s.ShownSeq(); got != 66 {
+		t.Errorf("shows %d, want 66", got)
 	}
 	if r := s.ReportsAfter(0, 1<<20); r != nil {
 		t.Errorf("reports %v are sent under numbers that may be taken", r)
 	}
-	if _, err := s.Welcome(&wire.Welcome{Acked: 66}); !errors.Is(err, ErrRolledBack) {
+	if _, err := s.Welcome(&wire.Welcome{Acked: 67}); !errors.Is(err, ErrRolledBack) {
 		t.Errorf("a cluster that knows more than there can have been: %v", err)
 	}
 	d, err := s.Welcome(&wire.Welcome{Acked: 40})
@@ -184,5 +184,39 @@ func TestAckKeepsWhatTheFloorDoesNotCover(t *testing.T) {
 	}
 	if _, err := s.Ack(&wire.Ack{Seq: 2}); !errors.Is(err, ErrRolledBack) {
 		t.Errorf("an acknowledgement of what was never sent: %v", err)
+	}
+}
+
+// A job whose outcome nobody knows was reported, the machine went down, and the
+// record of the attempt's end, which followed it, is gone: the attempt must not
+// come back as one that has nothing left to do.
+func TestALostJobOutlivesTheRecordOfItsAttemptsEnd(t *testing.T) {
+	s := NewState("j")
+	apply := func(records ...Record) {
+		t.Helper()
+		for _, r := range records {
+			if err := s.Apply(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	apply(s.Boot("before").Records...)
+	h := Here{ClusterID: "c", Session: "s"}
+	m := &wire.Dispatch{Fence: wire.Fence{ClusterID: "c", Session: "s", JournalID: "j", Epoch: 1}, Attempt: 7, Spec: []byte("x")}
+	d := s.Dispatch(h, m, Work{Step: "step", Jobs: 1})
+	apply(d.Records...)
+	start, err := s.StartJob(7, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(start)
+	end, err := s.EndJob(wire.Report{Attempt: 7, Outcome: OutcomeUnknown})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(end)
+	apply(s.Boot("after").Records...)
+	if a, _ := s.Attempt(7); a.Phase != Unknown {
+		t.Errorf("the attempt is in phase %d, want unknown", a.Phase)
 	}
 }

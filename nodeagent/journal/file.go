@@ -17,7 +17,7 @@ import (
 // the CRC, the 8-byte size of the file that was known to be synced when the frame
 // was written, and the record. Numbers are big-endian.
 const (
-	formatVersion  = 1
+	formatVersion  = 2
 	fileName       = "log"
 	newFileName    = "log.new"
 	headerBytes    = 16
@@ -69,6 +69,13 @@ func readFrame(data []byte) (body []byte, synced int64, length int) {
 	return body, int64(binary.BigEndian.Uint64(data[8:])), headerBytes + int(n)
 }
 
+// versionNumbered is the first format in which the beginning of an attempt has a
+// report with a number; versionOldest is the oldest that is read.
+const (
+	versionNumbered = 2
+	versionOldest   = 1
+)
+
 // replay folds the frames of data and returns how much of it is valid. What
 // follows a bad frame may be cut off only as far as it was not synced: a valid
 // frame behind, that was written when the bad one's place was synced already,
@@ -76,17 +83,23 @@ func readFrame(data []byte) (body []byte, synced int64, length int) {
 func replay(data []byte) (*State, int64, error) {
 	s := newState()
 	pos := 0
+	decode := decodeRecord
 	for pos < len(data) {
 		body, _, n := readFrame(data[pos:])
 		if n == 0 {
 			break
 		}
-		r, err := decodeRecord(body)
+		r, err := decode(body)
 		if err == nil && pos == 0 && r.Kind() != KindSummary {
 			err = fmt.Errorf("it begins with a record of kind %d", r.Kind())
 		}
-		if sum, ok := r.(*Summary); err == nil && ok && sum.Version != formatVersion {
-			return nil, 0, fmt.Errorf("journal has format version %d, this program knows %d", sum.Version, formatVersion)
+		if sum, ok := r.(*Summary); err == nil && ok {
+			if sum.Version < versionOldest || sum.Version > formatVersion {
+				return nil, 0, fmt.Errorf("journal has format version %d, this program knows %d to %d", sum.Version, versionOldest, formatVersion)
+			}
+			if sum.Version < versionNumbered {
+				decode = decodeUnnumbered
+			}
 		}
 		if err == nil {
 			err = s.Apply(r)
@@ -196,6 +209,11 @@ func load(dir string) (*os.File, *State, int64, error) {
 	if valid == 0 {
 		// The file is put in place whole and synced, so it was never empty.
 		return nil, nil, 0, fmt.Errorf("%s: %w: it has no beginning", path, ErrCorrupt)
+	}
+	if s.unnumbered { // no records of two formats in one file
+		s.unnumbered = false
+		f, size, err := rewrite(dir, s)
+		return f, s, size, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"sync"
+
+	"quorate/nodeagent/wire"
 )
 
 const (
@@ -32,7 +34,11 @@ type Journal struct {
 	// appended, which are what appended and synced count.
 	base, appended, synced int64
 	compactAt              int64 // size of the file
-	err                    error
+	// heldFrom is the first report, or 0, that rests on a record which has to be
+	// durable and is not; it is when synced reaches heldTo.
+	heldFrom uint64
+	heldTo   int64
+	err      error
 }
 
 // Open opens the journal in dir, makes one where there is none, and decides about
@@ -84,6 +90,7 @@ func (j *Journal) append(f func(s *State, add func(Record)) error) error {
 			return
 		}
 		b, err := appendFrame(buf, r, j.synced-j.base)
+		before := j.state.Seq
 		if err == nil {
 			err = j.state.Apply(r)
 		}
@@ -92,6 +99,12 @@ func (j *Journal) append(f func(s *State, add func(Record)) error) error {
 			return
 		}
 		buf = b
+		if r.Kind().Durable() && j.state.Seq > before {
+			j.heldTo = j.appended + int64(len(buf))
+			if j.heldFrom == 0 {
+				j.heldFrom = before + 1
+			}
+		}
 	}
 	refused := f(j.state, add)
 	if j.err == nil && len(buf) > 0 {
@@ -141,9 +154,32 @@ func (j *Journal) Sync() error {
 		j.err = fmt.Errorf("journal: %w", err)
 	}
 	if j.err == nil {
-		j.synced = reached
+		j.reached(reached)
 	}
 	return j.err
+}
+
+// reached says that everything up to the position is on disk.
+func (j *Journal) reached(position int64) {
+	j.synced = position
+	if position >= j.heldTo {
+		j.heldFrom = 0
+	}
+}
+
+// ReportsAfter is [State.ReportsAfter] without the reports that the disk might not
+// hold after a reboot though the cluster relies on the journal to: that an attempt
+// has begun, or never will.
+func (j *Journal) ReportsAfter(seq uint64, bytesMax int) []wire.Report {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	reports := j.state.ReportsAfter(seq, bytesMax)
+	for i := range reports {
+		if j.heldFrom != 0 && reports[i].Seq >= j.heldFrom {
+			return reports[:i]
+		}
+	}
+	return reports
 }
 
 // Compact rewrites the file where most of it is history.
@@ -169,7 +205,7 @@ func (j *Journal) Compact() error {
 	j.file.Close()
 	j.file = f
 	j.base = j.appended - size
-	j.synced = j.appended
+	j.reached(j.appended)
 	j.compactAt = max(compactBytesMin, compactFactor*size)
 	return nil
 }

@@ -3,9 +3,11 @@ package journal
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -35,9 +37,10 @@ func mustAppend(t testing.TB, j *Journal, records ...Record) {
 	}
 }
 
-func intended(id uint64, jobs uint32) *Intended {
+// intended accepts an attempt; its beginning is the report of that number.
+func intended(id uint64, jobs uint32, seq uint64) *Intended {
 	hash := wire.SpecHash([]byte("spec"))
-	return &Intended{Attempt: id, Hash: hash[:], Spec: []byte("spec"), Jobs: jobs, Window: min(jobs, WindowJobs)}
+	return &Intended{Attempt: id, Hash: hash[:], Spec: []byte("spec"), Jobs: jobs, Window: min(jobs, WindowJobs), Seq: seq}
 }
 
 func stateOf(j *Journal) (s State) {
@@ -48,14 +51,14 @@ func stateOf(j *Journal) (s State) {
 // fill makes a journal with something of everything.
 func fill(t testing.TB, j *Journal) {
 	mustAppend(t, j,
-		&EpochRaised{Epoch: 7}, intended(10, 100),
+		&EpochRaised{Epoch: 7}, intended(10, 100, 1),
 		&JobStarted{Attempt: 10, At: 5}, &ProcessSeen{Attempt: 10, Process: Process{Pid: 4, StartTicks: 9}},
-		&JobEnded{Report: wire.Report{Seq: 1, Attempt: 10, Outcome: 1, Stdout: wire.Output{Head: []byte("x"), Size: 1}}},
-		intended(11, 1), &JobStarted{Attempt: 11},
-		&JobEnded{Report: wire.Report{Seq: 2, Attempt: 11, Outcome: 1}},
-		&AttemptEnded{Report: wire.Report{Seq: 3, Attempt: 11, End: true, Outcome: 1}},
-		&Forbidden{Report: wire.Report{Seq: 4, Attempt: 12, End: true, Outcome: 5}},
-		&Acked{Seq: 2, Floor: 3}, &JobStarted{Attempt: 10, Position: 1})
+		&JobEnded{Report: wire.Report{Seq: 2, Attempt: 10, Outcome: 1, Stdout: wire.Output{Head: []byte("x"), Size: 1}}},
+		intended(11, 1, 3), &JobStarted{Attempt: 11},
+		&JobEnded{Report: wire.Report{Seq: 4, Attempt: 11, Outcome: 1}},
+		&AttemptEnded{Report: wire.Report{Seq: 5, Attempt: 11, End: true, Outcome: 1}},
+		&Forbidden{Report: wire.Report{Seq: 6, Attempt: 12, End: true, Outcome: 5}},
+		&Acked{Seq: 4, Floor: 3}, &JobStarted{Attempt: 10, Position: 1})
 }
 
 func TestReopen(t *testing.T) {
@@ -69,7 +72,7 @@ func TestReopen(t *testing.T) {
 	if got := stateOf(mustOpen(t, dir, "boot")); !reflect.DeepEqual(got, want) {
 		t.Errorf("after reopening\n%+v\nwant\n%+v", got, want)
 	}
-	if want.Seq != 4 || len(want.reports) != 2 || want.EpochMax != 7 {
+	if want.Seq != 6 || len(want.reports) != 2 || want.EpochMax != 7 {
 		t.Errorf("state %+v", want)
 	}
 }
@@ -106,10 +109,10 @@ func TestCompactBounds(t *testing.T) {
 	big := wire.Output{Head: bytes.Repeat([]byte("x"), 32<<10), Size: 32 << 10}
 	for i := range uint64(1000) {
 		id := i + 1
-		mustAppend(t, j, intended(id, 1), &JobStarted{Attempt: id},
-			&JobEnded{Report: wire.Report{Seq: 2*i + 1, Attempt: id, Outcome: 1, Stdout: big}},
-			&AttemptEnded{Report: wire.Report{Seq: 2*i + 2, Attempt: id, End: true, Outcome: 1}},
-			&Acked{Seq: 2*i + 2, Floor: id})
+		mustAppend(t, j, intended(id, 1, 3*i+1), &JobStarted{Attempt: id},
+			&JobEnded{Report: wire.Report{Seq: 3*i + 2, Attempt: id, Outcome: 1, Stdout: big}},
+			&AttemptEnded{Report: wire.Report{Seq: 3*i + 3, Attempt: id, End: true, Outcome: 1}},
+			&Acked{Seq: 3*i + 3, Floor: id})
 		if err := j.Compact(); err != nil {
 			t.Fatal(err)
 		}
@@ -133,8 +136,8 @@ func TestTornTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	synced := j.synced - j.base
-	mustAppend(t, j, intended(10, 3), &JobStarted{Attempt: 10})
-	mustAppend(t, j, &JobEnded{Report: wire.Report{Seq: 1, Attempt: 10, Outcome: 1}})
+	mustAppend(t, j, intended(10, 3, 1), &JobStarted{Attempt: 10})
+	mustAppend(t, j, &JobEnded{Report: wire.Report{Seq: 2, Attempt: 10, Outcome: 1}})
 	data, err := os.ReadFile(filepath.Join(dir, fileName))
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +163,7 @@ func TestTornTail(t *testing.T) {
 func TestDamage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	j := mustOpen(t, dir, "boot")
-	mustAppend(t, j, intended(10, 3))
+	mustAppend(t, j, intended(10, 3, 1))
 	if err := j.Sync(); err != nil {
 		t.Fatal(err)
 	}
@@ -216,10 +219,17 @@ func TestBroken(t *testing.T) {
 
 func FuzzReplay(f *testing.F) {
 	var seed []byte
-	for _, r := range []Record{&Summary{JournalID: "j", Version: 1}, &Booted{BootID: "b"}, intended(3, 2), &JobStarted{Attempt: 3}} {
+	for _, r := range []Record{&Summary{JournalID: "j", Version: formatVersion}, &Booted{BootID: "b"}, intended(3, 2, 1), &JobStarted{Attempt: 3}, &Begun{}} {
 		seed, _ = appendFrame(seed, r, 0)
 	}
 	f.Add(seed)
+	for _, name := range []string{"version1.log", "version1-rewritten.log"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, valid, err := replay(data)
@@ -239,14 +249,95 @@ func FuzzReplay(f *testing.F) {
 
 func BenchmarkJobRecords(b *testing.B) {
 	j := mustOpen(b, filepath.Join(b.TempDir(), "journal"), "boot")
-	mustAppend(b, j, &Intended{Attempt: 1, Jobs: 1 << 30, Window: 1 << 30})
+	mustAppend(b, j, &Intended{Attempt: 1, Jobs: 1 << 30, Window: 1 << 30, Seq: 1})
 	n := uint32(0)
 	for b.Loop() {
 		mustAppend(b, j, &JobStarted{Attempt: 1, Position: n})
 		n++
-		mustAppend(b, j, &JobEnded{Report: wire.Report{Seq: uint64(n), Attempt: 1, Outcome: 1}})
+		mustAppend(b, j, &JobEnded{Report: wire.Report{Seq: uint64(n) + 1, Attempt: 1, Outcome: 1}})
 		if n%100 == 0 {
-			mustAppend(b, j, &Acked{Seq: uint64(n)})
+			mustAppend(b, j, &Acked{Seq: uint64(n) + 1})
 		}
+	}
+}
+
+// TestEarlierFormat: a journal of the format in which beginnings have no reports
+// folds to the same attempts and reports, goes on in the new format, and reports
+// what is under way as begun.
+func TestEarlierFormat(t *testing.T) {
+	for _, name := range []string{"version1.log", "version1-rewritten.log"} {
+		t.Run(name, func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join("testdata", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j := mustOpen(t, dir, "boot")
+			s := stateOf(j)
+			if s.EpochMax != 7 || s.Floor != 3 || s.Acked != 2 || !s.Certain() {
+				t.Errorf("state %+v", s)
+			}
+			open, _ := s.Attempt(10)
+			if open.Phase != Intent || open.Jobs != 100 || open.Ended != 1 || !open.Running || open.BeganSeq != 5 {
+				t.Errorf("the attempt under way %+v", open)
+			}
+			var seen []string
+			for _, r := range j.ReportsAfter(2, 1<<20) {
+				seen = append(seen, fmt.Sprint(r.Seq, r.Attempt, r.Began, r.End))
+			}
+			if want := []string{"3 11 false true", "4 12 false true", "5 10 true false"}; !slices.Equal(seen, want) {
+				t.Errorf("reports %q, want %q", seen, want)
+			}
+			mustAppend(t, j, intended(13, 1, 6))
+			want := stateOf(j)
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := stateOf(mustOpen(t, dir, "boot")); !reflect.DeepEqual(got, want) {
+				t.Errorf("after reopening\n%+v\nwant\n%+v", got, want)
+			}
+		})
+	}
+}
+
+// TestLaterFormat: a journal of a program to come is not touched.
+func TestLaterFormat(t *testing.T) {
+	data, err := appendFrame(nil, &Summary{JournalID: "j", Version: formatVersion + 1}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := replay(data); err == nil || errors.Is(err, ErrCorrupt) {
+		t.Errorf("error %v, want one about the version", err)
+	}
+}
+
+// TestUnsyncedBeginningsStay: the cluster hears of no beginning and no tombstone
+// that a reboot could take from the disk: the journal would look like an older copy.
+func TestUnsyncedBeginningsStay(t *testing.T) {
+	j := mustOpen(t, filepath.Join(t.TempDir(), "journal"), "boot")
+	mustAppend(t, j, intended(10, 2, 1))
+	if r := j.ReportsAfter(0, 1<<20); len(r) != 0 {
+		t.Errorf("%d reports before the sync", len(r))
+	}
+	if err := j.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, j, &JobStarted{Attempt: 10}, &JobEnded{Report: wire.Report{Seq: 2, Attempt: 10, Outcome: 1}})
+	if r := j.ReportsAfter(0, 1<<20); len(r) != 2 || !r[0].Began || r[1].Began {
+		t.Errorf("reports %+v, want the beginning and the end of a job, which needs no sync", r)
+	}
+	mustAppend(t, j, &Forbidden{Report: wire.Report{Seq: 3, Attempt: 11, End: true, Outcome: 5}})
+	if r := j.ReportsAfter(0, 1<<20); len(r) != 2 {
+		t.Errorf("%d reports with a tombstone that is not synced", len(r))
+	}
+	j.compactAt = 0
+	if err := j.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	if r := j.ReportsAfter(0, 1<<20); len(r) != 3 {
+		t.Errorf("%d reports after the file was rewritten", len(r))
 	}
 }

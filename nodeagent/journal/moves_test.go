@@ -57,8 +57,11 @@ func (w *world) move() error {
 		w.disconnect()
 	case k < 98:
 		w.disk.synced = len(w.disk.records)
-	case k < 99 && w.r.IntN(10) == 0:
-		return w.wipe()
+	case k < 99 && w.r.IntN(5) == 0:
+		if w.r.IntN(2) == 0 {
+			return w.wipe()
+		}
+		return w.restore()
 	default:
 		w.giveUp()
 	}
@@ -122,9 +125,10 @@ func (w *world) resendCommands() error {
 			w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: fence, Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}})
 		}
 	}
-	// A stale gateway repeats what was settled since.
-	if id := uint64(w.r.IntN(int(w.lastIndex) + 1)); w.attempts[id] != nil && w.r.IntN(3) == 0 {
-		a := w.attempts[id]
+	// A stale gateway repeats what was settled since. It holds the connection, so
+	// what was settled before that is no news to it.
+	id := uint64(w.r.IntN(int(w.lastIndex) + 1))
+	if a := w.attempts[id]; a != nil && (a.outcome == 0 || a.settledIn == w.sessions) && w.r.IntN(3) == 0 {
 		w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: w.fence(), Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}})
 	}
 	return nil
@@ -146,7 +150,7 @@ func (w *world) connect() error {
 		return nil
 	}
 	id := w.state.JournalID
-	if w.mut != noJournalID && (id != "j1" || w.state.ShownSeq() < w.committed) {
+	if w.mut != noJournalID && (id != "j1" || w.state.ShownSeq() < w.committed || w.missing()) {
 		w.quarantine()
 		return nil
 	}
@@ -161,9 +165,28 @@ func (w *world) connect() error {
 		}
 	}
 	w.session = fmt.Sprint("s", w.r.Uint32())
+	w.sessions++
 	w.connected, w.sent = true, w.committed
 	w.toAgent, w.toCluster = nil, nil
-	return w.write(d.Records)
+	certain := w.state.Certain()
+	if err := w.write(d.Records); err != nil {
+		return err
+	}
+	if !certain {
+		w.resume()
+	}
+	return nil
+}
+
+// missing reports whether the journal lacks an attempt under way that is on record
+// as begun.
+func (w *world) missing() bool {
+	for _, id := range w.openAttempts() {
+		if _, held := w.state.attempts[id]; w.attempts[id].began && !held {
+			return true
+		}
+	}
+	return false
 }
 
 // floor is the attempt up to which everything is settled.
@@ -177,7 +200,7 @@ func (w *world) floor() uint64 {
 func (w *world) quarantine() {
 	w.quarantined = true
 	for _, id := range w.openAttempts() {
-		w.attempts[id].outcome = OutcomeUnknown
+		w.settleAs(id, OutcomeUnknown)
 	}
 }
 
@@ -230,7 +253,7 @@ func (w *world) mutateCancel(d *Decision) {
 		if f, ok := r.(*Forbidden); ok {
 			d.Records = nil
 			if a := w.attempts[f.Report.Attempt]; a != nil && a.outcome == 0 {
-				a.outcome = OutcomeNotStarted
+				w.settleAs(a.id, OutcomeNotStarted)
 			}
 			return
 		}
@@ -309,6 +332,9 @@ func (w *world) sendReports() error {
 	if !w.up || !w.connected {
 		return nil
 	}
+	for _, id := range w.state.Open() {
+		w.heard[id] = true
+	}
 	for _, r := range w.state.ReportsAfter(w.sent, 1<<20) {
 		w.toCluster = append(w.toCluster, r)
 		w.sent = r.Seq
@@ -341,6 +367,10 @@ func (w *world) commit() error {
 
 func (w *world) fold(r *wire.Report) {
 	a := w.attempts[r.Attempt]
+	if r.Began {
+		a.began = true
+		return
+	}
 	if !r.End {
 		if a.outcome == 0 || a.outcome == OutcomeUnknown {
 			a.jobs[r.Job] = r.Outcome
@@ -348,8 +378,12 @@ func (w *world) fold(r *wire.Report) {
 		return
 	}
 	if a.outcome == 0 || a.outcome == OutcomeUnknown && w.byStep[a.step] == a.id {
-		a.outcome = r.Outcome
+		w.settleAs(a.id, r.Outcome)
 	}
+}
+
+func (w *world) settleAs(id uint64, outcome uint8) {
+	w.attempts[id].outcome, w.attempts[id].settledIn = outcome, w.sessions
 }
 
 func (w *world) cancelSome() error {
@@ -406,14 +440,41 @@ func (w *world) wipe() error {
 	w.disconnect()
 	w.boot++
 	w.procs = nil
-	w.disk = &disk{id: "j2", records: []Record{&Summary{JournalID: "j2", Version: formatVersion}}, synced: 1}
+	w.disk = &disk{id: "j2", records: []Record{w.beginning("j2")}, synced: 1}
+	return w.start()
+}
+
+// restore puts a backup of the disk into the machine that is older than an attempt
+// which the cluster knows to have begun. Where it has not heard of everything yet
+// nobody can tell the backup from the disk, so that case is left out.
+func (w *world) restore() error {
+	known := w.committed == w.state.Seq
+	var older []int
+	for i, r := range w.disk.records {
+		r, ok := r.(*Intended)
+		if !ok {
+			continue
+		}
+		a := w.attempts[r.Attempt]
+		if known && (a.began || a.outcome != 0 || w.mut == begunWithoutNumber && w.heard[a.id]) {
+			older = append(older, i)
+		}
+	}
+	if len(older) == 0 {
+		return nil
+	}
+	w.disk.records = w.disk.records[:older[w.r.IntN(len(older))]]
+	w.disk.synced = len(w.disk.records)
+	w.disconnect()
+	w.boot++
+	w.procs = nil
 	return w.start()
 }
 
 // giveUp is an operator who declares an attempt unknown that nobody hears of.
 func (w *world) giveUp() {
 	if open := w.openAttempts(); len(open) > 0 && !w.connected {
-		w.attempts[open[0]].outcome = OutcomeUnknown
+		w.settleAs(open[0], OutcomeUnknown)
 	}
 }
 

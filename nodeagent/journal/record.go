@@ -25,6 +25,7 @@ const (
 	KindForbidden      Kind = 12
 	KindAcked          Kind = 13
 	KindRebased        Kind = 14
+	KindBegun          Kind = 15
 )
 
 // A Record is one entry of the journal: a fact in the past tense.
@@ -73,7 +74,9 @@ type EpochRaised struct {
 
 // Intended says that the attempt's jobs below Window may start from now on. Where
 // Forbids is set the attempt that it supersedes, of which nothing was known, will
-// never start: one record, so that no crash can separate the two.
+// never start: one record, so that no crash can separate the two. That the attempt
+// has begun is a report, with a number like any other: the cluster sees by the
+// number that a copy of the journal is older than that.
 type Intended struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -84,6 +87,16 @@ type Intended struct {
 	Step                string
 	Jobs, Window        uint32
 	KeepGoing           bool
+	// Seq numbers the report that the attempt has begun.
+	Seq uint64
+}
+
+// Begun gives the beginning of an attempt its report, where an earlier program
+// accepted it without one.
+type Begun struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Attempt, Seq uint64
 }
 
 // WindowExtended says that the jobs below Window may start.
@@ -172,6 +185,7 @@ func (*AttemptEnded) Kind() Kind   { return KindAttemptEnded }
 func (*Forbidden) Kind() Kind      { return KindForbidden }
 func (*Acked) Kind() Kind          { return KindAcked }
 func (*Rebased) Kind() Kind        { return KindRebased }
+func (*Begun) Kind() Kind          { return KindBegun }
 
 // Durable reports whether nothing may follow from records of the kind before
 // they are synced. The others are exact after a crash of the process and may be
@@ -214,6 +228,8 @@ func newRecord(k Kind) (Record, bool) {
 		return new(Acked), true
 	case KindRebased:
 		return new(Rebased), true
+	case KindBegun:
+		return new(Begun), true
 	}
 	return nil, false
 }

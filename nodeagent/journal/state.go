@@ -58,6 +58,11 @@ type Attempt struct {
 	Digest []byte
 	// EndSeq is the number of the report of the attempt's end, or 0.
 	EndSeq uint64
+	// BeganSeq is the number of the report that it has begun, or 0 where it never
+	// did, or did under a program that made no such report.
+	BeganSeq uint64
+	// Lost says that a job ended whose outcome nobody knows.
+	Lost bool
 }
 
 // State is what the records of a journal amount to. Only Apply changes it.
@@ -74,6 +79,10 @@ type State struct {
 	// first report made since, 0 where numbers are certain, and SeqBound is the
 	// highest number that can have been sent before.
 	FreshFrom, SeqBound uint64
+
+	// unnumbered is true while the records of an earlier format are folded, in
+	// which the beginning of an attempt has no report.
+	unnumbered bool
 
 	attempts map[uint64]*Attempt
 	// reports are those above Acked, without holes.
@@ -115,6 +124,11 @@ func (s *State) ShownSeq() uint64 {
 	}
 	return s.Seq
 }
+
+// Certain reports whether the journal is known to be whole. After a reboot it is
+// not, until a connection has told what the cluster has: it could be a backup
+// that was put back. What is under way may go on no sooner.
+func (s *State) Certain() bool { return s.FreshFrom == 0 }
 
 // ReportsAfter returns the reports behind the number, as many as fit into the
 // size, but one at least where there is one. Where the numbers are not certain
@@ -164,7 +178,8 @@ func (s *State) rivals(attempt uint64, step string) (open, newest uint64) {
 
 // determined reports whether nothing of the attempt can have happened that is not
 // in the records, also if the machine went down since: what was synced covers
-// nothing that may have started behind the last end.
+// nothing that may have started behind the last end. Where a job's outcome is
+// unknown, so is the attempt's.
 func (a *Attempt) determined() bool {
-	return a.Ended >= min(a.Window, a.Jobs) || a.Failed && !a.KeepGoing
+	return !a.Lost && (a.Ended >= min(a.Window, a.Jobs) || a.Failed && !a.KeepGoing)
 }

@@ -14,6 +14,9 @@ const (
 	OutputTailBytesMax = 32 << 10
 	// InfoBytesMax bounds Report.Info and Report.Reason.
 	InfoBytesMax = 16 << 10
+	// ServersMax bounds the addresses in a Welcome or Move, and AddressBytesMax each.
+	ServersMax      = 64
+	AddressBytesMax = 300
 	// ElementsMax bounds every list in a message.
 	ElementsMax = 1 << 20
 
@@ -41,7 +44,7 @@ func (t Type) sender() (Side, bool) {
 	switch t {
 	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing:
 		return Agent, true
-	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove:
+	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove, TypeChallenge:
 		return Orchestrator, true
 	}
 	return 0, false
@@ -86,6 +89,8 @@ func newMessage(t Type) (Message, bool) {
 		return new(Pong), true
 	case TypeMove:
 		return new(Move), true
+	case TypeChallenge:
+		return new(Challenge), true
 	}
 	return nil, false
 }

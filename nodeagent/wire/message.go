@@ -10,9 +10,11 @@ package wire
 
 import "quorate/internal/job"
 
-// ALPN names of the protocols on the agents' port.
+// ALPN names of the protocols on the agents' port. The number of the agents' one
+// grows when messages change so that an earlier peer would misread them: the two
+// then part in the handshake, with a plain error.
 const (
-	ALPNAgent = "quorate-agent/1"
+	ALPNAgent = "quorate-agent/2"
 	ALPNEnrol = "quorate-enrol/1"
 )
 
@@ -35,6 +37,8 @@ const (
 	TypePing     Type = 12 // agent: is the orchestrator there?
 	TypePong     Type = 13 // orchestrator: it is
 	TypeMove     Type = 14 // orchestrator: connect elsewhere
+
+	TypeChallenge Type = 15 // orchestrator: say hello once more
 )
 
 // A Message is one of the messages above.
@@ -93,6 +97,19 @@ type Move struct {
 
 	Servers []string
 	Reason  string
+}
+
+// Challenge answers a Hello that does not fit what the cluster has on record. A
+// Hello that waited on its way may be older than the record is, so the agent says
+// another one now that it has heard of it; only a journal that still does not fit
+// is an older copy, or another agent's.
+type Challenge struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	// Acked is the newest report that the cluster has committed.
+	Acked uint64
+	// Reason says what does not fit.
+	Reason string
 }
 
 // A Fence is in every command; the agent checks all of it before anything else.
@@ -269,6 +286,9 @@ func (*Enrolled) Type() Type { return TypeEnrolled }
 func (*Ping) Type() Type     { return TypePing }
 func (*Pong) Type() Type     { return TypePong }
 func (*Move) Type() Type     { return TypeMove }
+
+// Type implements Message.
+func (*Challenge) Type() Type { return TypeChallenge }
 
 // Type implements Message.
 func (*BlobRequest) Type() Type { return TypeBlob }

@@ -27,10 +27,11 @@ func samples() []Message {
 	}
 	return []Message{
 		&Hello{Version: "v", JournalID: "j", JournalSeq: math.MaxUint64, BootID: "b", Floor: 1, EpochMax: 70000, Attempts: []uint64{1, 200, 70000}},
-		&Welcome{ClusterID: "c", Agent: 9, Name: "n", Session: "s", Epoch: 1 << 40, Acked: 5, Floor: 6},
+		&Welcome{ClusterID: "c", Agent: 9, Name: "n", Session: "s", Epoch: 1 << 40, Acked: 5, Floor: 6,
+			Servers: []string{"a:1", "b:2"}, HeartbeatMillis: 70000},
 		&Dispatch{Fence: fence, Attempt: 10, Supersedes: 9, Spec: step},
 		&Cancel{Fence: fence, Attempt: 10, Reason: "r"},
-		&Results{Reports: []Report{{Seq: 1, Attempt: 2, End: true, Outcome: 6, Job: 1 << 31, Changed: true, Exit: -1,
+		&Results{Reports: []Report{{Seq: 1, Attempt: 2, Began: true, End: true, Outcome: 6, Job: 1 << 31, Changed: true, Exit: -1,
 			StartedAt: math.MinInt64, Duration: -129, Info: "i", Stdout: Output{Head: []byte{}, Tail: []byte("t"), Size: 1 << 50},
 			Stderr: Output{Head: nil}, Reason: "r", OutputDigest: "d"}}},
 		&Ack{Seq: 1, Floor: 2},
@@ -39,6 +40,10 @@ func samples() []Message {
 		&Enrol{Token: "t", PublicKey: []byte{1, 2}, Name: "n", JournalID: "j", Hostname: "h"},
 		&Enrolled{Error: "e", Pending: true, Agent: 1, Name: "n", ClusterID: "c", Certificate: []byte{1}, CA: []byte{2}},
 		&BlobRequest{Digest: "d", Offset: 77},
+		&Ping{},
+		&Pong{},
+		&Move{Servers: []string{"a:1"}, Reason: "r"},
+		&Challenge{Acked: 1 << 33, Reason: "r"},
 	}
 }
 
@@ -74,6 +79,12 @@ func TestGolden(t *testing.T) {
 		{&Reply{Attempt: 300, Status: StatusBusy, Reason: "x"}, "000000080793cd012c02a178"},
 		{&Refuse{Code: "busy"}, "000000080892a462757379a0"},
 		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}}, "000000130197a176a0cf0000010000000000a000009107"},
+		{&Welcome{Servers: []string{"a:1"}, HeartbeatMillis: 500}, "000000110299a000a0a000000091a3613a31cd01f4"},
+		{&Ping{}, "000000020c90"},
+		{&Pong{}, "000000020d90"},
+		{&Move{Servers: []string{"a:1"}}, "000000080e9291a3613a31a0"},
+		{&Challenge{Acked: 7}, "000000040f9207a0"},
+		{&Results{Reports: []Report{{Seq: 2, Attempt: 9, Began: true}}}, "000000190591919f0209c3c20000c2000000a093c0c00093c0c000a0a0"},
 		{&Cancel{Attempt: 1}, "00000009049394a0a0a00001a0"},
 		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "000000190591919f0100c2c20000c2ff0000a093c0c00093c0c000a0a0"},
 	} {

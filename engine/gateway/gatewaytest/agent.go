@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type Agent struct {
 
 	mu      sync.Mutex
 	reports []wire.Report // all that were ever made; reports[i].Seq is i+1
+	held    []uint64      // attempts whose beginning was recorded
 }
 
 // Enrol makes an agent of a name, over the wire.
@@ -92,6 +94,8 @@ type Link struct {
 	Quic    *quic.Conn
 	Control *quic.Stream
 	Welcome *wire.Welcome
+	// Challenged counts how often the agent was asked to introduce itself again.
+	Challenged int
 }
 
 // Dial opens a connection and its control stream, and says nothing.
@@ -113,16 +117,27 @@ func (a *Agent) Dial(ctx context.Context) (*Link, error) {
 func (a *Agent) Hello() *wire.Hello {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return &wire.Hello{Version: "test", JournalID: a.JournalID, JournalSeq: uint64(len(a.reports)), BootID: "boot"}
+	return &wire.Hello{Version: "test", JournalID: a.JournalID, JournalSeq: uint64(len(a.reports)), BootID: "boot", Attempts: slices.Clone(a.held)}
 }
 
-// Connect dials and is welcomed, or fails with what the orchestrator refused it with.
+// Connect dials and is welcomed, or fails with what the orchestrator refused it
+// with. Challenged, it says the same again.
 func (a *Agent) Connect(ctx context.Context, hello *wire.Hello) (*Link, error) {
+	return a.ConnectWith(ctx, func() *wire.Hello { return hello })
+}
+
+// ConnectWith is Connect with another hello for each time that it is asked for.
+func (a *Agent) ConnectWith(ctx context.Context, hello func() *wire.Hello) (*Link, error) {
 	l, err := a.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := wire.WriteMessage(l.Control, hello); err != nil {
+	return l.Greet(hello)
+}
+
+// Greet is the rest of Connect on a connection that is there.
+func (l *Link) Greet(hello func() *wire.Hello) (*Link, error) {
+	if err := wire.WriteMessage(l.Control, hello()); err != nil {
 		return nil, err
 	}
 	m, err := l.Read()
@@ -130,6 +145,9 @@ func (a *Agent) Connect(ctx context.Context, hello *wire.Hello) (*Link, error) {
 		return nil, err
 	}
 	switch m := m.(type) {
+	case *wire.Challenge:
+		l.Challenged++
+		return l.Greet(hello)
 	case *wire.Welcome:
 		l.Welcome = m
 		return l, nil
@@ -173,6 +191,9 @@ func (a *Agent) Record(reports ...wire.Report) []wire.Report {
 	defer a.mu.Unlock()
 	for i := range reports {
 		reports[i].Seq = uint64(len(a.reports)) + 1
+		if reports[i].Began {
+			a.held = append(a.held, reports[i].Attempt)
+		}
 		a.reports = append(a.reports, reports[i])
 	}
 	return reports
@@ -251,7 +272,7 @@ func (a *Agent) Work(t testing.TB) *Link {
 
 // On is the agent with its journal, talking to another rig of the same cluster.
 func (a *Agent) On(r *Rig) *Agent {
-	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, rig: r, reports: a.After(0)}
+	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, rig: r, reports: a.After(0), held: a.Hello().Attempts}
 }
 
 // PublicKey returns the public half of a new key.

@@ -31,9 +31,12 @@ type Rig struct {
 	Log     engine.Log
 	CA      *pki.CA
 	Address string // of the gateway
+	Socket  *Socket
 
 	requests atomic.Uint64
 	stop     func()
+	log      *faultyLog
+	killed   atomic.Bool
 }
 
 // Options of a rig.
@@ -45,6 +48,9 @@ type Options struct {
 	Limits gateway.Limits
 	// Socket is what the gateway listens on; nil is a new loopback socket.
 	Socket net.PacketConn
+	// Replica is the orchestrator's number; 0 is 1. All but the first follow, so
+	// that several can share a log.
+	Replica uint64
 	// BeforeRun is called with the orchestrator before it runs.
 	BeforeRun func(*orchestrator.Orchestrator)
 }
@@ -66,19 +72,24 @@ func Start(t testing.TB, opt Options) *Rig {
 	if opt.Socket == nil {
 		opt.Socket = Must(net.ListenPacket("udp", "127.0.0.1:0"))
 	}
+	if opt.Replica == 0 {
+		opt.Replica = 1
+	}
+	fault := &faultyLog{Log: opt.Log, following: opt.Replica > 1, dead: make(chan struct{})}
 	o := Must(orchestrator.New(orchestrator.Config{
-		Log: opt.Log, Blobs: opt.Blobs, CA: opt.CA, Replica: 1, Version: "test", Verbs: opt.Verbs,
+		Log: fault, Blobs: opt.Blobs, CA: opt.CA, Replica: opt.Replica, Version: "test", Verbs: opt.Verbs,
 	}))
 	if opt.BeforeRun != nil {
 		opt.BeforeRun(o)
 	}
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
-	r := &Rig{O: o, Log: opt.Log, CA: opt.CA, Address: opt.Socket.LocalAddr().String()}
+	socket := &Socket{PacketConn: opt.Socket}
+	r := &Rig{O: o, Log: opt.Log, CA: opt.CA, Address: opt.Socket.LocalAddr().String(), Socket: socket, log: fault}
 	ctx, cancel := context.WithCancel(context.Background())
 	failed := make(chan error, 2)
 	go func() { failed <- o.Run(ctx) }()
 	go func() {
-		failed <- gateway.Serve(ctx, gateway.Config{Orchestrator: o, Conn: opt.Socket, Limits: opt.Limits, Logger: logger})
+		failed <- gateway.Serve(ctx, gateway.Config{Orchestrator: o, Conn: socket, Limits: opt.Limits, Logger: logger})
 	}()
 	stopped := false
 	r.stop = func() {
@@ -86,9 +97,10 @@ func Start(t testing.TB, opt Options) *Rig {
 			return
 		}
 		stopped = true
+		fault.release()
 		cancel()
 		for range 2 {
-			if err := <-failed; err != nil {
+			if err := <-failed; err != nil && !r.killed.Load() {
 				t.Errorf("rig stopped: %v", err)
 			}
 		}
@@ -250,4 +262,12 @@ func Must[T any](value T, err error) T {
 		panic(errors.Join(errors.New("gatewaytest"), err))
 	}
 	return value
+}
+
+// Must2 is Must for two values.
+func Must2[A, B any](a A, b B, err error) (A, B) {
+	if err != nil {
+		panic(errors.Join(errors.New("gatewaytest"), err))
+	}
+	return a, b
 }

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+
+	"quorate/engine"
+	"quorate/eventlog"
+	"quorate/nodeagent/wire"
+)
+
+var errUnsettled = &refusal{"busy", "the agent's journal and the log moved on while they were compared: try again"}
+
+// welcome puts the connection on record and answers the Hello.
+//
+// The record is what makes the agent this gateway's. It is folded here before the
+// agent is welcomed, and with it everything that other gateways had committed: so
+// a journal is compared, in the end, with all that is known of it.
+func (s *session) welcome(ctx context.Context, hello *wire.Hello) error {
+	for range challengesMax {
+		proven, err := s.prove(ctx, hello)
+		if err != nil {
+			return err
+		}
+		hello = proven
+		void, err := s.record(ctx, hello)
+		if err != nil {
+			return err
+		}
+		fault, _ := s.fault(hello)
+		switch {
+		case void != "" && fault == "":
+			return &refusal{"busy", void}
+		case fault == "":
+			return s.accept()
+		}
+	}
+	return errUnsettled
+}
+
+// record puts the connection on record, once, and returns why that had no effect.
+func (s *session) record(ctx context.Context, hello *wire.Hello) (void string, err error) {
+	o := s.g.o
+	done := false
+	o.View(func(st *engine.State) { done = st.Agent(s.agent).Session == s.nonce })
+	if done {
+		return "", nil
+	}
+	s.recorded = true
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	indexes, voids, err := o.Propose(ctx, &eventlog.AgentConnected{
+		Agent: s.agent, Gateway: o.Replica(), Session: s.nonce, Version: printable(hello.Version), BootID: printable(hello.BootID),
+		JournalID: hello.JournalID, JournalSeq: hello.JournalSeq, Address: s.conn.remote(),
+	})
+	if err != nil {
+		// Whether there is a majority is not known here. The agent knows of others.
+		return "", fmt.Errorf("%w: %w", &refusal{"busy", "the cluster did not put the connection on record in time"}, err)
+	}
+	s.connection = indexes[0]
+	return voids[0], nil
+}
+
+// accept says Welcome.
+func (s *session) accept() error {
+	o := s.g.o
+	w := &wire.Welcome{ClusterID: o.CA().ClusterID(), Agent: s.agent, Name: s.name, Session: s.nonce}
+	o.View(func(st *engine.State) {
+		a := st.Agent(s.agent)
+		w.Epoch, w.Acked, w.Floor = st.Epoch, a.JournalSeq, a.Floor()
+		w.Servers = serversOf(st, s.agent)
+	})
+	w.HeartbeatMillis = uint32(s.g.heartbeat().Milliseconds())
+	s.received = w.Acked
+	s.acked = w.Acked
+	s.fence = wire.Fence{ClusterID: w.ClusterID, Session: s.nonce, JournalID: s.journal}
+	s.welcomed = true
+	return wire.WriteMessage(s.control, w)
+}
+
+// serversOf are the gateways for the agent, as many as a message holds.
+func serversOf(st *engine.State, agent uint64) []string {
+	servers := st.AgentServers(agent)
+	return servers[:min(len(servers), wire.ServersMax)]
+}

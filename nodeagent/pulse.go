@@ -1,0 +1,131 @@
+package nodeagent
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// silenceFactor is how many heartbeats without a word make a gateway dead.
+	silenceFactor = 2.5
+	// roundTrips is how many round trips that takes at least, whatever the heartbeat.
+	roundTrips = 4
+	// falseAlarm is how likely it may be that all packets got lost by chance, and
+	// lossMax the loss up to which that is worked out.
+	falseAlarm = 1e-6
+	lossMax    = 0.5
+	// lossSample keeps the first lost packet of a connection from looking like a
+	// bad line.
+	lossSample = 32
+	// silenceMax is below what QUIC itself ends a connection after.
+	silenceMax = idleTimeout - time.Second
+	// answerMax is for a gateway whose host answers and which says nothing itself.
+	answerMax = 30 * time.Second
+)
+
+// signs are what a connection shows of the other side.
+type signs struct {
+	received       uint64 // packets
+	sent, lost     uint64 // packets
+	rtt, deviation time.Duration
+	answered       time.Time // of the newest message
+}
+
+// trip is how long a round trip takes at most, but for rare ones.
+func (s *signs) trip() time.Duration { return s.rtt + 4*s.deviation }
+
+// A pulse tells by the packets of a connection whether somebody is there. Packets
+// and not messages: what is lost holds up the messages behind it.
+type pulse struct {
+	every time.Duration // between two pings; 0 never asks
+
+	received uint64
+	heard    time.Time
+	asked    time.Time
+	limit    time.Duration
+	step     time.Duration
+}
+
+// look says whether to ask, whether the other side is to be taken for dead, and
+// when to look again. patience multiplies how long the other side may be silent.
+func (p *pulse) look(now time.Time, s signs, patience int) (ask, silent bool, next time.Duration) {
+	if p.heard.IsZero() || s.received != p.received {
+		p.received, p.heard = s.received, now
+		// What goes missing from here on says nothing about the line any more.
+		p.step = max(p.every/4, s.trip()/2)
+		p.limit = p.silence(&s)
+	}
+	limit := min(time.Duration(patience)*p.limit, silenceMax)
+	quiet, unanswered := now.Sub(p.heard), now.Sub(s.answered)
+	silent = quiet >= limit || unanswered >= answerMax+limit
+	if quiet < p.every && unanswered < answerMax {
+		return false, silent, p.every - quiet
+	}
+	if now.Sub(p.asked) >= p.step {
+		p.asked, ask = now, true
+	}
+	return ask, silent, p.step
+}
+
+// silence is how long the other side may be silent on such a line.
+func (p *pulse) silence(s *signs) time.Duration {
+	limit := max(time.Duration(silenceFactor*float64(p.every)), p.every+roundTrips*s.trip())
+	loss := min(float64(s.lost)/float64(s.sent+lossSample), lossMax)
+	if loss <= 0 {
+		return limit
+	}
+	// A ping and its answer both have to arrive.
+	probes := math.Ceil(math.Log(falseAlarm) / math.Log(1-(1-loss)*(1-loss)))
+	return max(limit, p.every+time.Duration(probes)*p.step+s.trip())
+}
+
+// caution makes an agent that was mistaken, or has just had reason to leave, wait
+// longer before it leaves again: a bad line is no dead gateway, and going from one
+// to the other does not make it better.
+type caution struct {
+	level int
+	last  time.Time
+}
+
+const (
+	cautionMax    = 3
+	cautionWithin = time.Minute
+	cautionAfter  = 5 * time.Minute
+)
+
+// alarm notes that a gateway was taken for dead.
+func (c *caution) alarm(now time.Time) {
+	if !c.last.IsZero() && now.Sub(c.last) < cautionWithin {
+		c.raise(now)
+	}
+	c.last = now
+}
+
+// raise notes that it was a mistake.
+func (c *caution) raise(now time.Time) { c.level, c.last = min(c.level+1, cautionMax), now }
+
+// patience is what to multiply the time with.
+func (c *caution) patience(now time.Time) int {
+	if now.Sub(c.last) >= cautionAfter {
+		c.level = 0
+	}
+	return 1 << c.level
+}
+
+// patience multiplies how long an orchestrator may be silent.
+func (a *agent) patience(now time.Time) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.caution.patience(now)
+}
+
+// alarmed notes that an orchestrator was taken for dead, or that this was a mistake.
+func (a *agent) alarmed(now time.Time, mistaken bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if mistaken {
+		a.caution.raise(now)
+	} else {
+		a.caution.alarm(now)
+	}
+}

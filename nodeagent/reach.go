@@ -1,0 +1,224 @@
+package nodeagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"quorate/internal/pki"
+	"quorate/nodeagent/journal"
+	"quorate/nodeagent/wire"
+)
+
+const (
+	// staggerEvery is how long an address is waited for before the next is tried too.
+	staggerEvery = 250 * time.Millisecond
+	// helloTimeout is what an orchestrator gets to welcome the agent, and
+	// helloTimeoutOthers what it gets where there are others to try: more than an
+	// election takes.
+	helloTimeout       = 15 * time.Second
+	helloTimeoutOthers = 6 * time.Second
+	// challengesMax bounds how often the agent introduces itself on one connection.
+	challengesMax = 8
+)
+
+// errRevived says that the connection which is there will do.
+var errRevived = errors.New("the orchestrator answers again")
+
+// A reachError is why none of several addresses will do.
+type reachError struct{ errs []error }
+
+func (e *reachError) Error() string {
+	var all []string
+	for _, err := range e.errs {
+		all = append(all, err.Error())
+	}
+	return strings.Join(all, "; ")
+}
+
+func (e *reachError) Unwrap() []error { return e.errs }
+
+// A dialled is a connection to an address, or why there is none.
+type dialled struct {
+	address string
+	link    *link
+	err     error
+}
+
+// tryEach connects to the addresses, the next one shortly after the one before, and
+// calls meet with each that answers until that is content. It returns when that is
+// so, with [errRevived] when stop is closed before, or when all have failed. meet
+// closes the links that it does not want.
+func tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dialOne func(context.Context, string) (*link, error), meet func(dialled) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	defer cancel()
+	answers := make(chan dialled)
+	failed := &reachError{}
+	due := time.NewTimer(0)
+	defer due.Stop()
+	next, waiting := 0, 0
+	for {
+		select {
+		case <-due.C:
+			if next == len(addresses) {
+				continue
+			}
+			address := addresses[next]
+			next++
+			waiting++
+			dials.Go(func() {
+				l, err := dialOne(ctx, address)
+				select {
+				case answers <- dialled{address, l, err}:
+				case <-ctx.Done():
+					if l != nil {
+						l.close("another orchestrator was faster")
+					}
+				}
+			})
+			due.Reset(staggerEvery)
+			continue
+		case d := <-answers:
+			waiting--
+			if d.err == nil {
+				d.err = meet(d)
+			}
+			if d.err == nil || final(d.err) {
+				return d.err
+			}
+			failed.errs = append(failed.errs, d.err)
+			due.Reset(0)
+		case <-stop:
+			return errRevived
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		switch {
+		case next < len(addresses) || waiting > 0:
+		case len(failed.errs) == 1:
+			return failed.errs[0]
+		default:
+			return failed
+		}
+	}
+}
+
+// final reports whether the error is the cluster's word, which no other
+// orchestrator would take back.
+func final(err error) bool {
+	var refused *RefusedError
+	return errors.As(err, &refused) && refused.Code != codeBusy || errors.Is(err, journal.ErrRolledBack)
+}
+
+// codeBusy is of a refusal by one orchestrator that others need not share.
+const codeBusy = "busy"
+
+// reach returns a session with the first of the addresses that welcomes the agent.
+// Where there is an old one, it stays, and is the agent's again if there is no new
+// one.
+func (a *agent) reach(ctx context.Context, addresses []string, old *session, stop <-chan struct{}) (s *session, err error) {
+	err = tryEach(ctx, addresses, stop, a.dial, func(d dialled) (err error) {
+		limit := helloTimeout
+		if len(addresses) > 1 || old != nil {
+			limit = helloTimeoutOthers
+		}
+		s, err = a.meet(ctx, d, old, limit)
+		return err
+	})
+	return s, err
+}
+
+func (a *agent) dial(ctx context.Context, address string) (*link, error) {
+	l, err := dial(ctx, address, pki.AgentTLS(a.id.cert, a.id.ca))
+	if err != nil {
+		return nil, foreign(err, address, "identity")
+	}
+	return l, nil
+}
+
+// meet introduces the agent on a new connection. From then on nothing may be
+// reported by the old one: the cluster would compare what the agent says now with
+// more than it says.
+func (a *agent) meet(ctx context.Context, d dialled, old *session, limit time.Duration) (*session, error) {
+	if old != nil {
+		old.pause()
+	}
+	control, welcome, err := a.greet(ctx, d.link, limit)
+	if err != nil {
+		d.link.close("agent closes the connection")
+		if old != nil {
+			old.unpause()
+		}
+		return nil, err
+	}
+	return newSession(a, d.link, d.address, control, welcome), nil
+}
+
+// greet opens the control stream and agrees with the orchestrator on who is who
+// and on what the cluster has committed.
+func (a *agent) greet(ctx context.Context, l *link, limit time.Duration) (stream, *wire.Welcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	control, err := l.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = control.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for range challengesMax {
+		if err := wire.WriteMessage(control, a.hello()); err != nil {
+			return nil, nil, err
+		}
+		m, err := wire.ReadFrom(control, wire.Orchestrator)
+		if err != nil {
+			return nil, nil, fmt.Errorf("greeting: %w", err)
+		}
+		switch m := m.(type) {
+		case *wire.Challenge:
+			a.log.Info("the orchestrator asks again for the journal", "reason", m.Reason)
+		case *wire.Refuse:
+			return nil, nil, &RefusedError{m.Code, m.Reason}
+		case *wire.Welcome:
+			if m.ClusterID != a.id.ClusterID || m.Agent != a.id.Agent || m.Session == "" {
+				return nil, nil, fmt.Errorf("%w: the welcome is for another agent", wire.ErrMalformed)
+			}
+			if !stop() {
+				return nil, nil, ctx.Err()
+			}
+			return control, m, a.settleNumbers(m)
+		default:
+			return nil, nil, fmt.Errorf("%w: %T answers a hello", wire.ErrMalformed, m)
+		}
+	}
+	return nil, nil, fmt.Errorf("%w: asked for the journal too often", wire.ErrMalformed)
+}
+
+// settleNumbers takes over what the cluster has committed. Only then is it sure
+// that the journal is no backup that was put back after the machine went down.
+func (a *agent) settleNumbers(m *wire.Welcome) error {
+	certain := true
+	err := a.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
+		certain = s.Certain()
+		d, err := s.Welcome(m)
+		for _, r := range d.Records {
+			add(r)
+		}
+		return err
+	})
+	if err != nil {
+		if !errors.Is(err, journal.ErrRolledBack) {
+			a.broken(err)
+		}
+		return err
+	}
+	a.ackArrived()
+	if !certain {
+		a.resume()
+	}
+	return nil
+}
