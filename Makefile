@@ -8,11 +8,12 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
 SOAK     ?= 50
+SEEDS    ?= 5000
 
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint check bench fuzz soak clean
+.PHONY: help build demo test race lint check bench fuzz soak sim clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s), two at a time
 
 soak: build ## kill orchestrator, agent and both in the middle of runs, SOAK (50) times each
 	QUORATE_SOAK=$(SOAK) $(GO) test -count=1 -timeout 120m -v -run 'Kill' ./cli/...
+
+sim: ## simulate SEEDS (5000) clusters; one of them: make sim SEED=n
+	$(GO) test ./internal/model -count=1 -timeout 24h -v -run 'TestSim$$' -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
 
 clean: ## remove what was built
 	rm -rf bin

@@ -12,7 +12,12 @@ type Command struct {
 // Command returns what to tell the agent about its attempt, which is under way.
 func (s *State) Command(attempt uint64) Command {
 	a := s.Attempts[attempt]
-	c := Command{Attempt: attempt, Supersedes: a.Supersedes, Epoch: s.Epoch, Cancel: a.Cancel}
+	c := Command{Attempt: attempt, Epoch: s.Epoch, Cancel: a.Cancel}
+	// An agent can speak for its own attempts alone: it must not forbid, and report
+	// on, one of the agent that its host had before.
+	if p := s.Attempts[a.Supersedes]; p != nil && p.Agent == a.Agent {
+		c.Supersedes = p.ID
+	}
 	if a.Cancel {
 		c.Reason = "the run was cancelled"
 		if r := s.Run(a.Run); r.Cancelled != nil && r.Cancelled.Reason != "" {

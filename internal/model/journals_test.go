@@ -164,14 +164,14 @@ func (js *journals) step(at uint16, what uint32, decide func(*journal.State) (jo
 	return m
 }
 
-const session = "s"
+const sessionName = "s"
 
-var here = journal.Here{ClusterID: clusterID, Session: session}
+var here = journal.Here{ClusterID: clusterID, Session: sessionName}
 
 // order is what the agent does with a message; nodeagent's session does the same.
 func (js *journals) order(at uint16, id uint16, o *order, c *config) move {
 	return js.step(at, uint32(id), func(s *journal.State) (journal.Decision, error) {
-		fence := wire.Fence{ClusterID: clusterID, Session: session, JournalID: journalID, Epoch: o.epoch}
+		fence := wire.Fence{ClusterID: clusterID, Session: sessionName, JournalID: journalID, Epoch: o.epoch}
 		if c.mutant == noJournalID {
 			fence.JournalID = s.JournalID
 		}

@@ -305,8 +305,8 @@ func (m *machine) greet(s *state, at uint16) bool {
 	case a.MissingAttempt(k.Attempts()) != 0 && m.mutant != begunUnnumbered:
 		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: "an attempt is missing"})
 	default:
-		t, _ = m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: session})
-		t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: session, JournalID: id, JournalSeq: seq})
+		t, _ = m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})
+		t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: id, JournalSeq: seq})
 		m.anew(&t)
 	}
 	*s = t
@@ -321,8 +321,8 @@ func (m *machine) readHello(s *state, at uint16) {
 	if a.JournalFault(k.JournalID, k.ShownSeq()) != "" || a.MissingAttempt(k.Attempts()) != 0 {
 		return
 	}
-	t, _ := m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: session})
-	t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: session, JournalID: k.JournalID, JournalSeq: k.ShownSeq()})
+	t, _ := m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})
+	t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: k.JournalID, JournalSeq: k.ShownSeq()})
 	m.anew(&t)
 	m.disconnect(&t) // its gateway sees that it was replaced
 	*s = t

@@ -1,0 +1,301 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"quorate/nodeagent/journal"
+	"quorate/nodeagent/wire"
+)
+
+// A disk holds the journal's file, and how much of it is certain to survive the
+// machine.
+type disk struct {
+	data   []byte
+	synced int
+}
+
+// A proc is a job's process. It outlives the agent.
+type proc struct {
+	attempt uint64
+	job     uint32
+	state   uint8 // as in the exploration
+	own     bool  // started by the agent that runs
+	failed  bool  // its exit status
+}
+
+// agent is one machine with the agent on it.
+type agent struct {
+	w    *sim
+	at   int // position, which stays when the host is enrolled anew
+	id   uint64
+	name string
+
+	disk    disk
+	copy    *disk
+	state   *journal.State
+	boot    int
+	session *session
+	greeted bool
+	sentSeq uint64
+	procs   []*proc
+	killing map[uint64]bool
+	ready   []journal.Effect
+}
+
+func (a *agent) format(journalID string) {
+	a.disk = disk{}
+	a.disk.data = imageOf(journal.NewState(journalID).Records())
+	a.disk.synced = len(a.disk.data)
+	a.copy = nil
+	a.start()
+}
+
+// start is the agent's start: it reads its file, cuts off what a crash has torn,
+// and goes on.
+func (a *agent) start() {
+	if a.session != nil {
+		a.session.end()
+	}
+	a.greeted, a.killing = false, map[uint64]bool{}
+	s, valid, err := journal.Replay(a.disk.data)
+	if err != nil {
+		a.w.fail("%s: %v", a.name, err)
+		return
+	}
+	a.disk.data = a.disk.data[:valid]
+	a.disk.synced = int(valid)
+	a.state = s
+	for _, p := range a.procs {
+		p.own = false
+	}
+	d := s.Boot(fmt.Sprint("boot ", a.boot))
+	a.write(d.Records...)
+	a.sync()
+}
+
+func (a *agent) write(records ...journal.Record) {
+	for _, r := range records {
+		// A small window, so that jobs lie outside of it.
+		switch r := r.(type) {
+		case *journal.Intended:
+			r.Window = min(r.Window, 2)
+		}
+		b, err := journal.AppendFrame(a.disk.data, r, int64(a.disk.synced))
+		if err == nil {
+			err = a.state.Apply(r)
+		}
+		if err != nil {
+			a.w.fail("%s: %v", a.name, err)
+			return
+		}
+		a.disk.data = b
+	}
+}
+
+func (a *agent) sync() { a.disk.synced = len(a.disk.data) }
+
+// reboot takes the machine down: processes go, and a tail of the file that was not
+// synced, in the middle of a record perhaps.
+func (a *agent) reboot() {
+	a.boot++
+	a.procs = nil
+	if n := len(a.disk.data) - a.disk.synced; n > 0 {
+		a.disk.data = a.disk.data[:a.disk.synced+a.w.rng.IntN(n+1)]
+	}
+	a.start()
+}
+
+func (a *agent) hello() wire.Hello {
+	return wire.Hello{JournalID: a.state.JournalID, JournalSeq: a.state.ShownSeq(), BootID: a.state.BootID, Attempts: a.state.Attempts()}
+}
+
+// outcast is what an agent does that the cluster has given up: it ends what runs.
+func (a *agent) outcast() {
+	for _, p := range a.procs {
+		if p.state == alive {
+			p.state = lost
+		}
+	}
+}
+
+// take handles one message of the session, mostly in the order in which they came.
+func (a *agent) take() {
+	s := a.session
+	if s == nil || len(s.toAgent) == 0 {
+		return
+	}
+	i := 0
+	if a.w.faults && a.greeted && a.w.rng.IntN(4) == 0 {
+		i = a.w.rng.IntN(len(s.toAgent))
+	}
+	m := s.toAgent[i]
+	if _, first := m.(*wire.Welcome); first || !a.w.faults || a.w.rng.IntN(8) > 0 {
+		s.toAgent = slices.Delete(s.toAgent, i, i+1)
+	}
+	here := journal.Here{ClusterID: clusterID, Session: s.nonce}
+	var d journal.Decision
+	var err error
+	switch m := m.(type) {
+	case *wire.Welcome:
+		if d, err = a.state.Welcome(m); err == nil {
+			a.greeted, a.sentSeq = true, m.Acked
+			a.write(d.Records...)
+			a.sync()
+			return
+		}
+	case *wire.Dispatch:
+		var w journal.Work
+		if step, err := wire.DecodeStep(m.Spec); err == nil {
+			w = journal.Work{Jobs: uint32(len(step.Jobs)), KeepGoing: step.KeepGoing, Step: fmt.Sprintf("%d %q %q", step.Run, step.Task, step.Host)}
+		}
+		d = a.state.Dispatch(here, m, w)
+	case *wire.Cancel:
+		d = a.state.Cancel(here, m)
+	case *wire.Ack:
+		d, err = a.state.Ack(m)
+	}
+	if err != nil {
+		if errors.Is(err, journal.ErrRolledBack) && a.at >= 0 && !a.w.touched[a.at] {
+			a.w.fail("%s: a sound journal is taken for an old one: %v", a.name, err)
+		}
+		s.end()
+		return
+	}
+	a.write(d.Records...)
+	if d.Durable() {
+		a.sync()
+	}
+	for _, e := range d.Effects {
+		switch e.Action {
+		case journal.Kill:
+			a.killing[e.Attempt] = true
+		case journal.Reply:
+			s.replies = append(s.replies, e.Reply)
+		}
+	}
+}
+
+// report sends what the cluster does not have yet.
+func (a *agent) report() {
+	if a.session == nil || !a.greeted || a.session.stage != serving {
+		return
+	}
+	for _, r := range a.state.ReportsAfter(a.sentSeq, 1<<20) {
+		a.session.toGateway = append(a.session.toGateway, r)
+		a.sentSeq = r.Seq
+	}
+}
+
+func (a *agent) proc(attempt uint64, job uint32) *proc {
+	for _, p := range a.procs {
+		if p.attempt == attempt && p.job == job {
+			return p
+		}
+	}
+	return nil
+}
+
+// work lets one of the agent's attempts get on by a step.
+func (a *agent) work() {
+	open := a.state.Open()
+	if len(open) == 0 || !a.state.Certain() {
+		return
+	}
+	id := open[a.w.rng.IntN(len(open))]
+	at, _ := a.state.Attempt(id)
+	step, err := wire.DecodeStep(at.Spec)
+	if err != nil {
+		a.w.fail("%s: %v", a.name, err)
+		return
+	}
+	if at.Running {
+		a.workOn(at, step)
+		return
+	}
+	last := at.Ended >= at.Jobs
+	switch {
+	case at.Lost:
+		a.end(id, journal.OutcomeUnknown)
+	case at.Cancelled:
+		a.end(id, journal.OutcomeCancelled)
+	case at.Failed && (last || !at.KeepGoing):
+		a.end(id, journal.OutcomeFailed)
+	case last:
+		a.end(id, journal.OutcomeSucceeded)
+	case a.killing[id] && at.Ended > 0:
+		a.end(id, journal.OutcomeCancelled)
+	case at.Ended >= at.Window:
+		if rec, ok := a.state.Extend(id); ok {
+			rec.Window = min(rec.Window, at.Window+2)
+			a.write(rec)
+			a.sync()
+		}
+	default:
+		a.append(a.state.StartJob(id, at.Ended, 0))
+	}
+}
+
+func (a *agent) workOn(at *journal.Attempt, step *wire.Step) {
+	job := step.Jobs[at.Ended].Index
+	p := a.proc(at.ID, job)
+	switch {
+	case a.killing[at.ID] && (p == nil || p.state == alive):
+		a.remove(p)
+		a.ended(at.ID, job, journal.OutcomeCancelled)
+	case p == nil:
+		a.spawn(at.ID, step, job)
+	case p.state == alive:
+		p.state = exited
+		p.failed = a.w.fails(step, job)
+	case p.state == exited && p.failed:
+		a.remove(p)
+		a.ended(at.ID, job, journal.OutcomeFailed)
+	case p.state == exited:
+		a.remove(p)
+		a.ended(at.ID, job, journal.OutcomeSucceeded)
+	case p.own:
+		a.remove(p)
+		a.ended(at.ID, job, journal.OutcomeFailed)
+	default:
+		a.remove(p)
+		a.ended(at.ID, job, journal.OutcomeUnknown)
+	}
+}
+
+func (a *agent) remove(p *proc) {
+	a.procs = slices.DeleteFunc(a.procs, func(q *proc) bool { return q == p })
+}
+
+func (a *agent) append(r journal.Record, err error) {
+	if err != nil {
+		a.w.fail("%s: %v", a.name, err)
+		return
+	}
+	a.write(r)
+}
+
+// ended journals the end of a job, and the attempt's with it where that is the last.
+func (a *agent) ended(id uint64, job uint32, outcome uint8) {
+	a.append(a.state.EndJob(wire.Report{Attempt: id, Job: job, Outcome: outcome, Changed: job%2 == 0, Exit: -1}))
+	at, _ := a.state.Attempt(id)
+	switch {
+	case at.Lost:
+		a.end(id, journal.OutcomeUnknown)
+	case at.Cancelled:
+		a.end(id, journal.OutcomeCancelled)
+	case at.Failed && (at.Ended == at.Jobs || !at.KeepGoing):
+		a.end(id, journal.OutcomeFailed)
+	case at.Ended == at.Jobs:
+		a.end(id, journal.OutcomeSucceeded)
+	}
+}
+
+func (a *agent) end(id uint64, outcome uint8) { a.append(a.state.End(id, outcome, "")) }
+
+// spawn is the moment of the effect.
+func (a *agent) spawn(id uint64, step *wire.Step, job uint32) {
+	a.procs = append(a.procs, &proc{attempt: id, job: job, state: alive, own: true})
+	a.w.effect(a, id, job)
+}

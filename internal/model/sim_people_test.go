@@ -1,0 +1,108 @@
+package model
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"quorate/engine"
+	"quorate/eventlog"
+)
+
+// people are operators. Each asks under a request id, through any orchestrator, and
+// again through another one where no answer comes.
+func (w *sim) people(n int, a *agent) {
+	switch {
+	case n < 8:
+		w.startRun()
+	case n < 10:
+		if runs := len(w.truth.Runs); runs > 0 {
+			w.ask(&eventlog.RunCancelled{Run: 1 + w.rng.Uint64N(uint64(runs)), RequestID: w.requestID()})
+		}
+	case n < 16:
+		w.resolve(false)
+	case n < 18:
+		if open := w.truth.Agents[a.id].Open; len(open) > 0 {
+			w.ask(&eventlog.AttemptEnded{
+				Attempt: open[w.rng.IntN(len(open))], Outcome: eventlog.Unknown, Reason: "no word", By: "operator",
+			})
+		}
+	default:
+		w.replace(a)
+	}
+}
+
+func (w *sim) requestID() string {
+	w.request++
+	return fmt.Sprint("request ", w.request)
+}
+
+// ask sends a command to one orchestrator, perhaps to two.
+func (w *sim) ask(e eventlog.Event) {
+	for range 1 + w.rng.IntN(2) {
+		if r := w.replicas[w.rng.IntN(len(w.replicas))]; r.up && !r.paused {
+			r.propose(nil, e)
+		}
+	}
+}
+
+func (w *sim) startRun() {
+	under := 0
+	for _, r := range w.truth.Runs {
+		if r.Outcome == 0 {
+			under++
+		}
+	}
+	if under > 1 || len(w.truth.Runs) > 6 {
+		return
+	}
+	w.ask(&eventlog.RunCreated{
+		PlanID: fmt.Sprintf("plan-%d", w.rng.IntN(w.plans)), RequestID: w.requestID(),
+		StepsMax: uint32(w.rng.IntN(6)), StepsPerHostMax: uint32(w.rng.IntN(3)), FailFast: w.rng.IntN(3) == 0,
+	})
+}
+
+// resolve decides on a step that waits; one who is not careful, on anything.
+func (w *sim) resolve(careful bool) {
+	ids := slices.Sorted(maps.Keys(w.truth.Attempts))
+	if careful {
+		ids = slices.DeleteFunc(ids, func(id uint64) bool {
+			at := w.truth.Attempts[id]
+			st := stepOf(w.truth, at)
+			return st.Attempt != id || st.Status != engine.Waiting
+		})
+	}
+	if len(ids) == 0 {
+		return
+	}
+	w.ask(&eventlog.StepResolved{
+		Attempt: ids[w.rng.IntN(len(ids))], As: []string{"retry", "succeeded", "failed"}[w.rng.IntN(3)], By: "operator",
+		Reason: "looked", RequestID: w.requestID(),
+	})
+}
+
+// replace revokes an agent in quarantine and enrols its host anew. What ran on the
+// host is gone by then.
+func (w *sim) replace(a *agent) {
+	rec := w.truth.Agents[a.id]
+	if rec.Quarantined == "" {
+		return
+	}
+	w.must(&eventlog.AgentRevoked{Agent: a.id, By: "operator"})
+	a.procs = nil
+	w.enrol(a)
+}
+
+func stepOf(s *engine.State, at *engine.Attempt) engine.Step {
+	r := s.Run(at.Run)
+	pos, _ := slices.BinarySearch(hostsOf(r.Graph, at.Task), at.Host)
+	return r.Step(at.Task, pos)
+}
+
+// hostsOf are the hosts of the task's steps.
+func hostsOf(g *engine.Graph, task uint32) []uint32 {
+	if g.IsEngine(task) || g.IsLocal(task) {
+		return []uint32{engine.NoHost}
+	}
+	return g.HostSets[g.Tasks[task].HostSet]
+}

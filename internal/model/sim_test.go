@@ -1,0 +1,74 @@
+package model
+
+import (
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"testing"
+)
+
+var (
+	seedFlag  = flag.Int64("seed", -1, "simulate this seed only")
+	seedsFlag = flag.Int("seeds", 500, "how many seeds to simulate")
+)
+
+// TestSim runs whole clusters through what happens to clusters, and holds every
+// step against the promises.
+func TestSim(t *testing.T) {
+	first, seeds := 0, *seedsFlag
+	if testing.Short() {
+		seeds = min(seeds, 50)
+	}
+	if *seedFlag >= 0 {
+		first, seeds = int(*seedFlag), 1
+	}
+	var records, voids, attempts int
+	for seed := first; seed < first+seeds; seed++ {
+		w := simulate(uint64(seed))
+		if w.failure != nil {
+			t.Fatalf("%v\nreproduce: go test ./internal/model -run 'TestSim$' -seed %d", w.failure, seed)
+		}
+		records += len(w.log)
+		voids += w.voided
+		attempts += len(w.truth.Attempts)
+	}
+	t.Logf("%d seeds: %d records, %d of them void, %d attempts", seeds, records, voids, attempts)
+}
+
+// TestSimIsDeterministic wants the same history of the same seed.
+func TestSimIsDeterministic(t *testing.T) {
+	for seed := range uint64(5) {
+		one, other := simulate(seed).fingerprint(), simulate(seed).fingerprint()
+		if one != other {
+			t.Errorf("seed %d: %s and then %s", seed, one, other)
+		}
+		t.Logf("seed %d: %s", seed, one)
+	}
+}
+
+// fingerprint is over everything that happened, and the log.
+func (w *sim) fingerprint() string {
+	return fmt.Sprintf("%s/%s", hex.EncodeToString(w.trace.Sum(nil)[:8]), w.head.Hash.String()[:16])
+}
+
+func simulate(seed uint64) *sim {
+	hosts := 1 + int(seed%4)
+	replicas := []int{3, 3, 5}[seed%3]
+	w := newSim(seed, replicas, hosts)
+	w.failing = []float64{0, 0.05, 0.3}[w.rng.IntN(3)]
+	w.plans = 3
+	for i := range w.plans {
+		w.must(randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts))
+	}
+	w.elect()
+	for range 4000 + w.rng.IntN(4000) {
+		if w.act(); w.failure != nil {
+			return w
+		}
+	}
+	w.calm()
+	if w.failure == nil {
+		w.final()
+	}
+	return w
+}

@@ -1,0 +1,300 @@
+package model
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"math/rand/v2"
+	"slices"
+
+	"quorate/engine"
+	"quorate/eventlog"
+	"quorate/nodeagent/wire"
+)
+
+// A sim is a cluster in one thread: orchestrators, agents, what lies between them,
+// and people. Everything that happens follows from its seed.
+type sim struct {
+	rng      *rand.Rand
+	failure  error
+	trace    hash.Hash // over everything that happened
+	replicas []*replica
+	agents   []*agent // by host of the plans; the last is the controller
+
+	log       []eventlog.Record
+	head      eventlog.Head
+	truth     *engine.State
+	hashes    []eventlog.Hash // of the truth, by index; zero where it was not taken
+	hashEvery uint64
+	voided    int
+	epochs    int
+	proposals []*proposal
+	leader    *replica
+
+	faults  bool
+	failing float64 // chance that a job fails, always the same job
+	nonces  int
+	request int
+	plans   int
+	// struck is called when an orchestrator has folded a record.
+	struck  func(r *replica, index uint64)
+	touched map[int]bool // hosts whose disk was wiped or put back
+
+	effects   map[jobRef]int
+	byAttempt map[[2]uint64]int // attempt and job
+	words     map[stepRef]int   // operators' words that let a step go on
+}
+
+type stepRef struct {
+	run        uint64
+	task, host uint32
+}
+
+type jobRef struct {
+	stepRef
+	job uint32
+}
+
+// newSim makes the cluster, its log holding nothing but who is who.
+func newSim(seed uint64, replicas, hosts int) *sim {
+	w := &sim{
+		rng: rand.New(rand.NewPCG(seed, 7)), trace: sha256.New(), truth: engine.NewState(), hashEvery: 8, faults: true,
+		touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
+	}
+	for i := range replicas {
+		r := &replica{w: w, id: uint64(i) + 1, clock: 1_700_000_000_000_000_000}
+		r.start()
+		w.replicas = append(w.replicas, r)
+	}
+	w.must(&eventlog.ClusterCreated{ClusterID: clusterID})
+	for h := range hosts + 1 {
+		a := &agent{w: w, at: h, name: fmt.Sprintf("h%d", h)}
+		if h == hosts {
+			a.name = "ctl"
+		}
+		w.agents = append(w.agents, a)
+		w.enrol(a)
+	}
+	return w
+}
+
+func (w *sim) fail(format string, args ...any) {
+	if w.failure == nil {
+		w.failure = fmt.Errorf("at record %d: "+format, append([]any{w.head.Index}, args...)...)
+	}
+}
+
+func (w *sim) note(format string, args ...any) { fmt.Fprintf(w.trace, format+"\n", args...) }
+
+// must puts an event into the log at once.
+func (w *sim) must(e eventlog.Event) {
+	n := w.voided
+	entry, err := eventlog.NewEntry(w.replicas[0].clock, e)
+	if err != nil {
+		w.fail("%T: %v", e, err)
+		return
+	}
+	w.land(&proposal{by: w.replicas[0], entries: []eventlog.Entry{entry}, over: true})
+	if w.voided > n {
+		w.fail("%T is void", e)
+	}
+}
+
+// enrol gives the host an identity and a journal.
+func (w *sim) enrol(a *agent) {
+	w.nonces++
+	token := fmt.Sprint("token ", w.nonces)
+	var labels []string
+	if a.name == "ctl" {
+		labels = []string{engine.ControllerLabel}
+	}
+	w.must(&eventlog.TokenCreated{TokenHash: token, Name: a.name, Role: "agent", Labels: labels})
+	journalID := fmt.Sprint("journal ", w.nonces)
+	w.must(&eventlog.AgentEnrolled{TokenHash: token, Name: a.name, KeyDigest: token, JournalID: journalID})
+	a.id = w.head.Index
+	a.format(journalID)
+	w.touched[a.at] = false
+}
+
+// saw looks at an event that took effect.
+func (w *sim) saw(e eventlog.Event) {
+	switch e := e.(type) {
+	case *eventlog.LeaderEstablished:
+		w.epochs++
+	case *eventlog.AgentQuarantined:
+		for _, a := range w.agents {
+			if a.id == e.Agent && !w.touched[a.at] {
+				w.fail("%s is quarantined with a sound journal: %s", a.name, e.Reason)
+			}
+		}
+	case *eventlog.StepResolved:
+		if a := w.truth.Attempts[e.Attempt]; e.As != "failed" {
+			w.words[stepRef{a.Run, a.Task, a.Host}]++
+		}
+	}
+}
+
+// effect is called at the moment when a job begins.
+func (w *sim) effect(a *agent, attempt uint64, job uint32) {
+	w.note("effect %d %d", attempt, job)
+	at := w.truth.Attempts[attempt]
+	if at == nil {
+		w.fail("G8: %s works on attempt %d, which is in no log", a.name, attempt)
+		return
+	}
+	step := stepRef{at.Run, at.Task, at.Host}
+	w.effects[jobRef{step, job}]++
+	w.byAttempt[[2]uint64{attempt, uint64(job)}]++
+	if n := w.byAttempt[[2]uint64{attempt, uint64(job)}]; n > 1 {
+		w.fail("G3: job %d of attempt %d took effect %d times", job, attempt, n)
+	}
+	r := w.truth.Run(at.Run)
+	if !ready(r, at.Task, at.Host) {
+		w.fail("task %d of run %d starts on %s before what it requires", at.Task, at.Run, a.name)
+	}
+	for _, other := range w.agents {
+		for _, p := range other.procs {
+			o := w.truth.Attempts[p.attempt]
+			if p.state == alive && o.ID != attempt && (stepRef{o.Run, o.Task, o.Host}) == step {
+				w.fail("invariant 4: attempts %d and %d of a step overlap", o.ID, attempt)
+			}
+		}
+	}
+	t := &r.Graph.Tasks[at.Task]
+	if n := w.effects[jobRef{step, job}]; !t.Idempotent && n > 1+w.words[step] {
+		w.fail("G4: job %d of %s took effect %d times, and operators spoke %d times", job, t.ID, n, w.words[step])
+	}
+}
+
+// fails says how a job ends: the same job always in the same way.
+func (w *sim) fails(step *wire.Step, job uint32) bool {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s %d", step.Run, step.Task, step.Host, job))
+	return float64(sum[0])/256 < w.failing
+}
+
+// act does one random thing.
+func (w *sim) act() {
+	a := w.agents[w.rng.IntN(len(w.agents))]
+	r := w.replicas[w.rng.IntN(len(w.replicas))]
+	switch n := w.rng.IntN(1000); {
+	case n < 230:
+		w.commit()
+	case n < 400:
+		r.follow(1 + w.rng.IntN(8))
+	case n < 450:
+		r.lead()
+	case n < 600:
+		if s := a.session; s != nil {
+			s.serve()
+		}
+	case n < 700:
+		a.take()
+	case n < 850:
+		a.work()
+	case n < 900:
+		a.report()
+	case n < 920:
+		if a.session == nil && r.up && !r.cut {
+			w.dial(a, r)
+		}
+	case n < 935:
+		a.sync()
+	default:
+		w.misfortune(n-935, a, r)
+	}
+}
+
+// misfortune is all that does not have to happen.
+func (w *sim) misfortune(n int, a *agent, r *replica) {
+	switch {
+	case n < 5:
+		w.elect()
+	case n < 8:
+		w.giveUpWaiting()
+	case n < 10:
+		w.note("cut %d", r.id)
+		r.cut = !r.cut
+	case n < 12:
+		r.paused = !r.paused
+	case n < 14:
+		if r.up {
+			r.die()
+		}
+	case n < 18:
+		if !r.up {
+			r.start()
+		}
+	case n < 20:
+		w.jump(r)
+	case n < 24:
+		if a.session != nil {
+			a.session.end()
+		}
+	case n < 26:
+		if a.session == nil || w.rng.IntN(2) == 0 {
+			a.session = nil // it has gone elsewhere, and its gateway does not know
+			a.greeted = false
+		}
+	case n < 29:
+		a.start() // after it died; its jobs ran on
+	case n < 31:
+		a.reboot()
+	case n < 32:
+		for _, p := range a.procs {
+			if p.state == alive {
+				p.state = lost
+			}
+		}
+	case n < 34:
+		w.disks(a)
+	default:
+		w.people(n-34, a)
+	}
+}
+
+// jump sets a clock, by years perhaps, back or forth.
+func (w *sim) jump(r *replica) {
+	const hour = 3_600_000_000_000
+	r.clock += (w.rng.Int64N(2*hour) - hour) * []int64{1, 24, 24 * 365}[w.rng.IntN(3)]
+	r.clock = max(r.clock, 1)
+}
+
+// disks wipes a disk, copies it, or puts a copy back.
+func (w *sim) disks(a *agent) {
+	switch n := w.rng.IntN(6); {
+	case n == 0:
+		w.note("wipe %s", a.name)
+		w.touched[a.at] = true
+		a.procs = nil
+		a.boot++
+		a.format(fmt.Sprint("fresh ", a.boot))
+	case n < 4:
+		a.copy = &disk{slices.Clone(a.disk.data), a.disk.synced}
+	case a.copy != nil && w.heard(a):
+		w.note("put back %s", a.name)
+		w.touched[a.at] = true
+		a.procs = nil
+		a.boot++
+		a.disk = disk{slices.Clone(a.copy.data), len(a.copy.data)}
+		a.start()
+	}
+}
+
+// heard reports whether the log knows what began since the disk was copied. Nothing
+// can tell that something was begun of which nobody has heard.
+func (w *sim) heard(a *agent) bool {
+	c := &agent{w: w, disk: disk{slices.Clone(a.copy.data), len(a.copy.data)}}
+	c.start()
+	for _, id := range a.state.Attempts() {
+		now, _ := a.state.Attempt(id)
+		then, held := c.state.Attempt(id)
+		at := w.truth.Attempts[id]
+		switch {
+		case !held && !at.Began && at.Outcome == 0:
+			return false
+		case held && now.Window > then.Window && at.Outcome == 0:
+			return false
+		}
+	}
+	return true
+}
