@@ -72,7 +72,7 @@ func (p *program) clusterStatus(c *cli.Context) error {
 
 // printCluster fits a terminal of 80 columns.
 func (p *program) printCluster(now *api.Cluster) error {
-	fmt.Fprintf(p.con.out, "cluster %.12s, at %d\n%s\n\n", now.ClusterID, now.Seq, headline(now))
+	fmt.Fprintf(p.con.out, "cluster %.12s, at %d\n%s\n", now.ClusterID, now.Seq, headline(now))
 	g := &grid{header: []any{"NUMBER", "NAME", "STATE", "AT", "LAG", "AGENTS", "ADDRESS"}}
 	alarms := now.Alarms
 	for i := range now.Members {
@@ -82,8 +82,11 @@ func (p *program) printCluster(now *api.Cluster) error {
 		}
 		g.add(number(m), shortened(m.Name, nameColumns), stateOf(m, now.Stale), optional(m.Seq), optional(m.Lag), m.Agents, shortened(m.RaftAddress, addressColumns))
 	}
-	if err := p.printGrid(g); err != nil {
-		return err
+	if len(g.rows) > 0 {
+		fmt.Fprintln(p.con.out)
+		if err := p.printGrid(g); err != nil {
+			return err
+		}
 	}
 	for _, a := range alarms {
 		fmt.Fprintf(p.con.out, "%s %s\n", p.con.paint(p.con.out, red, "alarm:"), printable(a))
@@ -110,6 +113,8 @@ func headline(now *api.Cluster) string {
 	switch {
 	case now.Stale:
 		return "no majority answers, this is what " + fmt.Sprint(now.Replica) + " knows"
+	case len(now.Members) == 0:
+		return fmt.Sprintf("%d leads, alone, on a log that no other can join", now.Replica)
 	case now.Leader == 0:
 		return "nobody leads, " + votes
 	case now.Voters == 1:

@@ -40,7 +40,7 @@ func TestScript(t *testing.T) {
 			return err == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": scriptExits, "eventually": scriptEventually, "freeaddress": scriptFreeAddress,
+			"exits": scriptExits, "eventually": scriptEventually, "freeaddress": scriptFreeAddress, "freestream": scriptFreeStream,
 			"keep": scriptKeep, "flip": scriptFlip, "linecount": scriptLineCount,
 		},
 	})
@@ -103,6 +103,13 @@ func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
 // scriptFreeAddress puts an address that nobody listens on into a variable.
 func scriptFreeAddress(ts *testscript.TestScript, _ bool, args []string) {
 	address, err := freeAddress()
+	ts.Check(err)
+	ts.Setenv(args[0], address)
+}
+
+// scriptFreeStream is scriptFreeAddress for TCP.
+func scriptFreeStream(ts *testscript.TestScript, _ bool, args []string) {
+	address, err := freeStreamAddress()
 	ts.Check(err)
 	ts.Setenv(args[0], address)
 }
