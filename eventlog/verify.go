@@ -7,8 +7,11 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// verifyPageRecords bounds a read transaction of a verification.
-const verifyPageRecords = 8192
+// verifyPageRecords and verifyPageBytes bound a read transaction of a verification.
+const (
+	verifyPageRecords = 8192
+	verifyPageBytes   = 16 << 20
+)
 
 // Verify checks the whole chain of the log in a file, from the first record, and
 // returns its head. It opens the file to read only. The error is a
@@ -50,13 +53,7 @@ func (s *Store) verifyTail() error {
 	if s.opt.ReadOnly || from == s.head {
 		return nil
 	}
-	err := s.update(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketMeta).Put(keyVerified, encodeHead(s.head))
-	})
-	if err != nil && !isFull(err) { // on a full disk the next start verifies again
-		return fmt.Errorf("log %s: verified mark: %w", s.path, err)
-	}
-	return nil
+	return s.noteVerified(s.head)
 }
 
 // verifyFrom checks every record behind a trusted head against the chain, and
@@ -73,7 +70,7 @@ func (s *Store) verifyFrom(at Head) error {
 		}
 	}
 	for at.Index < s.head.Index {
-		if err := s.verifyPage(&at); err != nil {
+		if _, err := s.verifyPage(&at, s.head.Index, verifyPageRecords, verifyPageBytes); err != nil {
 			return s.located(at.Index+1, err)
 		}
 	}
@@ -89,13 +86,14 @@ func (s *Store) verifyFrom(at Head) error {
 	})
 }
 
-// verifyPage advances at over records that check out, so that it names the last
-// good one also where a damaged page panics.
-func (s *Store) verifyPage(at *Head) error {
-	return s.view(func(tx *bolt.Tx) error {
+// verifyPage advances at over records up to an index that check out, so that it
+// names the last good one also where a damaged page panics. It returns the bytes
+// of data that it read.
+func (s *Store) verifyPage(at *Head, to uint64, records, bytes int) (size int, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketEvents).Cursor()
 		k, v := c.Seek(indexKey(at.Index + 1))
-		for n := 0; n < verifyPageRecords && at.Index < s.head.Index; n++ {
+		for n := 0; n < records && size < bytes && at.Index < to; n++ {
 			r, ok := decodeRecord(k, v)
 			switch {
 			case !ok:
@@ -108,10 +106,12 @@ func (s *Store) verifyPage(at *Head) error {
 				return s.corrupt(r.Index, "the hash does not match")
 			}
 			*at = Head{Index: r.Index, Time: r.Time, Hash: r.Hash}
+			size += recordHeaderBytes + len(r.Data)
 			k, v = c.Next()
 		}
 		return nil
 	})
+	return size, err
 }
 
 // located gives damage that was found as a panic the index it was found at.

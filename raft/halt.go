@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"quorate/eventlog"
 )
 
 // ErrHalted is wrapped by [Start] where this replica was halted: what it holds is
@@ -53,6 +55,15 @@ func checkHalted(dataDir string, replica uint64) error {
 		return fmt.Errorf("%w: %s cannot be read: %w", ErrHalted, path, err)
 	}
 	return fmt.Errorf("%w: %s; %s", ErrHalted, strings.TrimSpace(string(reason)), replaceHint(replica))
+}
+
+// hinted adds to damage of the store what is to be done about it.
+func (c *Config) hinted(err error) error {
+	var corrupt *eventlog.CorruptError
+	if errors.As(err, &corrupt) {
+		return fmt.Errorf("%w; %s", err, replaceHint(c.Replica))
+	}
+	return err
 }
 
 // Halt stops this replica for a reason, and for good: [Start] refuses it from now

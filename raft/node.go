@@ -76,7 +76,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 func open(cfg Config) (*Node, error) {
 	store, err := eventlog.OpenStore(cfg.storePath(), eventlog.StoreOptions{})
 	if err != nil {
-		return nil, err
+		return nil, cfg.hinted(err)
 	}
 	m, err := newMachine(store, cfg.Logger)
 	if err != nil {
@@ -98,6 +98,7 @@ func open(cfg Config) (*Node, error) {
 	n.session = n.host.GetNoOPSession(controlShard)
 	n.running.Go(n.appends.run)
 	n.running.Go(func() { n.disk.run(n.appends.stop) })
+	n.running.Go(func() { n.scrub(scrubDelay, scrubBytesPerSecond) })
 	return n, nil
 }
 
