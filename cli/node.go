@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -98,8 +99,10 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("certificate authority: %w", err)
 	}
-	if err := writeOperator(ca, filepath.Join(cfg.dir, operatorFile)); err != nil {
-		return err
+	if n.peers == nil { // the embedded log is of one process: nobody else would look for it on record
+		if err := writeOperator(ca, n.operatorPath()); err != nil {
+			return err
+		}
 	}
 	blobs, err := eventlog.OpenBlobs(n.blobsDir())
 	if err != nil {
@@ -138,17 +141,45 @@ func (n *node) openLog(starting, ctx context.Context) (engine.Log, error) {
 // operatorFile is the first operator's certificate and key, in the data directory.
 const operatorFile = "operator.pem"
 
+func (n *node) operatorPath() string { return filepath.Join(n.cfg.dir, operatorFile) }
+
 // writeOperator leaves an identity for the first operator: without one nobody
 // could use the API but from this machine.
 func writeOperator(ca *pki.CA, path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	bundle, err := ca.IssueOperator("admin")
+	bundle, err := ca.IssueOperator(adminName)
 	if err != nil {
 		return fmt.Errorf("operator identity: %w", err)
 	}
 	return pki.WriteFile(path, bundle, 0o600)
+}
+
+// adminName is the operator whose identity each data directory holds.
+const adminName = "admin"
+
+// appointPause is how long a member waits before it asks again to be given an
+// identity for its operator.
+const appointPause = time.Second
+
+// appoint is writeOperator for a member of a cluster: the identity is on record
+// before it is written, which takes a majority.
+func (n *node) appoint(ctx context.Context) error {
+	if _, err := os.Stat(n.operatorPath()); err == nil {
+		return nil
+	}
+	for {
+		bundle, _, err := n.orch.CreateOperator(ctx, adminName, fmt.Sprintf("orchestrator:%d", n.member.Replica))
+		if err == nil {
+			return pki.WriteFile(n.operatorPath(), bundle, 0o600)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(appointPause):
+		}
+	}
 }
 
 // serve starts the parts behind the sockets.
@@ -174,6 +205,7 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	n.group.Go(func() error { return api.ServeListener(ctx, handler, local) })
 	if n.peers != nil {
 		n.peers.serve(ctx, n)
+		n.group.Go(func() error { return n.appoint(ctx) })
 	}
 	if n.api == nil {
 		return nil
