@@ -21,7 +21,7 @@ help: ## this list
 build: ## the static binary, bin/quorate
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cli/quorate
 
-demo: build ## the main job, end to end: an orchestrator, six agents, a deployment
+demo: build ## the main job, end to end; then one whose leader is killed on the way
 	./$(BIN) demo
 
 test: ## all tests
