@@ -57,7 +57,9 @@ func (s *Store) decodeHead(b []byte) (Head, error) {
 
 // Read returns up to limit stored records from the index on, and fewer where
 // their data exceeds [PageBytesMax]. A page is one read transaction, which is
-// short: an open one keeps the writer from reusing pages.
+// short: an open one keeps the writer from reusing pages. Each record is checked
+// against the hash of the one before it: bbolt returns a flipped bit as data (B1).
+// The error wraps a [*CorruptError] where one is not what was written.
 func (s *Store) Read(from uint64, limit int) ([]Record, error) {
 	from = max(from, 1)
 	if limit <= 0 || from > s.Head().Index {
@@ -68,12 +70,20 @@ func (s *Store) Read(from uint64, limit int) ([]Record, error) {
 		page = page[:0]
 		size := 0
 		c := tx.Bucket(bucketEvents).Cursor()
+		before, err := s.hashBefore(c, from)
+		if err != nil {
+			return err
+		}
 		next := from
 		for k, v := c.Seek(indexKey(from)); k != nil && len(page) < limit; k, v = c.Next() {
 			r, ok := decodeRecord(k, v)
 			if !ok || r.Index != next {
 				return s.corrupt(next, "the record is missing or has no header")
 			}
+			if r.chained(before) != r.Hash {
+				return s.corrupt(next, "the hash does not match")
+			}
+			before = r.Hash
 			if size += len(r.Data); len(page) > 0 && size > PageBytesMax {
 				return nil
 			}
@@ -87,6 +97,18 @@ func (s *Store) Read(from uint64, limit int) ([]Record, error) {
 		return nil, fmt.Errorf("read of record %d: %w", from, err)
 	}
 	return page, nil
+}
+
+// hashBefore returns the hash of the record before an index.
+func (s *Store) hashBefore(c *bolt.Cursor, index uint64) (Hash, error) {
+	if index <= 1 {
+		return Hash{}, nil
+	}
+	r, ok := decodeRecord(c.Seek(indexKey(index - 1)))
+	if !ok || r.Index != index-1 {
+		return Hash{}, s.corrupt(index-1, "the record is missing or has no header")
+	}
+	return r.Hash, nil
 }
 
 // Side returns every value that commits keep beside the records, by key.

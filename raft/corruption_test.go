@@ -74,7 +74,7 @@ type patient struct {
 
 func newPatient(t *testing.T) *patient {
 	t.Helper()
-	p := &patient{trio: formTrio(t, nil), intact: map[string]string{}, old: filepath.Join(t.TempDir(), "old")}
+	p := &patient{trio: formTrio(t, func(cfg *Config) { cfg.Space.Ballast = 1 << 60 }), intact: map[string]string{}, old: filepath.Join(t.TempDir(), "old")}
 	p.settle(t, 2, p.append(t, 1, 20, "long ago "))
 	copyDir(t, p.data(2), p.old)
 	p.settle(t, 3, p.append(t, 1, 30, "all have it "))
@@ -228,6 +228,12 @@ func (p *patient) judge(t *testing.T, name, damaged string) string {
 	}
 	for replica := uint64(2); replica <= 3; replica++ {
 		p.settle(t, replica, last)
+		var corrupt *eventlog.CorruptError
+		if err := p.nodes[replica].store.Scrub(t.Context(), 1<<40); errors.As(err, &corrupt) && replica == 2 {
+			return "found by a read"
+		} else if err != nil {
+			t.Errorf("%s: replica %d: %v", name, replica, err)
+		}
 		page, err := p.nodes[replica].Read(t.Context(), p.last, 1)
 		if err != nil || len(page) != 1 || page[0].Hash != p.want {
 			t.Errorf("%s: replica %d: record %d is not what was acknowledged: %v", name, replica, p.last, err)

@@ -23,6 +23,7 @@ func (*inProcess) Validate(address string) bool { return address != "" }
 // replica that is not running is nil.
 type trio struct {
 	dir   string
+	dirs  map[uint64]string // of replicas that have theirs elsewhere
 	nodes map[uint64]*Node
 	// change is asked how each replica is started; nil is as in production.
 	change func(*Config)
@@ -39,7 +40,12 @@ func (c *trio) config(replica uint64) Config {
 	return cfg
 }
 
-func (c *trio) data(replica uint64) string { return filepath.Join(c.dir, fmt.Sprint(replica)) }
+func (c *trio) data(replica uint64) string {
+	if dir := c.dirs[replica]; dir != "" {
+		return dir
+	}
+	return filepath.Join(c.dir, fmt.Sprint(replica))
+}
 
 // start starts a replica that stopped before.
 func (c *trio) start(tb testing.TB, replica uint64) {
@@ -72,7 +78,12 @@ func (c *trio) stop(tb testing.TB, replica uint64) {
 // formTrio makes a cluster of three voters.
 func formTrio(tb testing.TB, change func(*Config)) *trio {
 	tb.Helper()
-	c := &trio{dir: tb.TempDir(), nodes: map[uint64]*Node{}, change: change}
+	return formTrioIn(tb, nil, change)
+}
+
+func formTrioIn(tb testing.TB, dirs map[uint64]string, change func(*Config)) *trio {
+	tb.Helper()
+	c := &trio{dir: tb.TempDir(), dirs: dirs, nodes: map[uint64]*Node{}, change: change}
 	tb.Cleanup(func() {
 		for replica := range c.nodes {
 			c.stop(tb, replica)

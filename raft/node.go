@@ -200,7 +200,8 @@ func (n *Node) Read(ctx context.Context, from uint64, limit int) ([]eventlog.Rec
 	if err := n.machine.tail.Err(); err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	return eventlog.ReadMerged(n.store, n.machine.tail, from, limit)
+	page, err := eventlog.ReadMerged(n.store, n.machine.tail, from, limit)
+	return page, n.haltIfCorrupt(err)
 }
 
 // Wait blocks until this replica has applied a record at the index, or ctx ends,

@@ -42,14 +42,19 @@ func (n *Node) scrub(delay time.Duration, bytesPerSecond int) {
 			return
 		}
 		err := n.store.Scrub(ctx, bytesPerSecond)
-		var corrupt *eventlog.CorruptError
-		switch {
-		case errors.As(err, &corrupt):
-			_ = n.Halt(corrupt.Error()) // it is stopped in any case, and says so
-			return
-		case err != nil && ctx.Err() == nil:
+		if err := n.haltIfCorrupt(err); err != nil && ctx.Err() == nil {
 			n.cfg.Logger.Warn("the log could not be scrubbed", "error", err)
 		}
 		delay = scrubInterval + rand.N(scrubInterval)
 	}
+}
+
+// haltIfCorrupt halts the replica where an error says that its store is not what
+// was written, and returns the error.
+func (n *Node) haltIfCorrupt(err error) error {
+	var corrupt *eventlog.CorruptError
+	if errors.As(err, &corrupt) && n.Err() == nil {
+		_ = n.Halt(corrupt.Error()) // it is stopped in any case, and says so
+	}
+	return err
 }

@@ -13,9 +13,26 @@ import (
 	"quorate/eventlog/logtest"
 )
 
-// bbolt returns a flipped bit as data (B1): the scrub finds it, and the replica
-// that has it neither serves nor votes again.
-func TestScrubHaltsADamagedReplica(t *testing.T) {
+// bbolt returns a flipped bit as data (B1): a read or the scrub finds it, and the
+// replica that has it neither serves nor votes again.
+func TestDamageInTheStoreHaltsTheReplica(t *testing.T) {
+	for name, find := range map[string]func(*Node){
+		"scrub": func(n *Node) { n.scrub(0, 1<<40) },
+		"read": func(n *Node) {
+			n.machine.tail.Reset(n.machine.tail.Head()) // as if it had been long ago
+			for from := uint64(1); from < 200; from += 10 {
+				page, err := n.Read(t.Context(), from, 10)
+				if want := from <= 77 && 77 < from+10; (err != nil) != want {
+					t.Errorf("read from %d: %d records, %v", from, len(page), err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { testDamageHalts(t, find) })
+	}
+}
+
+func testDamageHalts(t *testing.T, find func(*Node)) {
 	dir := t.TempDir()
 	n := start(t, dir)
 	for i := range 200 {
@@ -41,7 +58,7 @@ func TestScrubHaltsADamagedReplica(t *testing.T) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	n.scrub(0, 1<<40)
+	find(n)
 	<-n.Done()
 	if err := n.Err(); !errors.Is(err, ErrHalted) || !strings.Contains(err.Error(), "at index 77") {
 		t.Fatalf("ended with %v", err)
