@@ -48,6 +48,9 @@ type orchestrator struct {
 	refuse    *wire.Refuse
 	asked     []wire.BlobRequest
 	cutBlobs  int // so many answers stop in the middle
+
+	challenges int      // so many hellos are asked for once more
+	servers    []string // for the welcome
 }
 
 func newOrchestrator(t testing.TB) *orchestrator {
@@ -67,6 +70,18 @@ func newOrchestrator(t testing.TB) *orchestrator {
 	}
 	o.listen("127.0.0.1:0", pki.ServerTLS(cert, ca.Certificate()))
 	return o
+}
+
+// another is a second orchestrator of the same cluster.
+func (o *orchestrator) another() *orchestrator {
+	o.t.Helper()
+	second := &orchestrator{t: o.t, ca: o.ca, token: o.token, changed: make(chan struct{}), epoch: o.epoch, blobs: o.blobs}
+	cert, err := o.ca.IssueServer(nil)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	second.listen("127.0.0.1:0", pki.ServerTLS(cert, o.ca.Certificate()))
+	return second
 }
 
 func (o *orchestrator) listen(address string, conf *tls.Config) {
@@ -183,6 +198,16 @@ func (o *orchestrator) talk(conn *quic.Conn, s *quic.Stream) error {
 		return err
 	}
 	hello := m.(*wire.Hello)
+	for range o.challenges {
+		o.update(func() { o.hellos = append(o.hellos, *hello) })
+		if err := wire.WriteMessage(s, &wire.Challenge{Reason: "test"}); err != nil {
+			return err
+		}
+		if m, err = wire.ReadFrom(s, wire.Agent); err != nil {
+			return err
+		}
+		hello = m.(*wire.Hello)
+	}
 	_, agent, err := pki.AgentID(conn.ConnectionState().TLS.PeerCertificates[0])
 	if err != nil {
 		return err
@@ -194,7 +219,7 @@ func (o *orchestrator) talk(conn *quic.Conn, s *quic.Stream) error {
 		o.hellos = append(o.hellos, *hello)
 		o.journalID = hello.JournalID
 		o.welcome = wire.Welcome{ClusterID: o.ca.ClusterID(), Agent: agent, Name: "n", Session: fmt.Sprint("session", o.sessions),
-			Epoch: o.epoch, Acked: uint64(len(o.reports)), Floor: o.floor}
+			Epoch: o.epoch, Acked: uint64(len(o.reports)), Floor: o.floor, Servers: o.servers, HeartbeatMillis: 500}
 	})
 	if refuse != nil {
 		_ = wire.WriteMessage(s, refuse)
@@ -217,6 +242,8 @@ func (o *orchestrator) talk(conn *quic.Conn, s *quic.Stream) error {
 func (o *orchestrator) take(m wire.Message) {
 	o.update(func() {
 		switch m := m.(type) {
+		case *wire.Ping:
+			_ = wire.WriteMessage(o.control, &wire.Pong{})
 		case *wire.Reply:
 			o.replies = append(o.replies, *m)
 		case *wire.Results:

@@ -40,6 +40,8 @@ type pulse struct {
 	every time.Duration // between two pings; 0 never asks
 
 	received uint64
+	looked   time.Time
+	due      time.Time // when to look next
 	heard    time.Time
 	asked    time.Time
 	limit    time.Duration
@@ -49,8 +51,20 @@ type pulse struct {
 // look says whether to ask, whether the other side is to be taken for dead, and
 // when to look again. patience multiplies how long the other side may be silent.
 func (p *pulse) look(now time.Time, s signs, patience int) (ask, silent bool, next time.Duration) {
+	if late := now.Sub(p.due); !p.looked.IsZero() && late > p.step {
+		p.heard = p.heard.Add(late) // it is we who slept
+	}
+	ask, silent, next = p.judge(now, s, patience)
+	p.looked, p.due = now, now.Add(next)
+	return ask, silent, next
+}
+
+func (p *pulse) judge(now time.Time, s signs, patience int) (ask, silent bool, next time.Duration) {
 	if p.heard.IsZero() || s.received != p.received {
 		p.received, p.heard = s.received, now
+		if !p.looked.IsZero() && s.answered.After(p.looked) {
+			p.heard = s.answered // what is known to the moment
+		}
 		// What goes missing from here on says nothing about the line any more.
 		p.step = max(p.every/4, s.trip()/2)
 		p.limit = p.silence(&s)

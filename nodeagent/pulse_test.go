@@ -1,0 +1,125 @@
+package nodeagent
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// A line is a connection to a gateway as a pulse sees it, without clock or network.
+type line struct {
+	rtt, deviation time.Duration
+	loss           float64 // each way
+	dead           time.Duration
+	stalls         [2]time.Duration // from, to: the agent itself does not run
+	r              *rand.Rand
+}
+
+// watchLine lets a pulse watch the line for so long, and returns when it was first
+// taken for dead, or 0, and how often was asked.
+func watchLine(l line, every, long time.Duration) (silent time.Duration, asked int) {
+	start := time.Unix(1000, 0)
+	p := &pulse{every: every}
+	s := signs{received: 1, sent: 1000, lost: uint64(1000 * l.loss), rtt: l.rtt, deviation: l.deviation, answered: start}
+	var answers []time.Time // when they arrive
+	for now, next := start, time.Duration(0); now.Sub(start) < long; {
+		now = now.Add(next)
+		if at := now.Sub(start); at > l.stalls[0] && at < l.stalls[1] {
+			now = start.Add(l.stalls[1])
+		}
+		for len(answers) > 0 && !answers[0].After(now) {
+			s.received++
+			s.answered = answers[0]
+			answers = answers[1:]
+		}
+		var ask, dead bool
+		ask, dead, next = p.look(now, s, 1)
+		if dead {
+			return now.Sub(start), asked
+		}
+		if ask {
+			asked++
+			arrives := l.r.Float64() >= l.loss && l.r.Float64() >= l.loss
+			if back := now.Add(l.rtt); arrives && (l.dead == 0 || back.Sub(start) < l.dead) {
+				answers = append(answers, back)
+			}
+		}
+		next = max(next, time.Millisecond)
+	}
+	return 0, asked
+}
+
+// TestPulse: a dead gateway is noticed within two and a half heartbeats, or a few
+// round trips, and one that answers never is, however bad the line.
+func TestPulse(t *testing.T) {
+	const ms = time.Millisecond
+	for _, row := range []struct {
+		name     string
+		l        line
+		every    time.Duration
+		from, to time.Duration // when it is to be noticed; 0 never
+	}{
+		{"good line", line{rtt: ms}, 500 * ms, 0, 0},
+		{"good line, death", line{rtt: ms, dead: 60 * time.Second}, 500 * ms, 60 * time.Second, 61400 * ms},
+		{"far away", line{rtt: 600 * ms, deviation: 50 * ms}, 500 * ms, 0, 0},
+		{"far away, death", line{rtt: 600 * ms, deviation: 50 * ms, dead: 60 * time.Second}, 500 * ms, 60 * time.Second, 65 * time.Second},
+		{"third lost", line{rtt: 50 * ms, deviation: 10 * ms, loss: .3}, 500 * ms, 0, 0},
+		{"third lost, far away", line{rtt: 300 * ms, deviation: 80 * ms, loss: .3}, 500 * ms, 0, 0},
+		{"third lost, death", line{rtt: 50 * ms, deviation: 10 * ms, loss: .3, dead: 60 * time.Second}, 500 * ms, 60 * time.Second, 65 * time.Second},
+		{"many agents, death", line{rtt: ms, dead: 60 * time.Second}, 4 * time.Second, 60 * time.Second, 71 * time.Second},
+		{"agent slept", line{rtt: ms, stalls: [2]time.Duration{60 * time.Second, 90 * time.Second}}, 500 * ms, 0, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			for seed := range uint64(20) {
+				row.l.r = rand.New(rand.NewPCG(seed, 7))
+				silent, asked := watchLine(row.l, row.every, 10*time.Minute)
+				if silent < row.from || silent > row.to {
+					t.Fatalf("seed %d: taken for dead at %s, want between %s and %s", seed, silent, row.from, row.to)
+				}
+				if most := int(10*time.Minute/row.every) + 1; row.to == 0 && row.l.loss == 0 && asked > most {
+					t.Errorf("asked %d times, want at most %d", asked, most)
+				}
+			}
+		})
+	}
+}
+
+// TestMuteGateway: a host that answers for a gateway which says nothing itself does
+// not deceive for ever.
+func TestMuteGateway(t *testing.T) {
+	start := time.Unix(1000, 0)
+	p := &pulse{every: time.Second}
+	for now, received := start, uint64(1); ; now, received = now.Add(100*time.Millisecond), received+1 {
+		_, silent, _ := p.look(now, signs{received: received, answered: start}, 1)
+		if at := now.Sub(start); silent != (at >= answerMax+p.limit) {
+			t.Fatalf("after %s: silent %t", at, silent)
+		} else if silent {
+			return
+		}
+	}
+}
+
+// TestCaution: leaving again and again, or by mistake, makes an agent slow to leave;
+// quiet times make it quick again.
+func TestCaution(t *testing.T) {
+	var c caution
+	now := time.Unix(1000, 0)
+	var seen []int
+	for _, step := range []struct {
+		after    time.Duration
+		mistaken bool
+	}{{0, false}, {10 * time.Second, false}, {10 * time.Second, true}, {10 * time.Second, true}, {10 * time.Second, true}, {time.Hour, false}} {
+		now = now.Add(step.after)
+		before := c.patience(now)
+		seen = append(seen, before)
+		if step.mistaken {
+			c.raise(now)
+		} else {
+			c.alarm(now)
+		}
+	}
+	if got, want := fmt.Sprint(seen), fmt.Sprint([]int{1, 1, 2, 4, 8, 1}); got != want {
+		t.Errorf("patience %s, want %s", got, want)
+	}
+}
