@@ -103,7 +103,12 @@ func (w *sim) land(p *proposal) {
 		w.log = append(w.log, rec)
 		w.judge(rec)
 	}
-	p.landed++
+	if p.landed++; p.landed > 1 {
+		w.seen["proposals twice"]++
+	}
+	if p.over && p.done != nil {
+		w.seen["proposals after their proposer"]++
+	}
 	if !p.over {
 		p.by.landings = append(p.by.landings, landing{p, first, w.head.Index})
 	}

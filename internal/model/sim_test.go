@@ -23,6 +23,7 @@ func TestSim(t *testing.T) {
 		first, seeds = int(*seedFlag), 1
 	}
 	var records, voids, attempts int
+	seen := map[string]int{}
 	for seed := first; seed < first+seeds; seed++ {
 		w := simulate(uint64(seed))
 		if w.failure != nil {
@@ -31,8 +32,19 @@ func TestSim(t *testing.T) {
 		records += len(w.log)
 		voids += w.voided
 		attempts += len(w.truth.Attempts)
+		for what, n := range w.seen {
+			seen[what] += n
+		}
 	}
-	t.Logf("%d seeds: %d records, %d of them void, %d attempts", seeds, records, voids, attempts)
+	t.Logf("%d seeds: %d records, %d of them void, %d attempts, %v", seeds, records, voids, attempts, seen)
+	for _, what := range []string{
+		"leaders", "quarantines", "partitions", "pauses", "deaths", "clock jumps", "reboots", "agents' deaths",
+		"wiped disks", "disks put back", "proposals twice", "proposals after their proposer",
+	} {
+		if seeds >= 50 && seen[what] < seeds/10 {
+			t.Errorf("only %d %s in %d seeds", seen[what], what, seeds)
+		}
+	}
 }
 
 // TestSimIsDeterministic wants the same history of the same seed.

@@ -17,7 +17,8 @@ import (
 type sim struct {
 	rng      *rand.Rand
 	failure  error
-	trace    hash.Hash // over everything that happened
+	seen     map[string]int // what happened, how often
+	trace    hash.Hash      // over everything that happened
 	replicas []*replica
 	agents   []*agent // by host of the plans; the last is the controller
 
@@ -59,7 +60,7 @@ type jobRef struct {
 func newSim(seed uint64, replicas, hosts int) *sim {
 	w := &sim{
 		rng: rand.New(rand.NewPCG(seed, 7)), trace: sha256.New(), truth: engine.NewState(), hashEvery: 8, faults: true,
-		touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
+		seen: map[string]int{}, touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
 	}
 	for i := range replicas {
 		r := &replica{w: w, id: uint64(i) + 1, clock: 1_700_000_000_000_000_000}
@@ -121,7 +122,9 @@ func (w *sim) saw(e eventlog.Event) {
 	switch e := e.(type) {
 	case *eventlog.LeaderEstablished:
 		w.epochs++
+		w.seen["leaders"]++
 	case *eventlog.AgentQuarantined:
+		w.seen["quarantines"]++
 		for _, a := range w.agents {
 			if a.id == e.Agent && !w.touched[a.at] {
 				w.fail("%s is quarantined with a sound journal: %s", a.name, e.Reason)
@@ -212,13 +215,19 @@ func (w *sim) misfortune(n int, a *agent, r *replica) {
 	case n < 8:
 		w.giveUpWaiting()
 	case n < 10:
-		w.note("cut %d", r.id)
-		r.cut = !r.cut
+		if r.cut || w.spare() {
+			r.cut = !r.cut
+			w.seen["partitions"]++
+		}
 	case n < 12:
-		r.paused = !r.paused
+		if r.paused || w.spare() {
+			r.paused = !r.paused
+			w.seen["pauses"]++
+		}
 	case n < 14:
-		if r.up {
+		if r.up && w.spare() {
 			r.die()
+			w.seen["deaths"]++
 		}
 	case n < 18:
 		if !r.up {
@@ -226,6 +235,7 @@ func (w *sim) misfortune(n int, a *agent, r *replica) {
 		}
 	case n < 20:
 		w.jump(r)
+		w.seen["clock jumps"]++
 	case n < 24:
 		if a.session != nil {
 			a.session.end()
@@ -237,8 +247,10 @@ func (w *sim) misfortune(n int, a *agent, r *replica) {
 		}
 	case n < 29:
 		a.start() // after it died; its jobs ran on
+		w.seen["agents' deaths"]++
 	case n < 31:
 		a.reboot()
+		w.seen["reboots"]++
 	case n < 32:
 		for _, p := range a.procs {
 			if p.state == alive {
@@ -252,6 +264,18 @@ func (w *sim) misfortune(n int, a *agent, r *replica) {
 	}
 }
 
+// spare reports whether one more orchestrator may fail: seldom where that costs the
+// majority, since nothing happens without one.
+func (w *sim) spare() bool {
+	sound := 0
+	for _, r := range w.replicas {
+		if r.up && !r.paused && !r.cut {
+			sound++
+		}
+	}
+	return 2*(sound-1) > len(w.replicas) || w.rng.IntN(12) == 0
+}
+
 // jump sets a clock, by years perhaps, back or forth.
 func (w *sim) jump(r *replica) {
 	const hour = 3_600_000_000_000
@@ -263,7 +287,7 @@ func (w *sim) jump(r *replica) {
 func (w *sim) disks(a *agent) {
 	switch n := w.rng.IntN(6); {
 	case n == 0:
-		w.note("wipe %s", a.name)
+		w.seen["wiped disks"]++
 		w.touched[a.at] = true
 		a.procs = nil
 		a.boot++
@@ -271,7 +295,7 @@ func (w *sim) disks(a *agent) {
 	case n < 4:
 		a.copy = &disk{slices.Clone(a.disk.data), a.disk.synced}
 	case a.copy != nil && w.heard(a):
-		w.note("put back %s", a.name)
+		w.seen["disks put back"]++
 		w.touched[a.at] = true
 		a.procs = nil
 		a.boot++
