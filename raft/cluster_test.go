@@ -24,7 +24,26 @@ const testDeadline = 60 * time.Second
 type channels struct{}
 
 func (channels) Create(c config.NodeHostConfig, m raftio.MessageHandler, s raftio.ChunkHandler) raftio.ITransport {
-	return chantrans.NewChanTransport(c, m, s)
+	return waiting{chantrans.NewChanTransport(c, m, s)}
+}
+
+// waiting waits for who is not there yet: the library would send nothing for more
+// than a second after one connection that failed.
+type waiting struct{ raftio.ITransport }
+
+// GetConnection implements raftio.ITransport.
+func (p waiting) GetConnection(ctx context.Context, target string) (raftio.IConnection, error) {
+	for {
+		c, err := p.ITransport.GetConnection(ctx, target)
+		if err == nil {
+			return c, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 func (channels) Validate(address string) bool { return address != "" }

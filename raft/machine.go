@@ -47,7 +47,7 @@ type machine struct {
 	space        space
 	stuck, given atomic.Bool
 
-	flushMu sync.Mutex // one flush at a time
+	flushMu sync.Mutex    // one flush at a time
 	dirty   chan struct{} // holds a token when there may be something to flush
 	wake    chan struct{} // holds one when it is to be soon
 	stop    chan struct{}

@@ -214,8 +214,8 @@ func (f *fleet) pause(d time.Duration) {
 	}
 }
 
-// agree returns all texts, when all replicas have them alike.
-func (f *fleet) agree(ids ...uint64) []string {
+// agreeHeads returns where all replicas end alike.
+func (f *fleet) agreeHeads(ids ...uint64) Answer {
 	f.tb.Helper()
 	var want Answer
 	for i, id := range ids {
@@ -227,6 +227,13 @@ func (f *fleet) agree(ids ...uint64) []string {
 			f.tb.Fatalf("replica %d ends at %d %s, replica %d at %d %s", id, a.Index, a.Hash, ids[0], want.Index, want.Hash)
 		}
 	}
+	return want
+}
+
+// agree returns all texts, when all replicas have them alike.
+func (f *fleet) agree(ids ...uint64) []string {
+	f.tb.Helper()
+	want := f.agreeHeads(ids...)
 	var all []string
 	for uint64(len(all)) < want.Index {
 		all = append(all, f.must(ids[0], "Read", Call{From: uint64(len(all)) + 1}).Texts...)

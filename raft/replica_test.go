@@ -11,7 +11,6 @@ import (
 	"net/rpc"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -138,9 +137,8 @@ type Answer struct {
 	Leader, Term uint64
 	Members      Membership
 	Elapsed      time.Duration
-	RSS          uint64 // bytes
+	RSS, Peak    uint64 // bytes
 	CPU          time.Duration
-	Elections    uint64
 }
 
 func (c *Call) ctx() (context.Context, context.CancelFunc) {
@@ -279,8 +277,10 @@ func (r *Remote) Usage(_ Call, a *Answer) error {
 		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
 			a.RSS = kib << 10
 		}
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			a.Peak = kib << 10
+		}
 	}
 	a.CPU, err = processCPU()
-	runtime.KeepAlive(r)
 	return err
 }
