@@ -54,7 +54,7 @@ func (*portTransports) Validate(address string) bool {
 
 // Create implements config.TransportFactory.
 func (f *portTransports) Create(host config.NodeHostConfig, messages raftio.MessageHandler, chunks raftio.ChunkHandler) raftio.ITransport {
-	t := &transport{port: f.port, log: f.port.Logger(), messages: messages, chunks: chunks, links: map[uint64]*link{}}
+	t := &transport{port: f.port, log: f.port.Logger(), messages: messages, chunks: chunks, peers: map[uint64]*lanes{}}
 	t.self, t.refused = replicaAt(host.RaftAddress)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
@@ -86,7 +86,7 @@ type transport struct {
 
 	mu      sync.Mutex
 	closed  bool
-	links   map[uint64]*link
+	peers   map[uint64]*lanes
 	running sync.WaitGroup // handlers and links; added to under mu while not closed
 }
 
@@ -169,7 +169,7 @@ func reader(conn net.Conn) *frame.Reader {
 
 func (t *transport) serveMessages(conn net.Conn, from uint64) error {
 	// It is there, so what waits to dial it need not wait.
-	t.linkTo(from).awake()
+	t.to(from).awake()
 	link, frames, source := t.link(from), reader(conn), addressOf(from)
 	for {
 		content, err := frames.Next()
@@ -231,16 +231,17 @@ func (t *transport) GetConnection(ctx context.Context, target string) (raftio.IC
 	if err != nil {
 		return nil, err
 	}
-	return &sender{link: t.linkTo(replica), ctx: ctx}, nil
+	return &sender{lanes: t.to(replica), ctx: ctx}, nil
 }
 
-func (t *transport) linkTo(replica uint64) *link {
+// to returns the lanes to a replica.
+func (t *transport) to(replica uint64) *lanes {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.links[replica]
+	l := t.peers[replica]
 	if l == nil {
-		l = &link{t: t, replica: replica, log: t.log.With("replica", replica)}
-		t.links[replica] = l
+		l = newLanes(t, replica)
+		t.peers[replica] = l
 	}
 	return l
 }

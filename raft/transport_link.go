@@ -38,6 +38,7 @@ const (
 type link struct {
 	t       *transport
 	replica uint64
+	level   slog.Level // of what is said when it goes up or down
 	log     *slog.Logger
 
 	mu        sync.Mutex
@@ -102,7 +103,7 @@ func (l *link) dial(a *attempt) {
 	if err == nil {
 		l.conn, l.since = conn, time.Now()
 		if l.reported {
-			l.log.Info("raft: replica is reachable again")
+			l.log.Log(l.t.ctx, min(l.level, slog.LevelInfo), "raft: replica is reachable again")
 		}
 		l.reported = false
 	} else {
@@ -121,7 +122,7 @@ func (l *link) failed(err error) {
 	l.failures++
 	if !l.reported && l.t.ctx.Err() == nil {
 		l.reported = true
-		l.log.Warn("raft: replica is not reachable", "err", err)
+		l.log.Log(l.t.ctx, l.level, "raft: replica is not reachable", "err", err)
 	}
 }
 
@@ -187,21 +188,3 @@ func abort(conn net.Conn) {
 	}
 	_ = conn.Close() // whoever uses it hears of it
 }
-
-// A sender is the library's raftio.IConnection to one replica, for one goroutine.
-type sender struct {
-	link *link
-	ctx  context.Context // of the library's transport; ends when it stops
-}
-
-// SendMessageBatch implements raftio.IConnection.
-func (s *sender) SendMessageBatch(batch raftpb.MessageBatch) error {
-	if err := s.ctx.Err(); err != nil {
-		return err
-	}
-	s.link.send(s.ctx, batch)
-	return nil
-}
-
-// Close implements raftio.IConnection. The link stays.
-func (s *sender) Close() {}

@@ -307,7 +307,8 @@ func TestTransportSlowSender(t *testing.T) {
 		tr := newTransport(port.New(port.Config{})).Create(config.NodeHostConfig{RaftAddress: addressOf(2)},
 			func(b raftpb.MessageBatch) { received <- b }, nil).(*transport)
 		defer tr.Close()
-		tr.links[1] = &link{t: tr, replica: 1, notBefore: time.Now().Add(24 * time.Hour), log: tr.log, attempt: &attempt{}}
+		to := tr.to(1)
+		to.control.attempt, to.entries.link.attempt = &attempt{}, &attempt{} // it dials nobody
 		far, near := net.Pipe()
 		ended := make(chan error, 1)
 		go func() { ended <- tr.serveMessages(near, 1) }()
