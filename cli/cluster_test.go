@@ -1,13 +1,17 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"quorate/engine/api"
@@ -154,6 +158,22 @@ func (c *trio) process(now *api.Cluster, replica uint64) int {
 	return 0
 }
 
+// get fetches a path of an orchestrator's API, for those who have no client.
+func (c *trio) get(i int, path string) int {
+	c.t.Helper()
+	socket := strings.TrimPrefix(c.socket(i), "unix://")
+	h := &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	defer h.CloseIdleConnections()
+	resp, err := h.Get("http://orchestrator" + path)
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
 // The life of a cluster, by the commands of an operator: the leader dies in the
 // middle of a run and is replaced; a majority dies and comes back; all is lost
 // but a backup, or but one orchestrator's files.
@@ -162,6 +182,7 @@ func TestClusterLife(t *testing.T) {
 	c := newTrio(t, killHosts...)
 	if !t.Run("the leader dies", c.leaderDies) ||
 		!t.Run("it is replaced", c.replaced) ||
+		!t.Run("the leader is stopped", c.leaderStops) ||
 		!t.Run("a majority dies", c.majorityDies) {
 		return
 	}
@@ -237,6 +258,14 @@ func (c *trio) replaced(t *testing.T) {
 	}
 	dead := c.process(now, lost)
 	c.add(4, "--replace", fmt.Sprint(lost))
+	// It dies while it joins, and is started again by the same command.
+	eventually(t, "the request to join", func() bool {
+		_, asked := os.Stat(filepath.Join(c.dirOf(4), joinFile))
+		_, joined := os.Stat(filepath.Join(c.dirOf(4), memberFile))
+		return asked == nil || joined == nil
+	})
+	c.kill(serverName(4))
+	c.restart(serverName(4))
 	c.dialAll()
 	eventually(t, "the replacement's vote", func() bool {
 		now = c.voters(3)
@@ -258,9 +287,38 @@ func (c *trio) replaced(t *testing.T) {
 	c.dialAll()
 }
 
+// leaderStops ends the leader as a service manager does: it hands over first.
+func (c *trio) leaderStops(t *testing.T) {
+	now := c.voters(3)
+	i := c.process(now, now.Leader)
+	p := c.processes[serverName(i)]
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	log, err := os.ReadFile(filepath.Join(c.dir, serverName(i)+".log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(string(log), "handed over") {
+		t.Errorf("the leader ended with %d, and did not hand over", code)
+	}
+	c.restart(serverName(i))
+	if later := c.voters(3); later.Leader == now.Leader {
+		t.Errorf("%d still leads", now.Leader)
+	}
+}
+
 func (c *trio) majorityDies(t *testing.T) {
-	killed := c.servers[:2]
+	killed, left := c.servers[:2], c.servers[2]
 	c.kill(serverName(killed[0]), serverName(killed[1]))
+	// One that starts without the others serves what it has.
+	c.kill(serverName(left))
+	c.restart(serverName(left))
+	eventually(t, "an answer of the one that is left", func() bool { return c.get(left, "/livez") == http.StatusOK })
+	if code := c.get(left, "/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("without a majority readiness is answered %d", code)
+	}
 	list := c.quorate("run", "ls")
 	if list.code() != 0 || !strings.Contains(list.out.String(), "succeeded") ||
 		!strings.Contains(list.err.String(), "quorate: warning: no majority answers: this may be out of date") {
@@ -276,6 +334,9 @@ func (c *trio) majorityDies(t *testing.T) {
 	}
 	c.restart(serverName(killed[0]), serverName(killed[1]))
 	c.voters(3)
+	if code := c.get(left, "/readyz"); code != http.StatusOK {
+		t.Errorf("with a majority readiness is answered %d", code)
+	}
 	exec := c.quorate("exec", "RUN", "true", "--target", killHosts[0])
 	if exec.code() != 0 {
 		t.Errorf("a run when the majority is back: %s", exec)

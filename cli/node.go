@@ -195,7 +195,7 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	handler := api.NewHandler(n.orch, options...)
 	n.closed = append(n.closed, handler)
 	agents := n.sockets.takeAgents()
-	n.group.Go(func() error { return n.orch.Run(ctx) })
+	n.group.Go(func() error { return n.explainRaft(n.orch.Run(ctx)) })
 	n.group.Go(func() error {
 		return gateway.Serve(ctx, gateway.Config{
 			Orchestrator: n.orch, Conn: agents, Hosts: n.hosts(n.cfg.listen), Logger: n.cfg.logger,

@@ -90,15 +90,19 @@ func (n *node) openPort(p *peers) error {
 	return nil
 }
 
-// explainRaft adds what to do about a log that does not open.
+// explainRaft adds what to do about a log that does not open, or a member that
+// ended by itself.
 func (n *node) explainRaft(err error) error {
+	if err == nil {
+		return nil
+	}
 	again := fmt.Sprintf("on another machine, or in an empty directory, replace this one: \"quorate cluster add --replace %d\" prints the command", n.member.Replica)
 	switch {
 	case errors.Is(err, raft.ErrNotBootstrapped):
 		return fail(exitError, fmt.Errorf("%w, though it is of member %d: its log is gone", err, n.member.Replica), again)
-	case errors.Is(err, raft.ErrHalted), errors.Is(err, raft.ErrDamaged), errors.Is(err, raft.ErrBehind), errors.Is(err, raft.ErrStoreBehind):
+	case errors.Is(err, raft.ErrHalted), errors.Is(err, orchestrator.ErrDiffers), errors.Is(err, raft.ErrDamaged), errors.Is(err, raft.ErrBehind), errors.Is(err, raft.ErrStoreBehind):
 		return fail(exitError, err, again, fmt.Sprintf("look at what is left with \"quorate replay --verify --data-dir %s\"", n.cfg.dir))
-	case errors.Is(err, raft.ErrRemoved):
+	case errors.Is(err, raft.ErrRemoved), errors.Is(err, orchestrator.ErrRemoved):
 		return hinted(err, "it stays out for ever: start with an empty --data-dir, and what \"quorate cluster add\" prints on another member")
 	}
 	return err
