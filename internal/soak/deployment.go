@@ -26,13 +26,15 @@ type Deployment struct {
 	blobs    []api.Blob
 }
 
-// A taskText is a task of a service, in the order of the file.
-type taskText struct {
-	name string
-	// after is the task that it requires, empty for none.
-	after      string
-	idempotent bool
-	jobs       []string
+// A Task is one of a deployment's, in the order of the file.
+type Task struct {
+	Name string
+	// After is the task that it requires, empty for none.
+	After      string
+	Idempotent bool
+	// Jobs are shell commands; Print is a message instead of them.
+	Jobs  []string
+	Print string
 }
 
 // Deployments compiles the plans of a soak for hosts: a chain of tasks that may
@@ -42,50 +44,68 @@ func Deployments(dir string, hosts []string, effects Effects) ([]*Deployment, er
 	do := effects.Script()
 	kinds := []struct {
 		Deployment
-		tasks []taskText
+		tasks []Task
 	}{
-		{Deployment{Name: "chain", Succeeds: true}, []taskText{
-			{name: "first", jobs: []string{do, "sleep 0.1; " + do, do + "; sleep 0.1"}},
-			{name: "second", after: "first", jobs: []string{do + "; sleep 0.05", do}},
-			{name: "third", after: "second", jobs: []string{"sleep 0.05; " + do}},
+		{Deployment{Name: "chain", Succeeds: true}, []Task{
+			{Name: "first", Jobs: []string{do, "sleep 0.1; " + do, do + "; sleep 0.1"}},
+			{Name: "second", After: "first", Jobs: []string{do + "; sleep 0.05", do}},
+			{Name: "third", After: "second", Jobs: []string{"sleep 0.05; " + do}},
 		}},
-		{Deployment{Name: "wide", Succeeds: true}, []taskText{
-			{name: "left", idempotent: true, jobs: []string{do, "sleep 0.1; " + do, do}},
-			{name: "right", idempotent: true, jobs: []string{do + "; sleep 0.1", do}},
-			{name: "join", after: "left", jobs: []string{do}},
+		{Deployment{Name: "wide", Succeeds: true}, []Task{
+			{Name: "left", Idempotent: true, Jobs: []string{do, "sleep 0.1; " + do, do}},
+			{Name: "right", Idempotent: true, Jobs: []string{do + "; sleep 0.1", do}},
+			{Name: "join", After: "left", Jobs: []string{do}},
 		}},
-		{Deployment{Name: "broken"}, []taskText{
-			{name: "good", jobs: []string{do}},
-			{name: "bad", after: "good", jobs: []string{do, do + "; exit 3", do}},
-			{name: "never", after: "bad", jobs: []string{do}},
+		{Deployment{Name: "broken"}, []Task{
+			{Name: "good", Jobs: []string{do}},
+			{Name: "bad", After: "good", Jobs: []string{do, do + "; exit 3", do}},
+			{Name: "never", After: "bad", Jobs: []string{do}},
 		}},
-		{Deployment{Name: "long", Cancels: true}, []taskText{
-			{name: "slow", jobs: []string{do + "; sleep 2", "sleep 2; " + do, do}},
-			{name: "later", after: "slow", jobs: []string{do}},
+		{Deployment{Name: "long", Cancels: true}, []Task{
+			{Name: "slow", Jobs: []string{do + "; sleep 2", "sleep 2; " + do, do}},
+			{Name: "later", After: "slow", Jobs: []string{do}},
 		}},
 	}
 	var all []*Deployment
 	for _, k := range kinds {
-		d := k.Deployment
-		if err := d.compile(filepath.Join(dir, d.Name), hosts, k.tasks); err != nil {
-			return nil, fmt.Errorf("deployment %s: %w", d.Name, err)
+		d, err := Compile(filepath.Join(dir, k.Name), k.Name, hosts, k.tasks)
+		if err != nil {
+			return nil, err
 		}
-		all = append(all, &d)
+		d.Cancels, d.Succeeds = k.Cancels, k.Succeeds
+		all = append(all, d)
 	}
 	return all, nil
 }
 
-// compile writes the files of the deployment and makes its plan.
-func (d *Deployment) compile(dir string, hosts []string, tasks []taskText) error {
+// Compile writes the files of a deployment to dir and makes its plan: one service
+// with the tasks, on all hosts.
+func Compile(dir, name string, hosts []string, tasks []Task) (*Deployment, error) {
+	d := &Deployment{Name: name}
+	if err := d.compile(dir, hosts, tasks); err != nil {
+		return nil, fmt.Errorf("deployment %s: %w", name, err)
+	}
+	return d, nil
+}
+
+func (d *Deployment) compile(dir string, hosts []string, tasks []Task) error {
 	var service strings.Builder
 	fmt.Fprintf(&service, "id: %s\nversion: \"1.0\"\ntype: service\ntasks:\n", d.Name)
 	for _, t := range tasks {
-		fmt.Fprintf(&service, "  - id: %s\n    driver: directord\n    provides: [%s.%s]\n    idempotent: %t\n", t.name, d.Name, t.name, t.idempotent)
-		if t.after != "" {
-			fmt.Fprintf(&service, "    requires: [%s.%s]\n", d.Name, t.after)
+		driver := "directord"
+		if t.Print != "" {
+			driver = "print"
 		}
-		service.WriteString("    jobs:\n")
-		for _, j := range t.jobs {
+		fmt.Fprintf(&service, "  - id: %s\n    driver: %s\n    provides: [%s.%s]\n", t.Name, driver, d.Name, t.Name)
+		if t.After != "" {
+			fmt.Fprintf(&service, "    requires: [%s.%s]\n", d.Name, t.After)
+		}
+		if t.Print != "" {
+			fmt.Fprintf(&service, "    message: %s\n", t.Print)
+			continue
+		}
+		fmt.Fprintf(&service, "    idempotent: %t\n    jobs:\n", t.Idempotent)
+		for _, j := range t.Jobs {
 			fmt.Fprintf(&service, "      - RUN: %s\n", j)
 		}
 	}

@@ -109,9 +109,11 @@ func (s *soak) refuses(ctx context.Context, victim *lab.Server) {
 		s.broken("the soak itself: %v", err)
 		return
 	}
-	err := lab.UntilWithin(ctx, time.Minute, victim.Name()+" refuses its damaged log", victim.Crashed)
+	err := lab.UntilWithin(ctx, 20*time.Second, victim.Name()+" refuses its damaged log", victim.Crashed)
 	if err != nil && ctx.Err() == nil {
 		s.broken("G2: %v\n%s", err, victim.LogFrom(from))
+		out, verify := s.lab.Run(ctx, victim, "replay", "--verify", "--data-dir", victim.Dir)
+		s.cfg.Log("%s%v", out, verify)
 	}
 	if said := victim.LogFrom(from); err == nil && !strings.Contains(said, "damaged") {
 		s.broken("G2: %s does not say that its log is damaged: %s", victim.Name(), said)

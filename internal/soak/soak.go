@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
@@ -161,10 +162,12 @@ func (s *soak) trouble(ctx context.Context) error {
 		working.Go(func() { failed[i] = c.work(ctx, stop) })
 	}
 	faults := Schedule(s.cfg.Seed, s.cfg.Length, s.cfg.Clocks)
+	var replacing sync.WaitGroup
 	if s.cfg.Replace {
-		watching.Go(func() { s.replaceOne(ctx, s.cfg.Length/2) })
+		replacing.Go(func() { s.replaceOne(ctx, s.cfg.Length/2) })
 	}
 	s.injector.run(ctx, faults)
+	replacing.Wait()
 	if err := ctx.Err(); err != nil {
 		close(stop)
 		working.Wait()
@@ -304,8 +307,8 @@ func (s *soak) keep() error {
 	for _, o := range s.lab.Servers() {
 		o.Kill()
 	}
-	if err := os.CopyFS(s.cfg.Keep, os.DirFS(s.lab.Dir)); err != nil {
-		s.cfg.Log("keeping %s: %v", s.lab.Dir, err) // sockets cannot be copied
+	if out, err := exec.Command("cp", "-a", s.lab.Dir, s.cfg.Keep).CombinedOutput(); err != nil {
+		return fmt.Errorf("keeping %s: %w: %s", s.lab.Dir, err, out)
 	}
 	s.cfg.Log("logs and data are in %s", s.cfg.Keep)
 	return nil

@@ -1,0 +1,178 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"quorate/engine/api"
+	"quorate/internal/soak"
+	"quorate/internal/soak/lab"
+)
+
+// failovers is how often the leader is killed.
+const failovers = 30
+
+// BenchmarkFailover kills the leader of three orchestrators at random moments
+// while six agents work, and reports the time from the kill until a survivor shows
+// the next step as scheduled by the new leader (dispatch), and until it shows the
+// end of a job of such a step (worked). Agents of surviving gateways have to stay
+// connected.
+func BenchmarkFailover(b *testing.B) {
+	l := startLab(b, lab.Options{Orchestrators: 3, Agents: agents})
+	stop := work(b, l)
+	defer stop()
+	for b.Loop() {
+		var dispatch, worked []time.Duration
+		strayed := 0
+		for range failovers {
+			<-time.After(time.Duration(rand.Int64N(int64(300 * time.Millisecond))))
+			d, w, s := failover(b, l)
+			dispatch, worked, strayed = append(dispatch, d), append(worked, w), strayed+s
+		}
+		spread(b, "dispatch", dispatch)
+		spread(b, "worked", worked)
+		b.ReportMetric(float64(strayed), "interrupted")
+	}
+}
+
+// work keeps every agent busy with runs of its own until stop is called.
+func work(b *testing.B, l *lab.Lab) (stop func()) {
+	b.Helper()
+	const chain = 50
+	var tasks []soak.Task
+	for i := range chain {
+		t := soak.Task{Name: fmt.Sprintf("t%d", i), Idempotent: true, Jobs: []string{"sleep 0.02"}}
+		if i > 0 {
+			t.After = fmt.Sprintf("t%d", i-1)
+		}
+		tasks = append(tasks, t)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	var wg sync.WaitGroup
+	for i, host := range hosts(l) {
+		d := record(b, l, fmt.Sprintf("chain%d", i), []string{host}, tasks)
+		client := anyone(b, l)
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				keep(ctx, client, d.PlanID, fmt.Sprintf("work-%d-%d", i, n))
+			}
+		})
+	}
+	return func() { cancel(); wg.Wait() }
+}
+
+// keep starts a run and waits for its end, whatever happens to orchestrators.
+func keep(ctx context.Context, client *api.Client, plan, id string) {
+	var run *api.Run
+	for tick := time.NewTicker(20 * time.Millisecond); ctx.Err() == nil; {
+		trying, cancel := context.WithTimeout(ctx, 5*time.Second)
+		var err error
+		if run == nil {
+			run, err = client.CreateRun(trying, api.RunSubmit{PlanID: plan, RequestID: id, IgnoreCache: true})
+		} else if now, failed := client.Run(trying, fmt.Sprint(run.ID)); failed == nil {
+			run = now
+		}
+		cancel()
+		if err == nil && run != nil && run.Done() {
+			tick.Stop()
+			return
+		}
+		<-tick.C
+	}
+}
+
+// failover kills the leader once, restarts it, and waits until all is as before.
+func failover(b *testing.B, l *lab.Lab) (dispatch, worked time.Duration, strayed int) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	leader := l.Leader(ctx)
+	if leader == nil {
+		b.Fatal("nobody leads")
+	}
+	var survivor *lab.Server
+	for _, s := range l.Servers() {
+		if s != leader {
+			survivor = s
+		}
+	}
+	replica := leader.Replica(ctx)
+	orphans := agentsOf(b, survivor, replica)
+	f := follow(ctx, b, survivor)
+	f.first(b, "work before the kill", func(r seen) bool { return r.Kind == "step_scheduled" })
+	said := map[string]int64{}
+	for _, a := range l.Agents() {
+		said[a.Name()] = a.LogSize()
+	}
+	killed := time.Now()
+	leader.Kill()
+	established := f.first(b, "a new leader", func(r seen) bool { return r.Kind == "leader_established" && !r.at.Before(killed) })
+	ours := map[uint64]bool{}
+	scheduled := f.first(b, "a dispatch", func(r seen) bool {
+		return r.Kind == "step_scheduled" && r.Seq > established.Seq && !r.Void
+	})
+	ended := f.first(b, "the end of a job", func(r seen) bool {
+		if r.Kind == "step_scheduled" && r.Seq > established.Seq && !r.Void {
+			ours[r.Seq] = true
+		}
+		return r.Kind == "job_ended" && ours[field(r, "attempt")]
+	})
+	if err := leader.Start(); err != nil {
+		b.Fatal(err)
+	}
+	settled(b, l)
+	for _, a := range l.Agents() {
+		if said := a.LogFrom(said[a.Name()]); !orphans[a.Name()] && (strings.Contains(said, "silent") || strings.Contains(said, "connection lost")) {
+			strayed++
+			b.Logf("%s lost its gateway, which lived:\n%s", a.Name(), said)
+		}
+	}
+	return scheduled.at.Sub(killed), ended.at.Sub(killed), strayed
+}
+
+// agentsOf returns the names of the agents whose gateway is a replica.
+func agentsOf(b *testing.B, s *lab.Server, replica uint64) map[string]bool {
+	b.Helper()
+	gateways := map[uint64]uint64{}
+	for e, err := range local(b, s).Log(b.Context(), api.LogQuery{Kind: "agent_connected"}) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		if r := (seen{LogEvent: e}); !e.Void {
+			gateways[field(r, "agent")] = field(r, "gateway")
+		}
+	}
+	list, err := local(b, s).Agents(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	of := map[string]bool{}
+	for _, a := range list {
+		if gateways[a.ID] == replica {
+			of[a.Name] = true
+		}
+	}
+	return of
+}
+
+// settled waits until all orchestrators serve and all agents are connected.
+func settled(b *testing.B, l *lab.Lab) {
+	b.Helper()
+	err := l.Until(b.Context(), "a whole cluster", func() bool {
+		for _, s := range l.Servers() {
+			status, err := s.Status(b.Context())
+			if err != nil || status.Connected < len(l.Agents()) {
+				return false
+			}
+		}
+		return l.Leader(b.Context()) != nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}

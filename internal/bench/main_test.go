@@ -1,0 +1,22 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"testing"
+)
+
+// binaryDir holds the binary that all benchmarks run.
+var binaryDir string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "quorate-bench-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binaryDir = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
