@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"quorate/engine"
 	"quorate/eventlog"
@@ -54,6 +53,7 @@ func (s *Socket) SetWriteBuffer(bytes int) error {
 type faultyLog struct {
 	engine.Log
 	following bool
+	stuck     atomic.Int32 // calls that the cut keeps waiting, but for readers
 
 	mu   sync.Mutex
 	cut  chan struct{} // closed when the cut ends; nil where there is none
@@ -105,7 +105,10 @@ func (l *faultyLog) release() {
 
 // Append implements engine.Log.
 func (l *faultyLog) Append(ctx context.Context, entries []eventlog.Entry) (uint64, error) {
-	if err := l.through(ctx); err != nil {
+	l.stuck.Add(1)
+	err := l.through(ctx)
+	l.stuck.Add(-1)
+	if err != nil {
 		return 0, err
 	}
 	return l.Log.Append(ctx, entries)
@@ -129,7 +132,10 @@ func (l *faultyLog) Wait(ctx context.Context, index uint64) error {
 
 // Barrier implements engine.Log.
 func (l *faultyLog) Barrier(ctx context.Context) error {
-	if err := l.through(ctx); err != nil {
+	l.stuck.Add(1)
+	err := l.through(ctx)
+	l.stuck.Add(-1)
+	if err != nil {
 		return err
 	}
 	return l.Log.Barrier(ctx)
@@ -153,6 +159,9 @@ func ctxError(ctx context.Context, err error) error {
 
 // Cut cuts the replica off from the log, or ends that. Its agents still reach it.
 func (r *Rig) Cut(cut bool) { r.log.setCut(cut) }
+
+// Stuck says how many proposals and barriers wait for the end of a cut.
+func (r *Rig) Stuck() int { return int(r.log.stuck.Load()) }
 
 // Kill is the death of the process without a word: neither agents nor the log
 // hear from it again, and its port is closed. What is left of it ends with the test.
@@ -208,6 +217,3 @@ func (r *Rig) Join(t testing.TB, through *Rig, replica uint64) {
 	}
 	r.Until(t, "its own membership", func(s *engine.State) bool { return s.Member(replica) != nil })
 }
-
-// Settle is how long a test gives something that must not happen.
-const Settle = 300 * time.Millisecond
