@@ -100,7 +100,8 @@ func (s *session) look(cancels bool, repeat []uint64) (commands []command, more 
 			err = refused
 			return
 		}
-		if a.Session != s.nonce {
+		// The record of a connection may land twice, with another one between.
+		if a.Session != s.nonce || a.Connection != s.connection {
 			err = errReplaced
 			return
 		}

@@ -105,7 +105,7 @@ func (s *session) serve() {
 	case greeting:
 		s.greet(rec)
 	case serving:
-		if rec.Session != s.nonce {
+		if rec.Session != s.nonce || rec.Connection != s.connection {
 			s.end() // the agent is connected elsewhere
 			return
 		}

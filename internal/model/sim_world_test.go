@@ -37,6 +37,7 @@ type sim struct {
 	nonces  int
 	request int
 	plans   int
+	done    map[string]bool // requests that took effect
 	// struck is called when an orchestrator has folded a record.
 	struck  func(r *replica, index uint64)
 	touched map[int]bool // hosts whose disk was wiped or put back
@@ -60,7 +61,7 @@ type jobRef struct {
 func newSim(seed uint64, replicas, hosts int) *sim {
 	w := &sim{
 		rng: rand.New(rand.NewPCG(seed, 7)), trace: sha256.New(), truth: engine.NewState(), hashEvery: 8, faults: true,
-		seen: map[string]int{}, touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
+		seen: map[string]int{}, done: map[string]bool{}, touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
 	}
 	for i := range replicas {
 		r := &replica{w: w, id: uint64(i) + 1, clock: 1_700_000_000_000_000_000}
@@ -120,6 +121,10 @@ func (w *sim) enrol(a *agent) {
 // saw looks at an event that took effect.
 func (w *sim) saw(e eventlog.Event) {
 	switch e := e.(type) {
+	case *eventlog.RunCreated:
+		w.once(e.RequestID)
+	case *eventlog.RunCancelled:
+		w.once(e.RequestID)
 	case *eventlog.LeaderEstablished:
 		w.epochs++
 		w.seen["leaders"]++
@@ -131,10 +136,19 @@ func (w *sim) saw(e eventlog.Event) {
 			}
 		}
 	case *eventlog.StepResolved:
+		w.once(e.RequestID)
 		if a := w.truth.Attempts[e.Attempt]; e.As != "failed" {
 			w.words[stepRef{a.Run, a.Task, a.Host}]++
 		}
 	}
+}
+
+// once notes that a request took effect.
+func (w *sim) once(request string) {
+	if w.done[request] {
+		w.fail("%s took effect twice", request)
+	}
+	w.done[request] = true
 }
 
 // effect is called at the moment when a job begins.
