@@ -14,7 +14,7 @@ const (
 	requestTimeout  = time.Minute      // for a request that does not stream
 	streamTimeout   = 30 * time.Second // for a peer to take or send the next piece
 	idleTimeout     = 2 * time.Minute  // between requests of a connection
-	heartbeatPeriod = 15 * time.Second // of a stream on which nothing happens
+	heartbeatPeriod = 5 * time.Second  // of a stream on which nothing happens
 	stopTimeout     = 5 * time.Second  // for requests under way when the server stops
 
 	watchEventsMax  = 256 // events of a watch taken at once
