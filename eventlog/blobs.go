@@ -79,7 +79,8 @@ func validDigest(digest string) bool {
 }
 
 // Put stores what r yields, durably, when its SHA-256 is the digest; otherwise
-// the error is a [*BlobError] and nothing is stored. A blob that is there already
+// the error is a [*BlobError] and nothing is stored. It wraps [ErrFull] where
+// there is no room. A blob that is there already
 // is replaced, which repairs a damaged one.
 func (b *Blobs) Put(r io.Reader, digest string) error {
 	path, err := b.path(digest)
@@ -88,12 +89,20 @@ func (b *Blobs) Put(r io.Reader, digest string) error {
 	}
 	f, err := os.CreateTemp(filepath.Join(b.dir, blobTempDir), digest[:8]+"-*")
 	if err != nil {
-		return fmt.Errorf("blob %s: %w", digest, err)
+		return blobError(digest, err)
 	}
 	if err := b.fill(f, r, digest, path); err != nil {
 		return errors.Join(err, removeIfThere(f.Name()))
 	}
 	return nil
+}
+
+// blobError says which blob an error is about, and that it is for want of room.
+func blobError(digest string, err error) error {
+	if isFull(err) {
+		return fmt.Errorf("blob %s: %w: %w", digest, ErrFull, err)
+	}
+	return fmt.Errorf("blob %s: %w", digest, err)
 }
 
 func (b *Blobs) fill(f *os.File, r io.Reader, digest, path string) error {
@@ -108,7 +117,7 @@ func (b *Blobs) fill(f *os.File, r io.Reader, digest, path string) error {
 		err = errors.Join(f.Chmod(blobMode), f.Sync())
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("blob %s: %w", digest, err)
+		return blobError(digest, err)
 	}
 	sub := filepath.Dir(path)
 	switch err := os.Mkdir(sub, dirMode); {
@@ -117,10 +126,10 @@ func (b *Blobs) fill(f *os.File, r io.Reader, digest, path string) error {
 			return fmt.Errorf("blob %s: %w", digest, err)
 		}
 	case !errors.Is(err, os.ErrExist):
-		return fmt.Errorf("blob %s: %w", digest, err)
+		return blobError(digest, err)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("blob %s: %w", digest, err)
+		return blobError(digest, err)
 	}
 	if err := syncDir(sub); err != nil {
 		return fmt.Errorf("blob %s: %w", digest, err)

@@ -16,6 +16,7 @@ import (
 
 	"quorate/eventlog"
 	"quorate/eventlog/logtest"
+	"quorate/raft/port"
 )
 
 // smallDisk mounts a file system of its own, which ends with the test.
@@ -188,5 +189,61 @@ func (c *trio) check(t *testing.T, writers []*writer) {
 			}
 		}
 		t.Logf("by replica %d: %d acknowledged, %d refused, %v", i+1, len(w.acknowledged), w.refused, w.other)
+	}
+}
+
+// Whatever else is written keeps its old content where there is no room.
+func TestOtherFilesSurviveAFullDisk(t *testing.T) {
+	disk := smallDisk(t, 1<<20)
+	blobs, err := eventlog.OpenBlobs(filepath.Join(disk, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := blobs.PutBytes([]byte("kept"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(disk, "peers.json")
+	book, err := port.OpenBook(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := book.Set(map[uint64]string{1: "a:1"}); err != nil {
+		t.Fatal(err)
+	}
+	free := fill(t, disk)
+	if _, err := blobs.PutBytes(make([]byte, 1<<16)); !errors.Is(err, eventlog.ErrFull) {
+		t.Errorf("blob without room: %v", err)
+	}
+	if content, err := blobs.Get(kept); err != nil || string(content) != "kept" {
+		t.Errorf("blob from before: %q, %v", content, err)
+	}
+	if err := book.Set(map[uint64]string{1: "a:1", 2: "b:2"}); err == nil {
+		t.Error("the address book was stored without room")
+	}
+	again, err := port.OpenBook(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if address, ok := again.Address(1); !ok || address != "a:1" {
+		t.Errorf("address from before: %q", address)
+	}
+	if err := os.MkdirAll(filepath.Join(disk, raftDir), 0o700); err != nil {
+		t.Log("no directory without room:", err)
+	}
+	if err := markHalted(disk, "no room"); err == nil {
+		t.Error("marked without room")
+	}
+	if _, err := tryStart(t, Config{DataDir: filepath.Join(disk, "new"), Bootstrap: true}); err == nil {
+		t.Error("started without room")
+	} else {
+		t.Log(err)
+	}
+	free()
+	if _, err := blobs.PutBytes(make([]byte, 1<<16)); err != nil {
+		t.Errorf("blob with room: %v", err)
+	}
+	if err := book.Set(map[uint64]string{1: "a:1", 2: "b:2"}); err != nil {
+		t.Errorf("address book with room: %v", err)
 	}
 }

@@ -178,16 +178,18 @@ func (l *guardedLog) SaveSnapshots(updates []raftpb.Update) error {
 	return l.sidecar.write(l.claim, l.claim, nil)
 }
 
-// RemoveEntriesTo implements raftio.ILogDB. The claim goes first: what is removed
-// can no longer be compared with it.
+// RemoveEntriesTo implements raftio.ILogDB. The claim goes first, in both slots:
+// what is removed can no longer be compared with an older one.
 func (l *guardedLog) RemoveEntriesTo(shard, replica, index uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ours(shard, replica) && l.chain.holds(index) && index > l.chain.base {
 		l.chain.compact(index)
 		l.follow()
-		if err := l.sidecar.write(l.claim, l.claim, nil); err != nil {
-			return l.failed(err)
+		for range sidecarSlots {
+			if err := l.sidecar.write(l.claim, l.claim, nil); err != nil {
+				return l.failed(err)
+			}
 		}
 	}
 	if err := l.ILogDB.RemoveEntriesTo(shard, replica, index); err != nil {
