@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -80,6 +81,8 @@ type Store struct {
 
 	mu sync.RWMutex // guards db against Replace and Close
 	db *bolt.DB
+
+	unreleased atomic.Int64 // bytes read since pages were given back
 
 	metaMu  sync.Mutex
 	head    Head

@@ -69,6 +69,7 @@ func (s *Store) Read(from uint64, limit int) ([]Record, error) {
 	err := s.view(func(tx *bolt.Tx) error {
 		page = page[:0]
 		size := 0
+		defer func() { s.read(tx, size+len(page)*recordHeaderBytes) }()
 		c := tx.Bucket(bucketEvents).Cursor()
 		before, err := s.hashBefore(c, from)
 		if err != nil {

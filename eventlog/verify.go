@@ -109,6 +109,7 @@ func (s *Store) verifyPage(at *Head, to uint64, records, bytes int) (size int, e
 			size += recordHeaderBytes + len(r.Data)
 			k, v = c.Next()
 		}
+		s.read(tx, size)
 		return nil
 	})
 	return size, err

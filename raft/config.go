@@ -90,11 +90,13 @@ const (
 	heartbeatRTTs = 1
 )
 
-// Bounds of Raft's log. Its entries since the last snapshot but one are read at
-// the start, and its newest are held in memory: at most so many bytes, behind
-// which proposals are held back.
+// Bounds of Raft's log. Its entries behind the last snapshot, which is of the
+// store's head only, are in memory while a replica starts: with the largest
+// batches 40 MB. Another compactionOverhead of them are kept for a follower that
+// was away for a while, which else gets all records anew. The newest are held in
+// memory: at most so many bytes, behind which proposals are held back.
 const (
-	snapshotEntries     = 10000
+	snapshotEntries     = 2000
 	compactionOverhead  = 5000
 	inMemoryLogBytesMax = 64 << 20
 )

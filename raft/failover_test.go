@@ -111,6 +111,7 @@ func BenchmarkFleetAppend(b *testing.B) {
 func BenchmarkCatchUp(b *testing.B) {
 	const events = 1_000_000
 	f := newFleet(b, 20*time.Minute)
+	f.sample = true
 	f.found(3)
 	f.must(1, "Load", Call{Writers: 8, From: 64, Events: events, Within: time.Minute})
 	mib := func(id uint64) float64 { return float64(f.must(id, "Usage", Call{}).RSS>>10) / 1024 }
@@ -126,7 +127,9 @@ func BenchmarkCatchUp(b *testing.B) {
 		b.ReportMetric(time.Since(began).Seconds(), "s-restart")
 		b.ReportMetric(float64(f.must(3, "Usage", Call{}).Peak>>10)/1024, "MiB-peak-restart")
 		loaded := make(chan Answer, 1)
-		go func() { loaded <- f.must(1, "Load", Call{Writers: 8, From: 64, Events: events / 10, Within: time.Minute}) }()
+		go func() {
+			loaded <- f.must(1, "Load", Call{Writers: 8, From: 64, Events: events / 10, Within: time.Minute})
+		}()
 		began = time.Now()
 		f.join(2, 4)
 		b.ReportMetric(time.Since(began).Seconds(), "s-join")

@@ -44,6 +44,7 @@ type fleet struct {
 	book      map[uint64]string
 	stall     time.Duration
 	every     int
+	sample    bool
 }
 
 func newFleet(tb testing.TB, deadline time.Duration) *fleet {
@@ -76,7 +77,7 @@ func (f *fleet) start(id uint64, bootstrap, join bool) {
 func (f *fleet) tryStart(id uint64, bootstrap, join bool) error {
 	p := &process{exited: make(chan struct{}), settings: replicaSettings{
 		Dir: f.dir(id), PKI: filepath.Join(f.base, "pki"), Replica: id,
-		Bootstrap: bootstrap, Join: join, Book: f.book, Stall: f.stall, StallEvery: f.every,
+		Bootstrap: bootstrap, Join: join, Book: f.book, Stall: f.stall, StallEvery: f.every, Sample: f.sample,
 	}}
 	settings, err := json.Marshal(p.settings)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,8 @@ type replicaSettings struct {
 	// Stall is for how long each StallEvery-th sync of Raft's log takes longer.
 	Stall      time.Duration
 	StallEvery int
+	// Sample follows the peak of the process's memory.
+	Sample bool
 }
 
 // replicaMain runs a replica until its standard input ends.
@@ -65,12 +68,19 @@ func replicaMain(settings string) error {
 	if s.Stall > 0 {
 		cfg.wrapLog = stalled(s.Stall, s.StallEvery)
 	}
+	remote := &Remote{}
+	if s.Sample {
+		ended := make(chan struct{})
+		defer close(ended)
+		go remote.sample(ended)
+	}
 	n, err := Start(context.Background(), cfg)
 	if err != nil {
 		return err
 	}
+	remote.node = n
 	server := rpc.NewServer()
-	if err := server.RegisterName("Replica", &Remote{node: n}); err != nil {
+	if err := server.RegisterName("Replica", remote); err != nil {
 		return err
 	}
 	server.ServeConn(pipe{os.Stdin, os.Stdout})
@@ -117,7 +127,10 @@ func openTestPort(s replicaSettings, log *slog.Logger) (*port.Port, error) {
 
 // Remote is a replica's node for the test's process. Its name is the library's
 // demand: what is called has to be exported.
-type Remote struct{ node *Node }
+type Remote struct {
+	node *Node
+	peak atomic.Uint64 // of its memory, where it is sampled
+}
 
 // Call is what a method is asked; each uses what it needs.
 type Call struct {
@@ -267,20 +280,39 @@ func (r *Remote) Load(c Call, a *Answer) error {
 }
 
 // Usage tells what the process costs.
-func (r *Remote) Usage(_ Call, a *Answer) error {
+func (r *Remote) Usage(_ Call, a *Answer) (err error) {
+	a.RSS, err = ownMemory()
+	a.Peak = max(a.RSS, r.peak.Load())
+	if err == nil {
+		a.CPU, err = processCPU()
+	}
+	return err
+}
+
+func ownMemory() (uint64, error) {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
 		var kib uint64
 		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
-			a.RSS = kib << 10
-		}
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-			a.Peak = kib << 10
+			return kib << 10, nil
 		}
 	}
-	a.CPU, err = processCPU()
-	return err
+	return 0, errors.New("no VmRSS")
+}
+
+// sample follows the peak of the process's memory until stop.
+func (r *Remote) sample(stop <-chan struct{}) {
+	for {
+		if now, err := ownMemory(); err == nil {
+			r.peak.Store(max(now, r.peak.Load()))
+		}
+		select {
+		case <-stop:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
