@@ -69,6 +69,11 @@ func (o *Orchestrator) Barrier(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, electionWait)
 	defer cancel()
 	err := o.cfg.Log.Barrier(ctx)
+	for err != nil && !errors.Is(err, eventlog.ErrClosed) && wait(ctx, retryPause, nil) {
+		if again := o.cfg.Log.Barrier(ctx); again == nil || ctx.Err() == nil {
+			err = again
+		}
+	}
 	if err == nil {
 		head, _ := o.cfg.Log.Head()
 		err = o.folded.wait(ctx, head)

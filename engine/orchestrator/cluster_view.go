@@ -3,10 +3,14 @@ package orchestrator
 import (
 	"context"
 	"slices"
+	"time"
 
 	"quorate/engine"
 	"quorate/eventlog"
 )
+
+// viewWait bounds how long a view waits for a majority before it is given without.
+const viewWait = 2 * time.Second
 
 // The roles of members in a [ClusterView].
 const (
@@ -51,6 +55,8 @@ type MemberView struct {
 // says so.
 func (o *Orchestrator) Cluster(ctx context.Context) ClusterView {
 	v := ClusterView{Self: o.cfg.Replica}
+	ctx, cancel := context.WithTimeout(ctx, viewWait)
+	defer cancel()
 	v.Stale = o.Barrier(ctx) != nil
 	var raft Membership
 	known := false

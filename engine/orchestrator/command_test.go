@@ -144,7 +144,7 @@ func TestPlansRefused(t *testing.T) {
 func TestTokens(t *testing.T) {
 	o := start(t, newElectable(t), nil)
 	for name, req := range map[string]orchestrator.TokenRequest{
-		"a role": {Role: "root"}, "an operator": {Role: "operator"}, "an orchestrator": {Role: "orchestrator"},
+		"a role": {Role: "root"}, "an operator": {Role: "operator"},
 		"a name": {Name: "../etc"}, "a label": {Labels: []string{"a b"}},
 		"a life": {TTL: 365 * 24 * time.Hour}, "a past": {TTL: -time.Second},
 	} {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -198,25 +200,37 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// An offer may be longer than one frame.
+// An offer may be longer than one frame: what is missing is found in the last one.
 func TestManyBlobs(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t, 1, 2)
 	var digests []string
-	for range offerMax + 10 {
-		_, digest := content("absent", len(digests))
-		digests = append(digests, digest)
-	}
-	digests[3] = n.nodes[1].put(t, "here", 10)
-	// All but one are on both sides for all that an offer is about: nowhere.
-	err := n.nodes[1].Replicate(t.Context(), digests)
-	if !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("blobs that are nowhere: %v", err)
-	}
-	for i := range digests {
-		digests[i] = n.nodes[1].put(t, "many", i)
+	for i := range 2*offerMax + 10 {
+		for _, id := range n.members {
+			if id == 2 && i%offerMax == 7 {
+				continue // lacks one of each frame
+			}
+			b, digest := content("many", i%offerMax+i)
+			n.nodes[id].plant(t, digest, b)
+			digests = append(digests, digest)
+		}
 	}
 	if err := n.nodes[1].Replicate(t.Context(), digests); err != nil || n.count(digests...) != 2 {
 		t.Errorf("replicated: %v", err)
+	}
+	digests[3] = strings.Repeat("ab", 32)
+	if err := n.nodes[1].Replicate(t.Context(), digests); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("one that is nowhere: %v", err)
+	}
+}
+
+// plant puts a blob where it belongs without syncing it.
+func (n *node) plant(t *testing.T, digest string, b []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(n.dir, digest[:2]), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(n.dir, digest[:2], digest), b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
