@@ -125,8 +125,6 @@ const (
 	endsJob    = happens * 3 // + attempt, outcome
 	endsTry    = happens * 4 // + attempt, outcome
 	welcomed   = happens * 5 // + order of an ack
-	mutatesIt  = happens * 6 // + what a mutant does
-	restarts   = happens * 7
 	outcomeBit = 4
 )
 

@@ -42,7 +42,6 @@ const (
 	connected = 1 << 0
 	killing   = 1 << 1 // << attempt, in the agent's memory
 	wiped     = 1 << 6
-	restarted = 1 << 7 // for mutants: the agent does not remember its jobs
 )
 
 // A process is 0 where there is none.

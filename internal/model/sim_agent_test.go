@@ -41,7 +41,6 @@ type agent struct {
 	sentSeq uint64
 	procs   []*proc
 	killing map[uint64]bool
-	ready   []journal.Effect
 }
 
 func (a *agent) format(journalID string) {
