@@ -118,7 +118,11 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	var failures []error
 	for i := range n {
 		at := (first + i) % n
-		resp, err := c.endpoints[at].send(ctx, r)
+		try := c.endpoints[at].send
+		if r.method == http.MethodGet && i < n-1 {
+			try = c.endpoints[at].sendHasty
+		}
+		resp, err := try(ctx, r)
 		if err == nil {
 			c.answered(first, at, resp)
 			return resp, nil

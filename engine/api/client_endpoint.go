@@ -24,6 +24,7 @@ const (
 	answerTimeout      = 2 * time.Minute
 	dialTimeoutShort   = 3 * time.Second
 	answerTimeoutShort = 30 * time.Second
+	hastyTimeout       = 5 * time.Second
 
 	// A connection on which nothing comes for pingAfter is asked whether it lives.
 	pingAfter   = 5 * time.Second
@@ -134,6 +135,45 @@ func (e *endpoint) send(ctx context.Context, r request) (*http.Response, error) 
 	}
 	defer resp.Body.Close()
 	return nil, answerError(resp)
+}
+
+// errSlow ends a question that another orchestrator may answer sooner.
+var errSlow = errors.New("no answer in time")
+
+// sendHasty is send for a question that can as well be put to another one: it
+// waits for the head of the answer for hastyTimeout only. An orchestrator that is
+// stopped, or cut off, takes a connection and leaves it lying.
+func (e *endpoint) sendHasty(ctx context.Context, r request) (*http.Response, error) {
+	asking, stop := context.WithCancelCause(ctx)
+	slow := time.AfterFunc(hastyTimeout, func() { stop(errSlow) })
+	resp, err := e.send(asking, r)
+	inTime := slow.Stop()
+	if err != nil {
+		stop(nil)
+		if !inTime && ctx.Err() == nil {
+			return nil, fmt.Errorf("request to %s: %w", e.address, errSlow)
+		}
+		return nil, err
+	}
+	if !inTime { // the head came just when it was given up
+		stop(nil)
+		return nil, errors.Join(fmt.Errorf("request to %s: %w", e.address, errSlow), resp.Body.Close())
+	}
+	resp.Body = &releasing{resp.Body, stop}
+	return resp, nil
+}
+
+// releasing is a body whose request is released when it is closed.
+type releasing struct {
+	io.ReadCloser
+	stop context.CancelCauseFunc
+}
+
+// Close implements io.Closer.
+func (r *releasing) Close() error {
+	err := r.ReadCloser.Close()
+	r.stop(nil)
+	return err
 }
 
 // Unreachable says that no orchestrator answered at an address.

@@ -266,6 +266,29 @@ func TestStaleAnswersAreNoticed(t *testing.T) {
 	}
 }
 
+// An orchestrator that is stopped takes requests and answers none: a question
+// goes on to the next one soon, and what is read of its answer is all of it.
+func TestStoppedOrchestrator(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for an answer that does not come")
+	}
+	t.Parallel()
+	held := make(chan struct{})
+	defer close(held)
+	first := newImpostor(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-held:
+		case <-r.Context().Done():
+		}
+	})
+	long := strings.Repeat("x", 1<<20)
+	second := newImpostor(t, says(200, `{"runs":[{"id":7,"plan_id":"`+long+`"}]}`))
+	runs, err := dialAll(t, &notebook{}, first, second).Runs(t.Context(), 0)
+	if err != nil || len(runs) != 1 || len(runs[0].PlanID) != len(long) {
+		t.Errorf("%d runs, %v", len(runs), err)
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       "want unix:///path or https://host:port",

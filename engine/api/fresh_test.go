@@ -16,7 +16,8 @@ import (
 // A lonelyLog is one whose peers are gone: it can be read, and knows of no majority.
 type lonelyLog struct{ *eventlog.Memory }
 
-func (lonelyLog) Barrier(context.Context) error { return context.DeadlineExceeded }
+// Barrier fails in the one way that nobody waits for to get better.
+func (lonelyLog) Barrier(context.Context) error { return eventlog.ErrClosed }
 
 // Without a majority reads say that they may be out of date, what is not found may
 // yet exist, and no command reaches the log.
