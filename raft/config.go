@@ -56,9 +56,9 @@ type Config struct {
 var (
 	// ErrNotBootstrapped is wrapped where DataDir holds no replica and Bootstrap is not set.
 	ErrNotBootstrapped = errors.New("no cluster in this data directory")
-	// ErrBehind is wrapped where Raft's log ends before what the store has
+	// ErrBehind is wrapped where Raft's log ends before what it held, or the store has
 	// applied: entries that were acknowledged are missing from it.
-	ErrBehind = errors.New("raft log ends before what was applied")
+	ErrBehind = errors.New("raft log lacks what it held")
 	// ErrStoreBehind is wrapped where the store ends before Raft's log begins: it
 	// was lost or is an old copy, and what is between is not on this replica.
 	ErrStoreBehind = errors.New("store ends before the raft log begins")

@@ -120,7 +120,7 @@ func files(t *testing.T, dir string) []string {
 // tries some, by seed.
 func TestDamageIsRefusedHealedOrHarmless(t *testing.T) {
 	p := newPatient(t)
-	seed, rounds, share := rand.Uint64(), 1, 16
+	seed, rounds, share := rand.Uint64(), 1, 24
 	if os.Getenv("QUORATE_SOAK") != "" {
 		rounds, share = 2, 1
 	}
@@ -164,6 +164,9 @@ func TestDamageIsRefusedHealedOrHarmless(t *testing.T) {
 						t.Fatal(err)
 					}
 					outcome := p.judge(t, name, dir)
+					if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
+						t.Fatal(err)
+					}
 					tally[outcome]++
 					if os.Getenv("QUORATE_SOAK") != "" {
 						t.Log(name, "->", outcome)
@@ -200,7 +203,12 @@ func (p *patient) judge(t *testing.T, name, damaged string) string {
 	}
 	lagging := filepath.Join(t.TempDir(), "3")
 	copyDir(t, p.data(3), lagging)
-	defer replace(3, lagging)
+	defer func() {
+		replace(3, lagging)
+		if err := os.RemoveAll(filepath.Dir(lagging)); err != nil {
+			t.Error(err)
+		}
+	}()
 	replace(2, damaged)
 	err := p.open(2)
 	if err != nil {

@@ -15,6 +15,8 @@ const (
 	spaceInterval = time.Second
 	// tightInterval is between looks while room is low: others fill a disk fast.
 	tightInterval = 100 * time.Millisecond
+	// startBytes is what the library allocates when it starts, and a little more.
+	startBytes = 66 << 20
 	// yieldInterval is between attempts to give leadership away.
 	yieldInterval = 10 * time.Second
 )
@@ -62,15 +64,22 @@ func newDisk(cfg *Config, user diskUser, saves *syncTimes) *disk {
 }
 
 // makeRoom gives the ballast up where a start needs its room, and says so where
-// that is not enough.
+// that is not enough. The library copies a log that a crash tore, puts the copy in
+// its place even where it could not be finished, and allocates another: there must
+// be room for both.
 func (d *disk) makeRoom() error {
 	free, total, err := d.space()
 	if err != nil {
 		return err
 	}
 	at := d.limits.of(total)
+	largest, err := trimLogs(d.raftDir)
+	if err != nil {
+		return fmt.Errorf("raft directory: %w", err)
+	}
+	need := max(at.Floor, startBytes+uint64(largest))
 	own := newBallast(d.raftDir, at.Ballast)
-	if free >= at.Floor {
+	if free >= need {
 		return nil
 	}
 	if own.there() {
@@ -81,8 +90,8 @@ func (d *disk) makeRoom() error {
 			return err
 		}
 	}
-	if free < at.Floor {
-		return fmt.Errorf("%w: %d MiB are free in %s, and a start needs %d", eventlog.ErrFull, free>>20, d.raftDir, at.Floor>>20)
+	if free < need {
+		return fmt.Errorf("%w: %d MiB are free in %s, and a start needs %d; it works when there is room", eventlog.ErrFull, free>>20, d.raftDir, need>>20)
 	}
 	return nil
 }

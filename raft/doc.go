@@ -4,8 +4,8 @@
 // A [Node] is one replica. Raft's own log is synced before an append is
 // acknowledged; the store follows by a deferred flush, one synced transaction
 // for many entries, and after a crash Raft's log replays what was not flushed.
-// That is sound only while Raft's log reaches at least as far as the store, which
-// a guard checks before the replica starts.
+// That is sound only while Raft's log holds everything that it acknowledged, which
+// a guard checks before the replica starts, by a sidecar beside the log.
 //
 // The package knows nothing of what events mean, and never imports the engine.
 package raft

@@ -55,7 +55,7 @@ func (g *guard) Name() string { return tan.Factory.Name() }
 
 // Create implements config.LogDBFactory.
 func (g *guard) Create(cfg config.NodeHostConfig, cb config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
-	if err := trimLogs(cfg.NodeHostDir); err != nil {
+	if _, err := trimLogs(cfg.NodeHostDir); err != nil {
 		return nil, err
 	}
 	db, err := tan.Factory.Create(cfg, cb, dirs, wals)
@@ -178,9 +178,10 @@ func (g *guard) compare(log *guardedLog, newest slot) error {
 	return nil
 }
 
+// located says what is to be done about damage.
 func (g *guard) located(err error) error {
-	if err == nil {
-		return nil
+	if !errors.Is(err, ErrBehind) && !errors.Is(err, ErrDamaged) {
+		return err
 	}
 	return fmt.Errorf("%w; %s", err, replaceHint(g.replica))
 }

@@ -151,6 +151,11 @@ func (b *bench) image(name string) image {
 func (b *bench) reopen(library image, sidecar string) (claim, error) {
 	b.t.Helper()
 	dir := filepath.Join(b.t.TempDir(), "again")
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			b.t.Error(err)
+		}
+	}()
 	copyDir(b.t, library.library, filepath.Join(dir, "host"))
 	if err := os.WriteFile(sidecarPath(dir), []byte(sidecar), 0o600); err != nil {
 		b.t.Fatal(err)
@@ -204,6 +209,9 @@ func TestGuardRefusesLossAndNoCrash(t *testing.T) {
 	lossy := false // whether the step before only added entries
 	for i := range steps {
 		if i > 0 {
+			if err := os.RemoveAll(earlier.library); err != nil {
+				t.Fatal(err)
+			}
 			earlier = before
 		}
 		before = b.image("before")

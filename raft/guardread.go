@@ -100,9 +100,10 @@ func matches(db raftio.ILogDB, replica uint64, c claim) error {
 }
 
 // trimLogs gives back what the library has allocated behind the ends of its logs:
-// 64 MiB at each start, which it keeps for as long as the file.
-func trimLogs(nodeHostDir string) error {
-	return filepath.WalkDir(nodeHostDir, func(path string, d fs.DirEntry, err error) error {
+// 64 MiB at each start, which it keeps for as long as the file. It returns the size
+// of the largest. Nobody else may have them open.
+func trimLogs(nodeHostDir string) (largest int64, err error) {
+	err = filepath.WalkDir(nodeHostDir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".log" {
 			return err
 		}
@@ -110,6 +111,8 @@ func trimLogs(nodeHostDir string) error {
 		if err != nil {
 			return err
 		}
+		largest = max(largest, info.Size())
 		return os.Truncate(path, info.Size())
 	})
+	return largest, err
 }

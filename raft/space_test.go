@@ -136,3 +136,31 @@ func TestSlowDiskIsAnAlarm(t *testing.T) {
 		t.Fatalf("later: %v", got)
 	}
 }
+
+// The library puts an unfinished copy in the place of a log that a crash tore: it
+// must not be let near a log without room for the copy.
+func TestStartNeedsRoomForACopyOfTheLog(t *testing.T) {
+	dir := t.TempDir()
+	free := uint64(100 << 20)
+	d := &disk{space: func() (uint64, uint64, error) { return free, 1 << 30, nil }, log: slog.New(slog.DiscardHandler), raftDir: dir}
+	if err := d.makeRoom(); err != nil {
+		t.Fatalf("without a log: %v", err)
+	}
+	path := filepath.Join(dir, "000002.log")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 60<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.makeRoom(); !errors.Is(err, eventlog.ErrFull) {
+		t.Fatalf("with one of 60 MiB: %v", err)
+	}
+	if err := newBallast(dir, 1<<20).take(); err != nil {
+		t.Fatal(err)
+	}
+	free = 130 << 20
+	if err := d.makeRoom(); err != nil || !newBallast(dir, 0).there() {
+		t.Fatalf("with room: %v", err)
+	}
+}
