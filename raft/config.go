@@ -91,8 +91,8 @@ const (
 )
 
 // Bounds of Raft's log. Its entries behind the last snapshot, which is of the
-// store's head only, are in memory while a replica starts: with the largest
-// batches 40 MB. Another compactionOverhead of them are kept for a follower that
+// store's head only, are in memory while a replica starts: 40 MB where each is of
+// 64 events of 300 bytes. Another compactionOverhead of them are kept for a follower that
 // was away for a while, which else gets all records anew. The newest are held in
 // memory: at most so many bytes, behind which proposals are held back.
 const (
