@@ -8,8 +8,9 @@ import (
 const (
 	// silenceFactor is how many heartbeats without a word make a gateway dead.
 	silenceFactor = 2.5
-	// roundTrips is how many round trips that takes at least, whatever the heartbeat.
-	roundTrips = 4
+	// roundTrips is how many round trips of the longest kind it takes beside one
+	// heartbeat, however short that is.
+	roundTrips = 2
 	// falseAlarm is how likely it may be that all packets got lost by chance, and
 	// lossMax the loss up to which that is worked out.
 	falseAlarm = 1e-6

@@ -68,3 +68,20 @@ func benchmarkResults(b *testing.B, began, pings bool) {
 	}
 	b.ReportMetric(6000*float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
 }
+
+// BenchmarkConnect is what a second connection, kept warm, would save an agent: the
+// handshake, the Hello and the record of the new connection.
+func BenchmarkConnect(b *testing.B) {
+	dir := b.TempDir()
+	log := gatewaytest.Must(eventlog.OpenEmbedded(dir))
+	b.Cleanup(func() { log.Close() })
+	rig := gatewaytest.Start(b, gatewaytest.Options{Log: log})
+	agent := rig.Enrol(b, "n1")
+	for b.Loop() {
+		link, err := agent.Connect(b.Context(), agent.Hello())
+		if err != nil {
+			b.Fatal(err)
+		}
+		link.Close()
+	}
+}
