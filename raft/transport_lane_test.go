@@ -38,7 +38,7 @@ func TestHeartbeatsPassEntries(t *testing.T) {
 	if err := slow.Start(); err != nil {
 		t.Fatal(err)
 	}
-	conn := a.connect(ctx, t, 2)
+	conn := a.reach(ctx, t, 2)
 	const large = 6 // of 8 MiB each: more than the sockets take
 	for i := range uint64(large) {
 		if err := conn.SendMessageBatch(entryBatch(1, 2, 1+i, 8<<20)); err != nil {
@@ -76,7 +76,7 @@ func TestHeartbeatsPassEntries(t *testing.T) {
 func TestEntriesKeepTheirOrder(t *testing.T) {
 	ctx, p := deadline(t), newPorts(t)
 	a, b := p.end(1), p.end(2)
-	conn := a.connect(ctx, t, 2)
+	conn := a.reach(ctx, t, 2)
 	const rounds = 300
 	for i := range uint64(rounds) {
 		size := 10

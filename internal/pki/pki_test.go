@@ -285,7 +285,7 @@ func TestToken(t *testing.T) {
 		t.Errorf("%+v %v", token, err)
 	}
 	for _, bad := range []string{"", "qrt1", text + ".", text + "=", text[:len(text)-1], "qrt2" + text[4:], " " + text, text + "\n",
-		strings.ToLower(text), "qrt1." + ca.Pin() + "."} {
+		strings.ToUpper(text), "qrt1." + ca.Pin() + "."} {
 		if _, err := ParseToken(bad); !errors.Is(err, ErrToken) {
 			t.Errorf("%q: %v", bad, err)
 		} else if strings.Contains(err.Error(), token.Secret) {
