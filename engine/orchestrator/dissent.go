@@ -27,7 +27,7 @@ func (o *Orchestrator) compare(event eventlog.Event, void string) (why string) {
 		return ""
 	}
 	s := o.state
-	if s.HashDue() && s.Index+engine.HashEvery > o.headAtUp {
+	if s.HashDue() && s.Index+engine.HashEvery > o.headAtUp && len(s.Members()) > 1 {
 		h := s.Hashed(o.cfg.Replica, o.cfg.Version)
 		o.dissent.own = append(o.dissent.own, h)
 		if n := len(o.dissent.own) - hashesQueuedMax; n > 0 {
@@ -56,11 +56,10 @@ func (o *Orchestrator) compare(event eventlog.Event, void string) (why string) {
 	return ""
 }
 
-// report queues a hash to be said, unless there is nobody to compare it with or
-// it was said before.
+// report queues a hash to be said, unless it was said before.
 func (o *Orchestrator) report(h eventlog.StateHashed) {
 	me := o.self(o.state)
-	if me == nil || me.Removed != "" || h.At <= me.Hashed.At || len(o.state.Members()) < 2 {
+	if me == nil || me.Removed != "" || h.At <= me.Hashed.At {
 		return
 	}
 	select {
