@@ -178,6 +178,9 @@ func (c *trio) get(i int, path string) int {
 // middle of a run and is replaced; a majority dies and comes back; all is lost
 // but a backup, or but one orchestrator's files.
 func TestClusterLife(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for majorities that do not come")
+	}
 	t.Parallel()
 	c := newTrio(t, killHosts...)
 	if !t.Run("the leader dies", c.leaderDies) ||

@@ -156,8 +156,7 @@ func TestUploadsGoOnElsewhere(t *testing.T) {
 		}
 		_, _ = io.Copy(w, r.Body) // all are missing
 	}
-	var first *impostor
-	first = newImpostor(t, func(w http.ResponseWriter, r *http.Request) {
+	first := newImpostor(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			_, _ = io.Copy(io.Discard, r.Body)
 			panic(http.ErrAbortHandler)
