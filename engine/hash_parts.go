@@ -8,6 +8,9 @@ func (d digest) token(t *Token) {
 	d.strs(t.Labels)
 	d.flags(t.AutoApprove)
 	d.u64(uint64(t.ExpiresAt), t.Index, t.SpentBy)
+	if t.Until != 0 { // tokens from before it hash as they did
+		d.u64(uint64(t.Until))
+	}
 }
 
 func (d digest) operator(o *Operator) {

@@ -62,6 +62,16 @@ type Token struct {
 	SpentBy uint64
 }
 
+// Expired reports whether the token is refused at a time, unix nanoseconds, by the
+// clock of who is asked to take it.
+func (t *Token) Expired(now int64) bool {
+	until := t.Until
+	if until == 0 {
+		until = t.ExpiresAt
+	}
+	return now >= until
+}
+
 // An Operator is the newest certificate on record of an operator's name. It is a
 // record, no list of who has access: earlier certificates of the name stay valid
 // until they expire.

@@ -74,9 +74,13 @@ type TokenCreated struct {
 	Role      string   `json:"role"`       // agent, orchestrator or operator
 	Labels    []string `json:"labels"`
 	// AutoApprove lets the agent work at once although Name is empty.
-	AutoApprove bool   `json:"auto_approve"`
-	ExpiresAt   int64  `json:"expires_at"` // unix nanoseconds
-	By          string `json:"by"`
+	AutoApprove bool `json:"auto_approve"`
+	// ExpiresAt is by the log's clock, which does not go back after it was set
+	// ahead: unix nanoseconds.
+	ExpiresAt int64  `json:"expires_at"`
+	By        string `json:"by"`
+	// Until is by the clock of who is asked to take it, unix nanoseconds; 0 is ExpiresAt.
+	Until int64 `json:"until" added:"true"`
 }
 
 // AgentEnrolled spends a token. The index of the event is the agent's id.

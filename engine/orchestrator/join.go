@@ -152,7 +152,7 @@ func mayJoin(s *engine.State, self uint64, token *engine.Token, now int64, req J
 	switch {
 	case token.SpentBy != 0:
 		return &Error{Code: Unauthorized, Message: "the token has been used", Hint: `make another one with "quorate token create --role orchestrator"`}
-	case now >= token.ExpiresAt:
+	case token.Expired(now):
 		return &Error{Code: Unauthorized, Message: "the token has expired", Hint: `make another one with "quorate token create --role orchestrator"`}
 	case !s.IsMember(self):
 		return &Error{Code: Unavailable, Message: "this orchestrator is not on record as a member yet", Hint: "try again in a moment"}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,6 +132,25 @@ func TestJoinsRefused(t *testing.T) {
 	if _, err := r[2].o.Join(t.Context(), request(t, secret, 4)); err != nil {
 		t.Errorf("the token was spent by what was refused: %v", err)
 	}
+}
+
+// A clock that was set years ahead for a moment, and with it the log's for good,
+// leaves tokens as good as ever, and no better.
+func TestJoinAfterAWrongClock(t *testing.T) {
+	var fast atomic.Int64
+	_, r := three(t, func(cfg *orchestrator.Config) {
+		cfg.Now = func() time.Time { return time.Now().Add(time.Duration(fast.Load())) }
+	})
+	fast.Store(int64(10 * 365 * 24 * time.Hour))
+	r[1].secret(t)
+	fast.Store(0)
+	if _, err := r[1].o.Join(t.Context(), request(t, r[1].secret(t), 4)); err != nil {
+		t.Errorf("with a token of after that: %v", err)
+	}
+	old := r[1].secret(t)
+	fast.Store(int64(2 * time.Hour))
+	_, err := r[1].o.Join(t.Context(), request(t, old, 5))
+	wantCode(t, err, orchestrator.Unauthorized, "expired")
 }
 
 // A token is good for a while, and those without one cannot make the cluster
