@@ -44,6 +44,8 @@ type guard struct {
 	unwritable func(error)
 	// logger is told of what was healed; nil discards it.
 	logger *slog.Logger
+	// dir is where the library keeps its files; nothing is nowhere.
+	dir string
 	// known is set when the directory holds a replica.
 	known bool
 	// joined is set when that replica was added to a cluster of others.
@@ -55,14 +57,15 @@ func (g *guard) Name() string { return tan.Factory.Name() }
 
 // Create implements config.LogDBFactory.
 func (g *guard) Create(cfg config.NodeHostConfig, cb config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
-	if _, err := trimLogs(cfg.NodeHostDir); err != nil {
+	g.dir = cfg.NodeHostDir
+	if _, err := trimLogs(g.dir); err != nil {
 		return nil, err
 	}
 	db, err := tan.Factory.Create(cfg, cb, dirs, wals)
 	if err != nil {
 		return nil, g.damaged(err)
 	}
-	guarded, err := g.open(db, sidecarPath(cfg.NodeHostDir))
+	guarded, err := g.open(db, sidecarPath(g.dir))
 	if err != nil {
 		return nil, errors.Join(err, recovered(db.Close))
 	}
@@ -127,8 +130,14 @@ func (g *guard) check(log *guardedLog, newest slot, whole bool) error {
 	if err != nil {
 		return g.damaged(err)
 	}
+	arrived := false
+	if g.dir != "" && g.applied < held.onDisk {
+		if arrived, err = snapshotArrived(g.dir, held.snapshot); err != nil {
+			return fmt.Errorf("raft guard: %w", err)
+		}
+	}
 	switch last := held.chain.last(); {
-	case g.applied < held.onDisk:
+	case g.applied < held.onDisk && !arrived:
 		return fmt.Errorf("%w: it applied %d, and the log begins behind %d; %s", ErrStoreBehind, g.applied, held.onDisk, replaceHint(g.replica))
 	case last < g.applied:
 		return fmt.Errorf("%w: it ends at %d, and %d was applied; %s", ErrBehind, last, g.applied, replaceHint(g.replica))

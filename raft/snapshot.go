@@ -104,6 +104,9 @@ func (m *machine) RecoverFromSnapshot(r io.Reader, stop <-chan struct{}) error {
 		return err
 	}
 	to, err := receive(bufio.NewReaderSize(r, 1<<20), incoming, stop)
+	if err == nil && m.store.Marked(guardMark) {
+		err = incoming.Mark(guardMark)
+	}
 	if err = errors.Join(err, incoming.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
