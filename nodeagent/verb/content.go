@@ -215,3 +215,49 @@ func (o *owner) inherit(path string) {
 		}
 	}
 }
+
+// compared says what putting the content at a path would change, in one line and as
+// a diff; the line is empty where nothing would.
+func (c content) compared(ctx context.Context, path string, want owner) (line, diff string, err error) {
+	target, err := followed(path)
+	if err != nil {
+		return "", "", err
+	}
+	if info, err := os.Stat(filepath.Dir(target)); err != nil || !info.IsDir() {
+		return "", "", fmt.Errorf("there is no directory %s", filepath.Dir(target))
+	}
+	same, err := c.isIn(ctx, target)
+	if err != nil {
+		return "", "", err
+	}
+	pending, err := want.pending(target)
+	if err != nil {
+		return "", "", err
+	}
+	if same && len(pending) == 0 {
+		return "", "", nil
+	}
+	line = strings.Join(append([]string{target}, pending...), ", ")
+	if same {
+		return line, "", nil
+	}
+	after, err := c.head()
+	if err != nil {
+		return "", "", err
+	}
+	before, err := content{path: target}.head()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "create " + line, unified(target, nil, after), nil
+	}
+	return "write " + line, unified(target, before, after), err
+}
+
+// head is the content as far as a diff needs it: enough to be too long for one.
+func (c content) head() ([]byte, error) {
+	r, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, diffSourceBytesMax+1))
+}

@@ -24,7 +24,8 @@ func optional(p *job.Parsed, option string) pyvalue.Value {
 
 func facterVerb() *Verb {
 	return &Verb{Decl: job.Declaration{
-		Verb: "FACTER", Summary: "Store what facter finds out about the host.", Positional: job.NoWords,
+		Verb: "FACTER", Summary: "Store what facter finds out about the host.", Example: "FACTER: --custom-dir /etc/facts",
+		Positional: job.NoWords,
 		Options: []job.OptionDecl{
 			{Name: "custom-dir", Kind: job.String, Help: "directory of custom facts"},
 			{Name: "external-dir", Kind: job.String, Help: "directory of external facts"},
@@ -52,8 +53,9 @@ func identityField(p *job.Parsed) job.Field {
 }
 
 func queryWaitVerb() *Verb {
-	d := oneWord("QUERY_WAIT", "one KEY", "item", "Wait until a gathered argument is there.")
-	d.Executable = false
+	d := oneWord("QUERY_WAIT", "one KEY", "item", "Wait until a gathered argument is there.",
+		"QUERY_WAIT: address --identity web-1 web-2")
+	d.Executable, d.HasCheckMode = false, false
 	d.Options = []job.OptionDecl{
 		{Name: "query-timeout", Kind: job.Int, Default: "600", Help: "seconds to wait"}, identity(false)}
 	d.FingerprintKeys = func(p *job.Parsed) []job.Field {
@@ -63,8 +65,9 @@ func queryWaitVerb() *Verb {
 }
 
 func jobWaitVerb() *Verb {
-	d := oneWord("JOB_WAIT", "one FINGERPRINT", "job_sha", "Wait until hosts have done a job.")
-	d.Executable = false
+	d := oneWord("JOB_WAIT", "one FINGERPRINT", "job_sha", "Wait until hosts have done a job.",
+		"JOB_WAIT: 420796fea893c71e --identity web-1")
+	d.Executable, d.HasCheckMode = false, false
 	d.Options = []job.OptionDecl{identity(true)}
 	d.FingerprintKeys = func(p *job.Parsed) []job.Field {
 		return []job.Field{textField("job_sha", p.Job.Text), identityField(p)}
@@ -73,8 +76,8 @@ func jobWaitVerb() *Verb {
 }
 
 func rebootVerb() *Verb {
-	d := oneWord("REBOOT", "a number of SECONDS", "time", "Restart the host.")
-	d.Executable, d.Idempotent = false, false
+	d := oneWord("REBOOT", "a number of SECONDS", "time", "Restart the host.", "REBOOT: 10")
+	d.Executable, d.Idempotent, d.HasCheckMode = false, false, false
 	return &Verb{Decl: d}
 }
 
@@ -93,7 +96,7 @@ func podVerb() *Verb {
 		job.OptionDecl{Name: "kill-signal", Kind: job.String, Default: "SIGKILL", Help: "the signal of --kill"},
 		socketPath())
 	return &Verb{Decl: job.Declaration{
-		Verb: "POD", Summary: "Manage pods with podman.", Positional: job.NoWords, Options: options,
+		Verb: "POD", Summary: "Manage pods with podman.", Example: "POD: --start web", Positional: job.NoWords, Options: options,
 		OneOf: [][]string{actions}, Cacheable: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			action, kwargs := "", pyvalue.NewDict()
@@ -133,6 +136,7 @@ func containerImageVerb() *Verb {
 		job.OptionDecl{Name: "no-tlsverify", Kind: job.Flag, Help: "do not verify the registry's certificate"}, socketPath())
 	return &Verb{Decl: job.Declaration{
 		Verb: "CONTAINER_IMAGE", Summary: "Manage container images with podman.", Text: "IMAGES",
+		Example:    "CONTAINER_IMAGE: --pull registry.example/web",
 		Positional: job.Words, Options: options, OneOf: [][]string{actions}, Cacheable: true, Idempotent: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			action := ""
@@ -164,6 +168,7 @@ func checkImages(p *job.Parsed) string {
 func containerConfigDataVerb() *Verb {
 	return &Verb{Decl: job.Declaration{
 		Verb: "CONTAINER_CONFIG_DATA", Summary: "Store the JSON files of a directory as container configuration.",
+		Example:    "CONTAINER_CONFIG_DATA: --config-path /etc/containers",
 		Positional: job.NoWords,
 		Options: []job.OptionDecl{
 			{Name: "config-path", Kind: job.String, Required: true, Help: "the directory"},
@@ -184,8 +189,9 @@ func containerConfigDataVerb() *Verb {
 }
 
 func secontextVerb() *Verb {
-	d := oneWord("SECONTEXT", "one PATH", "target", "Set the SELinux context of a path.")
-	d.Executable, d.Cacheable = false, true
+	d := oneWord("SECONTEXT", "one PATH", "target", "Set the SELinux context of a path.",
+		"SECONTEXT: /srv/www --setype httpd_sys_content_t")
+	d.Executable, d.HasCheckMode, d.Cacheable = false, false, true
 	d.Options = []job.OptionDecl{
 		{Name: "setype", Kind: job.String, Required: true, Help: "the type"},
 		{Name: "ftype", Kind: job.String, Help: "the kind of file: a, b, c, d, f, l, p or s"},

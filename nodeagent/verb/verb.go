@@ -35,6 +35,9 @@ type Verb struct {
 	// Run executes a job. It is nil where the declaration says that the verb
 	// cannot be executed.
 	Run func(ctx context.Context, env *Env, j *job.Job) Result
+	// Check says what Run would do, and does nothing. It is nil where nobody can
+	// tell; the declaration says which.
+	Check func(ctx context.Context, env *Env, j *job.Job) Checked
 }
 
 // A Result is what became of a job.
