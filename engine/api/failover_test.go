@@ -307,3 +307,36 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 }
+
+// A command that one orchestrator may have recorded is not said to be without
+// effect because another one turned it away.
+func TestACommandMayBeRecordedElsewhere(t *testing.T) {
+	nothing := says(503, `{"code":"unavailable","message":"nothing was recorded","unrecorded":true}`)
+	open := says(503, `{"code":"unavailable","message":"not known whether the event was recorded"}`)
+	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	for name, tc := range map[string]struct {
+		first, second http.HandlerFunc
+		want          string
+	}{
+		"cut off, then turned away":   {cut, nothing, "not known"},
+		"turned away, then cut off":   {nothing, cut, "not known"},
+		"not known, then turned away": {open, nothing, "not known"},
+		"turned away, then not known": {nothing, open, "not known"},
+		"turned away twice":           {nothing, nothing, "nothing was recorded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dialAll(t, &notebook{}, newImpostor(t, tc.first), newImpostor(t, tc.second))
+			_, err := c.CreateRun(t.Context(), api.RunSubmit{PlanID: "p", RequestID: "r"})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("the client says %v, want %q", err, tc.want)
+			}
+		})
+	}
+	// One that is not there has recorded nothing.
+	dead := newImpostor(t, nothing)
+	dead.die()
+	c := dialAll(t, &notebook{}, dead, newImpostor(t, nothing))
+	if _, err := c.CreateRun(t.Context(), api.RunSubmit{PlanID: "p", RequestID: "r"}); err == nil || err.Error() != "nothing was recorded" {
+		t.Errorf("beside one that is down: %v", err)
+	}
+}
