@@ -196,6 +196,25 @@ func TestRemovalNeedsTheRest(t *testing.T) {
 	wantCode(t, r[1].o.RemoveMember(t.Context(), 1, "ann", "", "d"), orchestrator.Conflict, "the only one")
 }
 
+// A member that was removed, and that Raft has yet to let go, is none of the rest.
+func TestRemovalDoesNotCountOnWhoLeaves(t *testing.T) {
+	there := &reachable{down: map[uint64]bool{}}
+	s, r := three(t, func(cfg *orchestrator.Config) { cfg.Peers = there })
+	r[1].join(t, 4)
+	s.wantVoters(t, 1, 2, 3, 4)
+	if err := r[1].o.RemoveMember(t.Context(), 2, "ann", "", "a"); err != nil {
+		t.Fatal(err)
+	}
+	r[2].wantEnd(t, orchestrator.ErrRemoved)
+	s.wantVoters(t, 1, 3, 4)
+	s.mu.Lock()
+	s.members.Voters = []uint64{1, 2, 3, 4}
+	s.mu.Unlock()
+	there.set(4, true)
+	err := r[1].o.RemoveMember(t.Context(), 3, "ann", "", "b")
+	wantCode(t, err, orchestrator.Conflict, "only 1 of 2 would be there")
+}
+
 // Tokens for orchestrators are made where one can join.
 func TestOrchestratorTokens(t *testing.T) {
 	_, r := three(t)
