@@ -26,6 +26,8 @@ type content struct {
 	text   []byte // where path is empty
 	digest string // SHA-256, lower-case hex
 	size   int64
+	// prove, where it is not nil, has to accept the new file before it takes its place.
+	prove func(ctx context.Context, path string) error
 }
 
 var errDigest = errors.New("the content does not have the digest that the plan names")
@@ -128,10 +130,13 @@ func (c content) write(ctx context.Context, path string, want owner) (err error)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
+	if err == nil && c.prove != nil {
+		err = c.prove(ctx, f.Name())
+	}
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err = os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(dir)

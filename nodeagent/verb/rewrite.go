@@ -48,6 +48,7 @@ type edit struct {
 	before, after []byte
 	there         bool // before the edit
 	want          owner
+	prove         func(ctx context.Context, path string) error
 }
 
 // editOf reads the file that a path leads to.
@@ -64,6 +65,9 @@ func editOf(path string, want owner) (*edit, error) {
 // steps is what is to be done for the file to hold after: nothing, or one step.
 func (e *edit) steps(after []byte) ([]step, error) {
 	e.after = after
+	if info, err := os.Stat(filepath.Dir(e.path)); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("there is no directory %s", filepath.Dir(e.path))
+	}
 	pending, err := e.want.pending(e.path)
 	if err != nil {
 		return nil, err
@@ -101,7 +105,9 @@ func (e *edit) write(ctx context.Context) Result {
 	if there != e.there || !bytes.Equal(now, e.before) {
 		return failed("somebody else has changed %s in this moment", e.path)
 	}
-	if err := textContent(e.after).write(ctx, e.path, e.want); err != nil {
+	c := textContent(e.after)
+	c.prove = e.prove
+	if err := c.write(ctx, e.path, e.want); err != nil {
 		return failed("%v", err)
 	}
 	return succeeded(true, "")

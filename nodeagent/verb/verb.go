@@ -101,7 +101,8 @@ func Table() map[string]*Verb {
 	for _, v := range slices.Concat(
 		[]*Verb{runVerb(), argVerb(), envVerb(), addVerb("ADD"), addVerb("COPY"), workdirVerb(),
 			cachefileVerb(), cacheevictVerb(), queryVerb(), queuesentinelVerb(),
-			dnfVerb(), serviceVerb(), waitVerb(), echoVerb()},
+			dnfVerb(), serviceVerb(), waitVerb(), echoVerb(),
+			templateVerb(), lineVerb()},
 		contributedVerbs()) {
 		table[v.Decl.Verb] = v
 	}
