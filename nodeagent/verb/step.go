@@ -150,34 +150,39 @@ func perform(ctx context.Context, steps []step) Result {
 			continue
 		}
 		res.Outcome, res.Exit, res.Info = one.Outcome, one.Exit, s.what+": "+one.Info
-		if err := takeBack(ctx, steps[:i]); err != nil {
+		undone, err := takeBack(ctx, steps[:i])
+		if err != nil {
 			res.Info += "; and it could not be put back as it was: " + err.Error()
 		}
+		res.Changed = one.Changed || res.Changed && !undone
 		break
 	}
 	res.Stdout, res.Stderr = joinOutputs(stdout...), joinOutputs(stderr...)
 	return res
 }
 
-// takeBack undoes steps, the last one first.
-func takeBack(ctx context.Context, done []step) error {
+// takeBack undoes steps, the last one first, and reports whether nothing is left of
+// any of them.
+func takeBack(ctx context.Context, done []step) (undone bool, all error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	var all error
+	undone = true
 	for i := len(done) - 1; i >= 0; i-- {
-		if done[i].undo != nil {
-			all = errors.Join(all, done[i].undo(ctx))
+		if done[i].undo == nil {
+			undone = false
+			continue
 		}
+		all = errors.Join(all, done[i].undo(ctx))
 	}
-	return all
+	return undone && all == nil, all
 }
 
-// commandStep is a step that runs a program.
+// commandStep is a step that runs a program which, where it fails, has changed nothing.
 func (env *Env) commandStep(what string, words ...string) step {
 	return step{what: what, do: func(ctx context.Context) Result {
 		res := env.attempts(ctx, quoteWords(words), 1, nil)
 		if res.Outcome != Succeeded {
-			res.Info = words[0] + ": " + lastLine(res)
+			res.Info, res.Changed = words[0]+": "+lastLine(res), false
 		}
 		return res
 	}}
