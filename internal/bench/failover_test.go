@@ -126,6 +126,17 @@ func failover(b *testing.B, l *lab.Lab) (dispatch, worked time.Duration, strayed
 		b.Fatal(err)
 	}
 	settled(b, l)
+	err := l.Until(b.Context(), "agents of the killed gateway elsewhere", func() bool {
+		for _, a := range l.Agents() {
+			if orphans[a.Name()] && !strings.Contains(a.LogFrom(said[a.Name()]), "msg=connected") {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for _, a := range l.Agents() {
 		if said := a.LogFrom(said[a.Name()]); !orphans[a.Name()] && (strings.Contains(said, "silent") || strings.Contains(said, "connection lost")) {
 			strayed++

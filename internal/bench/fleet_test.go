@@ -13,6 +13,9 @@ import (
 const (
 	fleet      = 100
 	fleetKills = 6
+	// fleetRest is the time between two kills: an agent that has left one gateway
+	// is slower to leave the next for a minute.
+	fleetRest = 65 * time.Second
 	// slow is from when on an agent's log is shown.
 	slow = 2 * time.Second
 )
@@ -31,6 +34,9 @@ func BenchmarkFleet(b *testing.B) {
 	for b.Loop() {
 		var orphans, others []time.Duration
 		for n := range fleetKills {
+			if n > 0 {
+				<-time.After(fleetRest)
+			}
 			o, r := killGateway(b, l, d, n)
 			orphans, others = append(orphans, o...), append(others, r...)
 		}
