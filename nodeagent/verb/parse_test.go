@@ -200,7 +200,7 @@ func TestFingerprints(t *testing.T) {
 func TestTableIsComplete(t *testing.T) {
 	table := Table()
 	want := strings.Fields(`RUN ARG ENV ADD COPY WORKDIR CACHEFILE CACHEEVICT DNF QUERY QUEUESENTINEL SERVICE WAIT
-		TEMPLATE LINE SYSCTL CRON
+		TEMPLATE LINE SYSCTL CRON GROUP USER
 		ECHO FACTER QUERY_WAIT JOB_WAIT REBOOT POD CONTAINER_IMAGE CONTAINER_CONFIG_DATA SECONTEXT`)
 	var got []string
 	for name, v := range table {
