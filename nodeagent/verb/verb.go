@@ -102,7 +102,7 @@ func Table() map[string]*Verb {
 		[]*Verb{runVerb(), argVerb(), envVerb(), addVerb("ADD"), addVerb("COPY"), workdirVerb(),
 			cachefileVerb(), cacheevictVerb(), queryVerb(), queuesentinelVerb(),
 			dnfVerb(), serviceVerb(), waitVerb(), echoVerb(),
-			templateVerb(), lineVerb(), sysctlVerb(), cronVerb(), groupVerb(), userVerb()},
+			templateVerb(), lineVerb(), sysctlVerb(), cronVerb(), groupVerb(), userVerb(), packageVerb()},
 		contributedVerbs()) {
 		table[v.Decl.Verb] = v
 	}
