@@ -39,6 +39,8 @@ type guard struct {
 	marks marks
 	// saves gets how long each save takes; nil is nobody.
 	saves *syncTimes
+	// signs are repeated while a large save is under way; nil is none.
+	signs *signs
 	// unwritable is told where the log cannot be written, and need not return; nil
 	// is nobody.
 	unwritable func(error)
@@ -89,7 +91,7 @@ func (g *guard) open(db raftio.ILogDB, path string) (log *guardedLog, err error)
 			err = errors.Join(err, side.close())
 		}
 	}()
-	log = &guardedLog{ILogDB: db, guard: g, sidecar: side, mirror: make(chan error, 1)}
+	log = &guardedLog{ILogDB: db, guard: g, sidecar: side, mirror: make(chan error, 1), recent: &recent{}}
 	if err := recovered(func() error { return g.check(log, newest, whole) }); err != nil {
 		return nil, err
 	}
@@ -145,7 +147,7 @@ func (g *guard) check(log *guardedLog, newest slot, whole bool) error {
 		return fmt.Errorf("%w: the file %q knows the log up to %d, and %d was applied: it is an old copy; %s",
 			ErrDamaged, sidecarFile, newest.after.last, g.applied, replaceHint(g.replica))
 	}
-	log.chain = held.chain
+	log.chain, log.recent = held.chain, held.recent
 	log.claim = claim{snapshot: held.snapshot, term: held.state.Term, vote: held.state.Vote}
 	log.follow()
 	return nil

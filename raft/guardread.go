@@ -19,7 +19,8 @@ const snapshotHeadBytes = 4 << 10
 
 // held is what Raft's log holds.
 type held struct {
-	chain chain
+	chain  chain
+	recent *recent
 	// snapshot is the index of the newest snapshot, and onDisk what the store had
 	// applied then.
 	snapshot, onDisk uint64
@@ -33,7 +34,7 @@ func readHeld(db raftio.ILogDB, replica uint64, from claim) (held, error) {
 	if err != nil {
 		return held{}, err
 	}
-	h := held{snapshot: snapshot.Index, onDisk: snapshot.OnDiskIndex}
+	h := held{snapshot: snapshot.Index, onDisk: snapshot.OnDiskIndex, recent: &recent{}}
 	h.chain.base, h.chain.baseHash = from.base, from.baseHash
 	if from == (claim{}) && snapshot.Index > 0 {
 		h.chain.reset(snapshot.Index, snapshot.Term)
@@ -73,6 +74,7 @@ func (h *held) read(db raftio.ILogDB, replica uint64) error {
 			}
 		}
 		h.chain.append(entries)
+		h.recent.saved(entries)
 	}
 	return nil
 }
