@@ -333,9 +333,8 @@ func TestACommandMayBeRecordedElsewhere(t *testing.T) {
 		})
 	}
 	// One that is not there has recorded nothing.
-	dead := newImpostor(t, nothing)
-	dead.die()
-	c := dialAll(t, &notebook{}, dead, newImpostor(t, nothing))
+	absent := &impostor{address: "unix://" + filepath.Join(t.TempDir(), "s")}
+	c := dialAll(t, &notebook{}, absent, newImpostor(t, nothing))
 	if _, err := c.CreateRun(t.Context(), api.RunSubmit{PlanID: "p", RequestID: "r"}); err == nil || err.Error() != "nothing was recorded" {
 		t.Errorf("beside one that is down: %v", err)
 	}
