@@ -102,7 +102,8 @@ func Table() map[string]*Verb {
 		[]*Verb{runVerb(), argVerb(), envVerb(), addVerb("ADD"), addVerb("COPY"), workdirVerb(),
 			cachefileVerb(), cacheevictVerb(), queryVerb(), queuesentinelVerb(),
 			dnfVerb(), serviceVerb(), waitVerb(), echoVerb(),
-			templateVerb(), lineVerb(), sysctlVerb(), cronVerb(), groupVerb(), userVerb(), packageVerb()},
+			templateVerb(), lineVerb(), sysctlVerb(), cronVerb(), groupVerb(), userVerb(), packageVerb(),
+			getVerb()},
 		contributedVerbs()) {
 		table[v.Decl.Verb] = v
 	}
