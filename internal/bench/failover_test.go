@@ -14,8 +14,12 @@ import (
 	"quorate/internal/soak/lab"
 )
 
-// failovers is how often the leader is killed.
-const failovers = 30
+// failovers is how often the leader is killed, and slowFailover from when on the
+// orchestrators' logs are shown.
+const (
+	failovers    = 30
+	slowFailover = 500 * time.Millisecond
+)
 
 // BenchmarkFailover kills the leader of three orchestrators at random moments
 // while six agents work, and reports the time from the kill until a survivor shows
@@ -109,6 +113,9 @@ func failover(b *testing.B, l *lab.Lab) (dispatch, worked time.Duration, strayed
 	for _, a := range l.Agents() {
 		said[a.Name()] = a.LogSize()
 	}
+	for _, s := range l.Servers() {
+		said[s.Name()] = s.LogSize()
+	}
 	killed := time.Now()
 	leader.Kill()
 	established := f.first(b, "a new leader", func(r seen) bool { return r.Kind == "leader_established" && !r.at.Before(killed) })
@@ -122,6 +129,12 @@ func failover(b *testing.B, l *lab.Lab) (dispatch, worked time.Duration, strayed
 		}
 		return r.Kind == "job_ended" && ours[field(r, "attempt")]
 	})
+	if took := scheduled.at.Sub(killed); took > slowFailover {
+		fmt.Printf("%s killed at %s: a leader after %s, a dispatch after %s\n", leader.Name(), killed.UTC().Format(time.StampMilli), established.at.Sub(killed), took)
+		for _, s := range l.Servers() {
+			fmt.Printf("%s:\n%s", s.Name(), s.LogFrom(said[s.Name()]))
+		}
+	}
 	if err := leader.Start(); err != nil {
 		b.Fatal(err)
 	}
