@@ -32,6 +32,7 @@ type host struct {
 	// ignoreCache is the option of the same name of a whole run.
 	ignoreCache bool
 	scripts     []string // that the shell was given
+	mountInfo   string
 }
 
 func newHost(t *testing.T) *host {
@@ -161,7 +162,7 @@ func (h *host) refuses(text, want string) {
 func (h *host) env(index uint32) *Env {
 	return &Env{
 		Facts: h.store, Vars: h.vars, WorkDir: h.dir, JobEnv: []string{"QUORATE_TASK=t"},
-		Shell: h.shell, IgnoreCache: h.ignoreCache, Attempt: h.run * 100,
+		Shell: h.shell, mountInfo: h.mountInfo, IgnoreCache: h.ignoreCache, Attempt: h.run * 100,
 		Blob: func(_ context.Context, digest string) (string, error) {
 			path, ok := h.blobs[digest]
 			if !ok {

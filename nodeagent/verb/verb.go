@@ -93,6 +93,9 @@ type Env struct {
 	IgnoreCache bool
 	// Provenance is kept with everything that the job stores.
 	Provenance facts.Origin
+
+	// mountInfo is the kernel's list of mounts; empty is that of the process.
+	mountInfo string
 }
 
 // Table returns all verbs by their upper-case names.
@@ -103,7 +106,7 @@ func Table() map[string]*Verb {
 			cachefileVerb(), cacheevictVerb(), queryVerb(), queuesentinelVerb(),
 			dnfVerb(), serviceVerb(), waitVerb(), echoVerb(),
 			templateVerb(), lineVerb(), sysctlVerb(), cronVerb(), groupVerb(), userVerb(), packageVerb(),
-			getVerb()},
+			getVerb(), mountVerb()},
 		contributedVerbs()) {
 		table[v.Decl.Verb] = v
 	}
