@@ -24,6 +24,7 @@ type impostor struct {
 	asked   atomic.Int64
 	handle  atomic.Pointer[http.HandlerFunc]
 	server  *http.Server
+	socket  net.Listener
 }
 
 func newImpostor(t *testing.T, handle http.HandlerFunc) *impostor {
@@ -38,6 +39,7 @@ func newImpostor(t *testing.T, handle http.HandlerFunc) *impostor {
 	if err != nil {
 		t.Fatal(err)
 	}
+	i.socket = ln
 	i.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.asked.Add(1)
 		(*i.handle.Load())(w, r)
@@ -49,7 +51,10 @@ func newImpostor(t *testing.T, handle http.HandlerFunc) *impostor {
 }
 
 // die cuts all connections off, as a killed process does.
-func (i *impostor) die() { _ = i.server.Close() }
+func (i *impostor) die() {
+	_ = i.socket.Close() // the server does not know of it before it serves
+	_ = i.server.Close()
+}
 
 func says(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
