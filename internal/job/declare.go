@@ -64,6 +64,7 @@ type Declaration struct {
 	// path of the host instead, and nothing is shipped.
 	FromHost string
 	// Cacheable is true where an agent may skip the job if it remembers its success.
+	// Verbs that look at the host itself need no memory.
 	Cacheable bool
 	// Idempotent is true where a second execution after an interrupted first one
 	// is harmless, so that a restarted agent may simply run it again.

@@ -27,7 +27,6 @@ func addVerb(name string) *Verb {
 		Options: append(ownership(),
 			job.OptionDecl{Name: "blueprint", Kind: job.Flag, Help: "render the files as templates"}),
 		ShipsFiles:   true,
-		Cacheable:    true,
 		Idempotent:   true,
 		Executable:   true,
 		HasCheckMode: true,

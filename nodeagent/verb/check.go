@@ -69,7 +69,7 @@ func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(j.TimeoutSeconds)*time.Second, errTimeout)
 		defer cancel()
 	}
-	if v.Decl.Cacheable && !stateful(j.Verb) {
+	if v.Decl.Cacheable {
 		rendered, known, err := e.recalled(ctx, j)
 		switch {
 		case err != nil:

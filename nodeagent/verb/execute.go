@@ -50,15 +50,10 @@ func Execute(ctx context.Context, env *Env, j *job.Job) (res Result) {
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(j.TimeoutSeconds)*time.Second, errTimeout)
 		defer cancel()
 	}
-	if !v.Decl.Cacheable || stateful(j.Verb) {
+	if !v.Decl.Cacheable {
 		return finish(ctx, &e, j, v.Run(ctx, &e, j))
 	}
 	return remembered(ctx, &e, j, v)
-}
-
-// stateful verbs look at the host itself and so need no memory.
-func stateful(verb string) bool {
-	return verb == "ADD" || verb == "COPY" || verb == "WORKDIR"
 }
 
 // remembered runs a job unless an earlier run has done it with success.

@@ -20,7 +20,6 @@ func workdirVerb() *Verb {
 		WordsMin:     1,
 		WordsMax:     1,
 		Options:      ownership(),
-		Cacheable:    true,
 		Idempotent:   true,
 		Executable:   true,
 		HasCheckMode: true,
