@@ -54,6 +54,36 @@ func TestJoinAgain(t *testing.T) {
 	wantCode(t, err, orchestrator.Conflict, "no member any more")
 }
 
+// A spent token gives out the cluster's keys no longer than a joiner can need them.
+func TestJoinAgainEnds(t *testing.T) {
+	var fast atomic.Int64
+	s, r := three(t, func(cfg *orchestrator.Config) {
+		cfg.Now = func() time.Time { return time.Now().Add(time.Duration(fast.Load())) }
+	})
+	req, slow := request(t, r[1].secret(t), 4), request(t, r[1].secret(t), 5)
+	for _, q := range []orchestrator.JoinRequest{req, slow} {
+		if _, err := r[1].o.Join(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fast.Store(int64(2 * time.Hour))
+	_, err := r[2].o.Join(t.Context(), slow)
+	wantCode(t, err, orchestrator.Unauthorized, "expired")
+	fast.Store(0)
+	eventually(t, "a vote for 4", func() bool {
+		if err := r[1].Promote(t.Context(), 4); err != nil {
+			t.Fatal(err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return slices.Contains(s.members.Voters, 4)
+	})
+	for _, m := range r[1:] {
+		_, err := m.o.Join(t.Context(), req)
+		wantCode(t, err, orchestrator.Conflict, "has joined with this token")
+	}
+}
+
 // Those who join at once, through several members, get numbers of their own.
 func TestJoinRaces(t *testing.T) {
 	_, r := three(t)
