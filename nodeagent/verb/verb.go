@@ -106,7 +106,7 @@ func Table() map[string]*Verb {
 			cachefileVerb(), cacheevictVerb(), queryVerb(), queuesentinelVerb(),
 			dnfVerb(), serviceVerb(), waitVerb(), echoVerb(),
 			templateVerb(), lineVerb(), sysctlVerb(), cronVerb(), groupVerb(), userVerb(), packageVerb(),
-			getVerb(), mountVerb()},
+			getVerb(), mountVerb(), unarchiveVerb()},
 		contributedVerbs()) {
 		table[v.Decl.Verb] = v
 	}
