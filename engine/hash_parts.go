@@ -37,6 +37,9 @@ func (d digest) agent(a *Agent) {
 	d.flags(a.Pending, a.Revoked, a.Connected)
 	d.ids(a.Open)
 	d.ids(a.begun)
+	if a.Lapse != 0 { // as with a token's Until
+		d.u64(a.Lapse)
+	}
 }
 
 // graph leaves out what newGraph derives from the rest.

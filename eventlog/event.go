@@ -126,6 +126,11 @@ type AgentConnected struct {
 	JournalID  string `json:"journal_id"`
 	JournalSeq uint64 `json:"journal_seq"`
 	Address    string `json:"address"`
+	// Acked is the newest report that a cluster has acknowledged to the journal, and
+	// Attempts are those that the journal holds. Where the log has lost records they
+	// tell of more than is on record.
+	Acked    uint64   `json:"acked" added:"true"`
+	Attempts []uint64 `json:"attempts" added:"true"`
 }
 
 // AgentDisconnected says that the connection of this session is gone.

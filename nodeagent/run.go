@@ -323,7 +323,7 @@ func (a *agent) hello() *wire.Hello {
 	h := &wire.Hello{Version: a.cfg.Version, BootID: a.boot}
 	a.journal.View(func(s *journal.State) {
 		h.JournalID, h.JournalSeq = s.JournalID, s.ShownSeq()
-		h.Floor, h.EpochMax, h.Attempts = s.Floor, s.EpochMax, s.Attempts()
+		h.Floor, h.EpochMax, h.Attempts, h.Acked = s.Floor, s.EpochMax, s.Attempts(), s.Acked
 	})
 	return h
 }

@@ -14,7 +14,7 @@ import "quorate/internal/job"
 // grows when messages change so that an earlier peer would misread them: the two
 // then part in the handshake, with a plain error.
 const (
-	ALPNAgent = "quorate-agent/2"
+	ALPNAgent = "quorate-agent/3"
 	ALPNEnrol = "quorate-enrol/1"
 )
 
@@ -39,6 +39,7 @@ const (
 	TypeMove     Type = 14 // orchestrator: connect elsewhere
 
 	TypeChallenge Type = 15 // orchestrator: say hello once more
+	TypeServers   Type = 16 // orchestrator: where the gateways are now
 )
 
 // A Message is one of the messages above.
@@ -56,8 +57,11 @@ type Hello struct {
 	BootID     string
 	Floor      uint64
 	EpochMax   uint64
-	// Attempts are those the journal holds above the floor, ascending.
+	// Attempts are those that the journal holds, ascending.
 	Attempts []uint64
+	// Acked is the newest report that a cluster has acknowledged: the journal need
+	// not hold it, or any before it, any more.
+	Acked uint64
 }
 
 // Welcome accepts a connection.
@@ -97,6 +101,15 @@ type Move struct {
 
 	Servers []string
 	Reason  string
+}
+
+// Servers tells a connected agent where the cluster's gateways are, when that has
+// changed since it was told. It stays where it is.
+type Servers struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	// Servers are as in Welcome.
+	Servers []string
 }
 
 // Challenge answers a Hello that does not fit what the cluster has on record. A
@@ -289,6 +302,9 @@ func (*Move) Type() Type     { return TypeMove }
 
 // Type implements Message.
 func (*Challenge) Type() Type { return TypeChallenge }
+
+// Type implements Message.
+func (*Servers) Type() Type { return TypeServers }
 
 // Type implements Message.
 func (*BlobRequest) Type() Type { return TypeBlob }

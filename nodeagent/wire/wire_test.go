@@ -78,7 +78,7 @@ func TestGolden(t *testing.T) {
 		{&Ack{Seq: 1, Floor: 2}, "0000000406920102"},
 		{&Reply{Attempt: 300, Status: StatusBusy, Reason: "x"}, "000000080793cd012c02a178"},
 		{&Refuse{Code: "busy"}, "000000080892a462757379a0"},
-		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}}, "000000130197a176a0cf0000010000000000a000009107"},
+		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}, Acked: 3}, "000000140198a176a0cf0000010000000000a00000910703"},
 		{&Welcome{Servers: []string{"a:1"}, HeartbeatMillis: 500}, "000000110299a000a0a000000091a3613a31cd01f4"},
 		{&Ping{}, "000000020c90"},
 		{&Pong{}, "000000020d90"},
