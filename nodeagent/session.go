@@ -41,6 +41,7 @@ type session struct {
 	here    journal.Here
 	pulse   pulse
 	moves   chan *wire.Move        // holds the newest
+	told    chan []string          // holds the newest addresses of orchestrators
 	silent  chan (<-chan struct{}) // the gateway is silent until the channel in it is closed
 	ended   chan struct{}          // closed when the session is over, for the reason err
 	err     error
@@ -63,7 +64,7 @@ func newSession(a *agent, l *link, address string, control stream, w *wire.Welco
 		changed: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 		here:  journal.Here{ClusterID: w.ClusterID, Session: w.Session},
 		pulse: pulse{every: heartbeat(w)},
-		moves: make(chan *wire.Move, 1), silent: make(chan (<-chan struct{}), 1), ended: make(chan struct{}),
+		moves: make(chan *wire.Move, 1), told: make(chan []string, 1), silent: make(chan (<-chan struct{}), 1), ended: make(chan struct{}),
 		sent: w.Acked, resent: time.Now(), heard: time.Now(),
 	}
 }
@@ -167,7 +168,10 @@ func (s *session) read(ctx context.Context, to chan<- wire.Message) error {
 		case *wire.Pong:
 			continue
 		case *wire.Move:
-			s.ask(m)
+			renew(s.moves, m)
+			continue
+		case *wire.Servers:
+			renew(s.told, m.Servers)
 			continue
 		}
 		select {
@@ -178,13 +182,13 @@ func (s *session) read(ctx context.Context, to chan<- wire.Message) error {
 	}
 }
 
-// ask lets the connect loop know of a Move; only the newest counts.
-func (s *session) ask(m *wire.Move) {
+// renew lets the connect loop know; only the newest counts.
+func renew[T any](newest chan T, v T) {
 	select {
-	case <-s.moves:
+	case <-newest:
 	default:
 	}
-	s.moves <- m // nobody else puts one there
+	newest <- v // nobody else puts one there
 }
 
 // watch asks whether the orchestrator is there, and raises the alarm when it is not.

@@ -44,6 +44,7 @@ func samples() []Message {
 		&Pong{},
 		&Move{Servers: []string{"a:1"}, Reason: "r"},
 		&Challenge{Acked: 1 << 33, Reason: "r"},
+		&Servers{Servers: []string{"a:1", "b:2"}},
 	}
 }
 
@@ -84,6 +85,7 @@ func TestGolden(t *testing.T) {
 		{&Pong{}, "000000020d90"},
 		{&Move{Servers: []string{"a:1"}}, "000000080e9291a3613a31a0"},
 		{&Challenge{Acked: 7}, "000000040f9207a0"},
+		{&Servers{Servers: []string{"a:1"}}, "00000007109191a3613a31"},
 		{&Results{Reports: []Report{{Seq: 2, Attempt: 9, Began: true}}}, "000000190591919f0209c3c20000c2000000a093c0c00093c0c000a0a0"},
 		{&Cancel{Attempt: 1}, "00000009049394a0a0a00001a0"},
 		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "000000190591919f0100c2c20000c2ff0000a093c0c00093c0c000a0a0"},
