@@ -257,6 +257,10 @@ func (p *program) clusterRecover(c *cli.Context) error {
 	return p.rebuilt(dir, fresh, found, lost)
 }
 
+// rebuiltAgents is what becomes of agents when a cluster is built anew.
+const rebuiltAgents = "agents come back by themselves: idle ones work at once, and what they may have done in the part that is lost is marked unknown. " +
+	"One that was in the middle of something lost is quarantined, and one that enrolled since is refused: look at those hosts and enrol them anew; \"quorate agent ls\" tells which"
+
 // rebuilt says what a cluster of one was made of, and what to do with it.
 func (p *program) rebuilt(dir string, m *membership, found raft.Recovered, lost string) error {
 	next := fmt.Sprintf("quorate server --data-dir %s --raft :7442", dir)
@@ -275,6 +279,7 @@ func (p *program) rebuilt(dir string, m *membership, found raft.Recovered, lost 
 			return err
 		}
 		p.con.note("%s", lost)
+		p.con.note("%s", rebuiltAgents)
 		p.con.note("start it with: %s", next)
 		p.con.note("then let others join anew: \"quorate cluster add\" prints how")
 		return nil

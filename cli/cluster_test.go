@@ -34,6 +34,12 @@ func (c *trio) socket(i int) string { return "unix://" + filepath.Join(c.dirOf(i
 // newTrio starts three orchestrators, as an operator does, and an agent per host.
 func newTrio(t *testing.T, hosts ...string) *trio {
 	t.Helper()
+	return newServers(t, 3, hosts...)
+}
+
+// newServers starts so many.
+func newServers(t *testing.T, n int, hosts ...string) *trio {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "quorate-test-") // short: it holds unix sockets
 	if err != nil {
 		t.Fatal(err)
@@ -45,10 +51,11 @@ func newTrio(t *testing.T, hosts ...string) *trio {
 	if err := (&embedded{client: c.client}).ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.add(2)
-	c.add(3)
+	for i := 2; i <= n; i++ {
+		c.add(i)
+	}
 	c.dialAll()
-	c.voters(3)
+	c.voters(n)
 	for _, host := range hosts {
 		token, err := c.client.CreateToken(t.Context(), api.TokenCreate{Name: host, Role: roleAgent, TTLSeconds: 600})
 		if err != nil {

@@ -12,12 +12,17 @@ import (
 // given away a second time. Agents, whose journals are of the lost log, must not
 // take one for the other: what they are told by are serials.
 
-// generationBits is how far a serial leaves room for the indexes of a second's
-// records: more than twice what any log can take.
-const generationBits = 21
-
-// generationMax keeps serials of the worst clock within 64 bits.
-const generationMax = 1 << 40
+const (
+	// generationBits leaves room for the records of a millisecond, ten times as many
+	// as a log can take: so serials grow with the clock, and JSON's numbers are
+	// exact for them until the year 2109.
+	generationBits = 11
+	// generationStep is how far the next generation is off at least, whatever the
+	// clock says.
+	generationStep = 1 << 20
+	// generationMax keeps serials of the worst clock within 64 bits.
+	generationMax = 1 << 50
+)
 
 // Serial is the number by which agents know what the record at the index has made:
 // an attempt, an epoch, a connection, an agent. It grows with the index, and is
@@ -30,7 +35,7 @@ func (s *State) recovered(generation uint64) {
 	if generation == 0 {
 		return
 	}
-	s.Generation = max(s.Generation+1, min(generation, generationMax))
+	s.Generation = max(s.Generation+generationStep, min(generation, generationMax))
 	s.RecoveredAt = s.Index
 }
 

@@ -167,7 +167,7 @@ func TestSerials(t *testing.T) {
 	if last != l.s.Index || l.s.Epoch != 2 || l.agent.Connection == 0 {
 		t.Errorf("serial %d at %d, epoch %d", last, l.s.Index, l.s.Epoch)
 	}
-	for _, generation := range []uint64{1_800_000_000, 1_800_000_001, 5, 1 << 63} {
+	for _, generation := range []uint64{1_800_000_000_000, 1_800_001_000_000, 5, 1 << 63} {
 		l.recover(generation)
 		if next := l.s.Serial(l.s.Index); next <= last || l.s.Epoch != next {
 			t.Errorf("generation %d: serial %d after %d, epoch %d", generation, next, last, l.s.Epoch)
@@ -180,8 +180,8 @@ func TestSerials(t *testing.T) {
 	}
 	// Restored twice from the same record, numbers do not meet either.
 	one, other := NewState(), NewState()
-	one.recovered(1_800_000_000)
-	other.recovered(1_800_000_001)
+	one.recovered(1_800_000_000_000)
+	other.recovered(1_800_000_001_000)
 	if one.Serial(1_000_000) >= other.Serial(1) {
 		t.Error("serials meet")
 	}

@@ -83,7 +83,8 @@ type TokenCreated struct {
 	Until int64 `json:"until" added:"true"`
 }
 
-// AgentEnrolled spends a token. The index of the event is the agent's id.
+// AgentEnrolled spends a token. The serial of the record (engine.State.Serial:
+// its index, where the cluster was never recovered) is the agent's id.
 type AgentEnrolled struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -230,7 +231,8 @@ type RunCancelled struct {
 	RequestID string `json:"request_id"`
 }
 
-// StepScheduled starts an attempt of a step. Its index is the attempt's id.
+// StepScheduled starts an attempt of a step. The serial of the record is the
+// attempt's id, as with agents.
 type StepScheduled struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -276,7 +278,7 @@ type JobEnded struct {
 	Stdout    Output `json:"stdout"`
 	Stderr    Output `json:"stderr"`
 	Seq       uint64 `json:"seq"` // of the agent's report; 0 where there was none
-	// Connection is the index of the AgentConnected of the connection that the report
+	// Connection is the serial of the AgentConnected of the connection that the report
 	// came by, 0 where there was none. A report that a gateway still had in hand when
 	// the agent connected elsewhere does not count any more.
 	Connection uint64 `json:"connection" added:"true"`

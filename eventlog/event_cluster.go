@@ -67,7 +67,7 @@ type ClusterRecovered struct {
 	AgentAddress string `json:"agent_address"`
 	APIAddress   string `json:"api_address"`
 	// Generation keeps numbers that come from indexes apart from those that the lost
-	// log gave away behind At: when the cluster was recovered, in unix seconds. 0 in
+	// log gave away behind At: when the cluster was recovered, in unix milliseconds. 0 in
 	// records from before there were any.
 	Generation uint64 `json:"generation" added:"true"`
 }

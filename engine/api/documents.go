@@ -141,7 +141,8 @@ type Step struct {
 	ID     string `json:"id"`
 	Host   string `json:"host"`
 	Status string `json:"status"`
-	// Attempt is the log index that scheduled the newest attempt; 0 is none yet.
+	// Attempt is the newest attempt; 0 is none yet. In a cluster that was never
+	// recovered it is the log index of its record.
 	Attempt  uint64 `json:"attempt"`
 	Attempts uint32 `json:"attempts"`
 	Reason   string `json:"reason,omitempty"`

@@ -44,6 +44,6 @@ func (o *Orchestrator) awaitRecovery(ctx context.Context) error {
 func (o *Orchestrator) recovery() *eventlog.ClusterRecovered {
 	e, me := *o.cfg.Recovered, o.cfg.Self
 	e.Replica, e.Name, e.RaftAddress, e.AgentAddress, e.APIAddress = o.cfg.Replica, me.Name, me.RaftAddress, me.AgentAddress, me.APIAddress
-	e.Generation = uint64(max(o.cfg.Now().Unix(), 1))
+	e.Generation = uint64(max(o.cfg.Now().UnixMilli(), 1))
 	return &e
 }
