@@ -19,7 +19,8 @@ func (p *program) agentCommand() *cli.Command {
 	return &cli.Command{
 		Name: "agent", Category: sectionCluster, Usage: "run an agent; list, approve and revoke agents",
 		Description: "Without a command it runs the agent of this machine. The token is needed once: the\n" +
-			"identity that it buys is kept in the data directory.",
+			"identity that it buys is kept in the data directory, and so are the addresses of the\n" +
+			"orchestrators, as the cluster tells them: a later start needs no --server.",
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"QUORATE_AGENT_SERVER"}, Usage: "`ADDRESS,...` of orchestrators for agents, host:port"},
@@ -46,9 +47,6 @@ func (p *program) runAgent(c *cli.Context) error {
 		return err
 	}
 	servers := list(c, "server")
-	if len(servers) == 0 {
-		return usage(commandLine(c)+" --help", "missing --server ADDRESS")
-	}
 	for _, address := range servers {
 		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
 			return usage(commandLine(c)+" --help", "--server %q: want host:port, for instance orchestrator:7440", address)
@@ -66,6 +64,9 @@ func (p *program) runAgent(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(servers) == 0 && !enrolled(dir) {
+		return usage(commandLine(c)+" --help", "missing --server ADDRESS")
+	}
 	if token == "" && !enrolled(dir) {
 		return usage(commandLine(c)+" --help", "%s holds no identity: a token is needed to join, see \"quorate token create\"", dir)
 	}
@@ -76,6 +77,9 @@ func (p *program) runAgent(c *cli.Context) error {
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil
+	}
+	if errors.Is(err, nodeagent.ErrNoServers) {
+		return hinted(err, "name one with --server ADDRESS")
 	}
 	if errors.Is(err, nodeagent.ErrIncomplete) {
 		return hinted(err, "revoke the agent, make a new token, and start with an empty data directory")

@@ -57,16 +57,16 @@ type agentRun struct {
 	dir  string
 	stop func()
 	done chan error
+	log  *logBuffer
 }
 
 func startAgent(t testing.TB, o *orchestrator, dir string) *agentRun {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &agentRun{dir: dir, done: make(chan error, 1)}
-	var out logBuffer
+	r := &agentRun{dir: dir, done: make(chan error, 1), log: new(logBuffer)}
 	go func() {
 		r.done <- run(ctx, Config{Servers: []string{o.address}, Token: o.token, DataDir: dir, WorkDir: filepath.Join(dir, "root"),
-			Name: "n", Version: "test", Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))}, withFetch)
+			Name: "n", Version: "test", Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, withFetch)
 	}()
 	var once sync.Once
 	r.stop = func() {
@@ -85,7 +85,7 @@ func startAgent(t testing.TB, o *orchestrator, dir string) *agentRun {
 	t.Cleanup(func() {
 		r.stop()
 		if t.Failed() {
-			t.Log(out.String())
+			t.Log(r.log.String())
 		}
 	})
 	return r

@@ -4,7 +4,8 @@ import "log/slog"
 
 // Config is what an agent needs to know.
 type Config struct {
-	// Servers are addresses (host:port) of orchestrators, any of them.
+	// Servers are addresses (host:port) of orchestrators, any of them. An agent that
+	// has joined may have none: it knows what the cluster told it.
 	Servers []string
 	// Token lets the agent join where it has no identity yet.
 	Token string

@@ -3,6 +3,7 @@ package nodeagent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -79,6 +80,7 @@ func (a *agent) disconnected(ctx context.Context, addresses []string, err error,
 	}
 	pause = max(pause, wait.next())
 	a.log.Warn("not connected", "server", addresses[0], "error", err, "again_in", pause.Round(time.Millisecond))
+	a.advise(err)
 	sleep(ctx, pause)
 }
 
@@ -138,6 +140,7 @@ func (a *agent) lose(ctx context.Context, s *session, lasted time.Duration, wait
 		a.abandon()
 	}
 	a.log.Info("connection lost", "server", s.address, "error", s.err)
+	a.advise(s.err)
 	pause := retryAfter(s.err)
 	if pause == 0 && lasted >= steadyAfter {
 		// An orchestrator that went away is no reason to wait for the next, but for
@@ -215,6 +218,23 @@ func outcast(err error) bool {
 	var refused *RefusedError
 	return errors.As(err, &refused) && (refused.Code == "revoked" || refused.Code == "quarantined") ||
 		errors.Is(err, journal.ErrRolledBack)
+}
+
+// advise tells, once, the administrator of this host what to do where the cluster has
+// given up on the agent: it goes on asking, and would not be taken back.
+func (a *agent) advise(err error) {
+	if !outcast(err) {
+		return
+	}
+	code := "quarantined" // or it is the agent that has found its journal to be an older one
+	if refused := new(RefusedError); errors.As(err, &refused) {
+		code = refused.Code
+	}
+	again := fmt.Sprintf("make a token with \"quorate token create --name %s\", and start the agent with it and an empty --data-dir", a.id.Name)
+	if code == "quarantined" {
+		again = fmt.Sprintf("look what it did last on this host, then \"quorate agent revoke %s --reason TEXT\", ", a.id.Name) + again
+	}
+	a.advised.Do(func() { a.log.Error("the cluster will not take this agent back", "code", code, "todo", again) })
 }
 
 // abandon ends what runs. The cluster has settled it as unknown, and may let

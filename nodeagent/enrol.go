@@ -36,6 +36,9 @@ func join(ctx context.Context, cfg *Config, boot string) (*identity, *journal.Jo
 	dir := filepath.Join(cfg.DataDir, "journal")
 	id, err := loadIdentity(cfg.DataDir)
 	if err == nil {
+		if len(id.Servers)+len(cfg.Servers) == 0 {
+			return nil, nil, fmt.Errorf("%w: %s names none", ErrNoServers, filepath.Join(cfg.DataDir, fileInfo))
+		}
 		j, err := journal.Open(dir, boot)
 		return id, j, err
 	}
@@ -44,6 +47,9 @@ func join(ctx context.Context, cfg *Config, boot string) (*identity, *journal.Jo
 	}
 	if cfg.Token == "" {
 		return nil, nil, fmt.Errorf("%w: a join token is needed for %s", errNoIdentity, cfg.DataDir)
+	}
+	if len(cfg.Servers) == 0 {
+		return nil, nil, fmt.Errorf("%w: one is needed to join", ErrNoServers)
 	}
 	token, err := pki.ParseToken(cfg.Token)
 	if err != nil {

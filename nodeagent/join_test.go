@@ -36,6 +36,12 @@ func TestJoin(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+	t.Run("no server", func(t *testing.T) {
+		err := run(t.Context(), Config{Token: o.token, DataDir: t.TempDir()}, withFetch)
+		if !errors.Is(err, ErrNoServers) {
+			t.Errorf("error %v", err)
+		}
+	})
 	t.Run("spent token", func(t *testing.T) {
 		cfg := base
 		cfg.DataDir = t.TempDir()
@@ -64,8 +70,34 @@ func TestJoin(t *testing.T) {
 		a.stop()
 		var first string
 		o.update(func() { first = o.hellos[len(o.hellos)-1].JournalID; o.token = "" })
-		startAgent(t, o, dir)
+		o.update(func() { o.servers = []string{o.address} })
+		a = startAgent(t, o, dir)
 		o.until("another connection", func() bool { return len(o.hellos) == 2 })
+		eventually(t, "the address on disk", func() bool {
+			id, err := loadIdentity(dir)
+			return err == nil && len(id.Servers) == 1
+		})
+		a.stop()
+		// What the cluster said is enough for the next start, and nothing is not.
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- run(ctx, Config{DataDir: dir, WorkDir: dir}, withFetch) }()
+		o.until("a third connection", func() bool { return len(o.hellos) == 3 })
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		id, err := loadIdentity(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id.Servers = nil
+		if err := id.saveInfo(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := run(t.Context(), Config{DataDir: dir, WorkDir: dir}, withFetch); !errors.Is(err, ErrNoServers) {
+			t.Errorf("error %v", err)
+		}
 		if got := o.hellos[1].JournalID; got != first {
 			t.Errorf("journal %s, want %s", got, first)
 		}

@@ -3,6 +3,7 @@ package nodeagent
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"quorate/nodeagent/journal"
@@ -22,20 +23,22 @@ func TestCancelOfTheUnknown(t *testing.T) {
 }
 
 // TestOutcast: an agent that the cluster has given up ends what it runs. Otherwise
-// the same step could run again beside it, on another agent of the host.
+// the same step could run again beside it, on another agent of the host. Its log says
+// what to do.
 func TestOutcast(t *testing.T) {
-	for _, code := range []string{"revoked", "quarantined"} {
+	for code, todo := range map[string]string{"revoked": "quorate token create --name n", "quarantined": "quorate agent revoke n"} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			o := newOrchestrator(t)
 			dir := t.TempDir()
 			log := filepath.Join(dir, "root", "log")
-			startAgent(t, o, dir)
+			a := startAgent(t, o, dir)
 			o.send(o.dispatch(10, 0, "trap 'echo ended >>log; exit 1' TERM; echo begun >>log; while :; do sleep 0.02; done", "echo next >>log"))
 			eventually(t, "the job", func() bool { return effects(log) == 1 })
 			o.update(func() { o.refuse = &wire.Refuse{Code: code, Reason: "given up"} })
 			o.drop()
 			eventually(t, "the end of the job", func() bool { return effects(log) == 2 })
+			eventually(t, "what to do", func() bool { return strings.Contains(a.log.String(), todo) })
 			o.update(func() { o.refuse = nil })
 			if b, _ := os.ReadFile(log); string(b) != "begun\nended\n" {
 				t.Errorf("effects %q", b)

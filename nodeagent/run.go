@@ -51,6 +51,7 @@ type agent struct {
 	servers  *serverList    // the connect loop's
 	sessions sync.WaitGroup // those that run
 	resuming sync.Once
+	advised  sync.Once // what to do where the cluster has given up on the agent
 
 	jobs     sync.WaitGroup
 	jobsCtx  context.Context
@@ -68,16 +69,14 @@ type agent struct {
 // Run is the whole life of an agent: it joins the cluster where it has no
 // identity yet, connects, and works until ctx ends. Jobs that run then go on, and
 // the next Run on the same data directory adopts them. It returns nil when ctx
-// ends, and an error where it cannot work: [ErrLocked], a [RefusedError] or a
-// [ForeignError] of the join token, journal.ErrCorrupt, or an error of the disk.
+// ends, and an error where it cannot work: [ErrLocked], [ErrNoServers], a
+// [RefusedError] or a [ForeignError] of the join token, journal.ErrCorrupt, or an
+// error of the disk.
 func Run(ctx context.Context, cfg Config) error { return run(ctx, cfg, verb.Execute) }
 
 func run(ctx context.Context, cfg Config, execute executor) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	if len(cfg.Servers) == 0 {
-		return errors.New("agent: no server is configured")
 	}
 	lock, err := lockDir(cfg.DataDir)
 	if err != nil {

@@ -1,6 +1,7 @@
 package nodeagent
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -20,6 +21,9 @@ func newServerList(learned, given []string) *serverList {
 	rand.Shuffle(len(l.given), func(i, k int) { l.given[i], l.given[k] = l.given[k], l.given[i] })
 	return l
 }
+
+// ErrNoServers is wrapped where an agent does not know where any orchestrator is.
+var ErrNoServers = errors.New("no address of an orchestrator is known")
 
 // order returns the addresses in the order in which to try them. The one that has
 // just failed comes last.

@@ -86,8 +86,12 @@ func (o *Orchestrator) admit(hash, key, proposed string) (agent uint64, name str
 	now := o.cfg.Now().UnixNano()
 	o.View(func(s *engine.State) {
 		token := s.Tokens[hash]
-		if token == nil || token.Role != "agent" {
+		if token == nil {
 			err = &Error{Code: Unauthorized, Message: "the token is not one of this cluster's"}
+			return
+		}
+		if token.Role != "agent" {
+			err = &Error{Code: Unauthorized, Message: "the token is for an " + token.Role + ", which joins otherwise; \"quorate token create\" makes one for an agent"}
 			return
 		}
 		if a, again := s.Enrolled(hash, key); again {
