@@ -84,10 +84,20 @@ func (f *following) events(ctx context.Context, show reporter) error {
 	}()
 	redraw := time.NewTicker(redrawEvery)
 	defer redraw.Stop()
+	absent := f.watchAbsence()
+	defer absent.timer.Stop()
 	for {
 		select {
 		case <-redraw.C:
 			show.tick()
+		case <-absent.timer.C:
+			absent.due(ctx)
+		case why := <-absent.found:
+			if why = absent.news(why); why != "" {
+				if err := show.waiting(why); err != nil {
+					return err
+				}
+			}
 		case event, more := <-events:
 			if !more {
 				select {
@@ -97,6 +107,7 @@ func (f *following) events(ctx context.Context, show reporter) error {
 					return ctx.Err()
 				}
 			}
+			absent.event(event)
 			if err := show.event(event); err != nil {
 				return err
 			}

@@ -13,6 +13,8 @@ import (
 // A reporter shows the events of a run as they come.
 type reporter interface {
 	event(e api.RunEvent) error
+	// waiting says what a run that says nothing waits for.
+	waiting(why string) error
 	// tick is called every redrawEvery.
 	tick()
 	close()
@@ -38,6 +40,7 @@ func (p *program) reporter(quiet bool) reporter {
 type rawReporter struct{ p *program }
 
 func (r *rawReporter) event(e api.RunEvent) error { return r.p.printJSON(e, "") }
+func (r *rawReporter) waiting(string) error       { return nil }
 func (r *rawReporter) tick()                      {}
 func (r *rawReporter) close()                     {}
 
@@ -86,13 +89,17 @@ func (r *lineReporter) event(e api.RunEvent) error {
 	case "task-ended":
 		err = r.taskEnded(e)
 	case "run-waiting":
-		err = r.printf("%s %s\n", r.con.paint(r.out, yellow, "waiting"), printable(e.Reason))
+		err = r.waiting(e.Reason)
 	case "run-resumed":
 		err = r.printf("resumed %s\n", printable(e.Reason))
 	case "run-cancelling":
 		err = r.printf("%s %s\n", r.con.paint(r.out, yellow, "cancelling"), printable(e.Reason))
 	}
 	return err
+}
+
+func (r *lineReporter) waiting(why string) error {
+	return r.printf("%s %s\n", r.con.paint(r.out, yellow, "waiting"), printable(why))
 }
 
 // printf prints lines above the line in motion.
