@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/lni/dragonboat/v4/config"
@@ -156,9 +155,7 @@ func (c *Config) prepare() error {
 	return c.prepareDirectory()
 }
 
-// prepareDirectory creates the directories. The Raft library keeps its files
-// below the host's name, so that under another one it would see an empty
-// directory and start anew.
+// prepareDirectory creates the directories.
 func (c *Config) prepareDirectory() error {
 	dir := filepath.Join(c.DataDir, raftDir)
 	if err := os.MkdirAll(dir, dirMode); err != nil {
@@ -167,24 +164,7 @@ func (c *Config) prepareDirectory() error {
 	if err := os.Remove(filepath.Join(c.DataDir, incomingSnapshotFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("raft directory: %w", err)
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("raft directory: %w", err)
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("host name: %w", err)
-	}
-	var hosts []string
-	for _, e := range entries {
-		if e.IsDir() {
-			hosts = append(hosts, e.Name())
-		}
-	}
-	if len(hosts) > 0 && !slices.Contains(hosts, host) {
-		return fmt.Errorf("%w: %s is of %s and this host is %s", ErrHostname, dir, strings.Join(hosts, ", "), host)
-	}
-	return nil
+	return c.adopt()
 }
 
 func (c *Config) nodeHost(logs config.LogDBFactory, leader raftio.IRaftEventListener, life raftio.ISystemEventListener) config.NodeHostConfig {

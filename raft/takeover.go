@@ -21,6 +21,9 @@ func takeOver(cfg *Config, store *eventlog.Store, got *Recovered) (err error) {
 	old := *cfg
 	old.Replica, old.Port, old.transport = got.Replaced, nil, nil
 	got.Applied = store.Applied()
+	if err := old.adopt(); err != nil {
+		return err
+	}
 	m, err := newMachine(store, cfg.Logger)
 	if err != nil {
 		return err
