@@ -43,7 +43,7 @@ func (p *program) notices() func(api.Notice) {
 		case n.Stale:
 			stale.Do(func() { p.con.warn("no majority answers: this may be out of date") })
 		case n.Moved != "":
-			moved.Do(func() { p.con.note("another orchestrator does not answer; going on with %s", n.Moved) })
+			moved.Do(func() { p.con.note("no help from the orchestrator at %s; going on with %s", n.Left, n.Moved) })
 		}
 	}
 }

@@ -230,7 +230,8 @@ func transient(err error) bool {
 		return false
 	}
 	if errors.As(err, &answered) {
-		return answered.Code == "unavailable"
+		// Who says that nothing was recorded has waited for a majority already.
+		return answered.Code == "unavailable" && !answered.Unrecorded
 	}
 	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }

@@ -29,8 +29,9 @@ type Client struct {
 type Notice struct {
 	// Stale: the answer may be out of date, since no majority could be asked.
 	Stale bool
-	// Moved is the address that the client goes on with, where it left another one.
-	Moved string
+	// Moved is the address that the client goes on with, where it left another one,
+	// Left that one's.
+	Moved, Left string
 }
 
 // A DialOption changes how [Dial] sets up a client.
@@ -118,11 +119,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	var failures []error
 	for i := range n {
 		at := (first + i) % n
-		try := c.endpoints[at].send
-		if r.method == http.MethodGet && i < n-1 {
-			try = c.endpoints[at].sendHasty
-		}
-		resp, err := try(ctx, r)
+		resp, err := c.endpoints[at].try(ctx, r, i == n-1)
 		if err == nil {
 			c.answered(first, at, resp)
 			return resp, nil
@@ -148,7 +145,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 // answered remembers who answered, and passes on what goes with the answer.
 func (c *Client) answered(first, at int, resp *http.Response) {
 	if at != first && c.at.Swap(int64(at)) != int64(at) {
-		c.notice(Notice{Moved: c.endpoints[at].address})
+		c.notice(Notice{Moved: c.endpoints[at].address, Left: c.endpoints[first].address})
 	}
 	if resp != nil && resp.Header.Get(staleHeader) != "" {
 		c.notice(Notice{Stale: true})

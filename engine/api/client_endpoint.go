@@ -24,7 +24,9 @@ const (
 	answerTimeout      = 2 * time.Minute
 	dialTimeoutShort   = 3 * time.Second
 	answerTimeoutShort = 30 * time.Second
-	hastyTimeout       = 5 * time.Second
+	// Questions are answered, or their answer is begun, within a few seconds.
+	hastyTimeout = 5 * time.Second
+	lastTimeout  = 15 * time.Second // of who is asked last, or alone
 
 	// A connection on which nothing comes for pingAfter is asked whether it lives.
 	pingAfter   = 5 * time.Second
@@ -137,15 +139,25 @@ func (e *endpoint) send(ctx context.Context, r request) (*http.Response, error) 
 	return nil, answerError(resp)
 }
 
-// errSlow ends a question that another orchestrator may answer sooner.
-var errSlow = errors.New("no answer in time")
+// try makes a request; last says that no other orchestrator can be tried after.
+func (e *endpoint) try(ctx context.Context, r request, last bool) (*http.Response, error) {
+	switch {
+	case r.method != http.MethodGet:
+		return e.send(ctx, r)
+	case last:
+		return e.ask(ctx, r, lastTimeout)
+	}
+	return e.ask(ctx, r, hastyTimeout)
+}
 
-// sendHasty is send for a question that can as well be put to another one: it
-// waits for the head of the answer for hastyTimeout only. An orchestrator that is
-// stopped, or cut off, takes a connection and leaves it lying.
-func (e *endpoint) sendHasty(ctx context.Context, r request) (*http.Response, error) {
+// errSlow ends a question that is not answered.
+var errSlow = errors.New("it takes connections and does not answer")
+
+// ask is send for a question: it waits so long for the head of the answer. An
+// orchestrator that is stopped, or cut off, takes a connection and leaves it lying.
+func (e *endpoint) ask(ctx context.Context, r request, timeout time.Duration) (*http.Response, error) {
 	asking, stop := context.WithCancelCause(ctx)
-	slow := time.AfterFunc(hastyTimeout, func() { stop(errSlow) })
+	slow := time.AfterFunc(timeout, func() { stop(errSlow) })
 	resp, err := e.send(asking, r)
 	inTime := slow.Stop()
 	if err != nil {
