@@ -1,9 +1,11 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +86,59 @@ func TestGoesToThoseWhoCameLater(t *testing.T) {
 	f.knowing(t, second.Address)
 	rigs[0].Kill()
 	second.Until(t, "all agents at the second", func(s *engine.State) bool { return s.ConnectedAgents()[2] == len(f.names) })
+}
+
+// A muteLog has no majority until it is told so.
+type muteLog struct {
+	engine.Log
+	asked, open chan struct{}
+	once        sync.Once
+}
+
+func (l *muteLog) Barrier(ctx context.Context) error {
+	l.once.Do(func() { close(l.asked) })
+	select {
+	case <-l.open:
+		return l.Log.Barrier(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// An orchestrator that comes back, and may have been removed meanwhile, answers no
+// agent before a majority has said that it is a member, or nobody says anything.
+func TestNobodyIsAnsweredBeforeMembershipIsKnown(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		within time.Duration
+		answer bool
+	}{"a majority answers": {time.Hour, true}, "nobody answers": {2 * time.Second, false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rigs := gatewaytest.Cluster(t, 2, gatewaytest.Options{})
+			agent := rigs[0].Enrol(t, "n1")
+			rigs[1].Stop()
+			mute := &muteLog{Log: rigs[0].Log, asked: make(chan struct{}), open: make(chan struct{})}
+			back := gatewaytest.Start(t, gatewaytest.Options{
+				Log: mute, CA: rigs[0].CA, Blobs: rigs[0].O.Blobs(), Replica: 2, Limits: gateway.Limits{MembershipWithin: c.within},
+			})
+			<-mute.asked
+			limited, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if link, err := agent.On(back).Dial(limited); err == nil {
+				link.Close()
+				t.Error("an agent is answered")
+			}
+			if c.answer {
+				close(mute.open)
+			}
+			link, err := agent.On(back).Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			link.Close()
+		})
+	}
 }
 
 // until reads messages until one is of the type.

@@ -85,6 +85,10 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 		cfg.Conn.Close()
 		return fmt.Errorf("gateway's certificate: %w", err)
 	}
+	if !g.awaitMembership(ctx) {
+		cfg.Conn.Close()
+		return nil
+	}
 	listener, err := listen(cfg.Conn, pki.ServerTLS(cert, g.o.CA().Certificate()), key, g.admission)
 	if err != nil {
 		cfg.Conn.Close()

@@ -16,6 +16,9 @@ type Limits struct {
 	// BalanceEvery is how often the gateway compares its share of the agents with
 	// the others', MajorityEvery how often it makes sure that it is not cut off.
 	BalanceEvery, MajorityEvery time.Duration
+	// MembershipWithin is how long the gateway waits at its start to hear that it is
+	// still one of the cluster's, before it serves agents all the same.
+	MembershipWithin time.Duration
 }
 
 func (l Limits) orDefault() Limits {
@@ -37,6 +40,9 @@ func (l Limits) orDefault() Limits {
 	if l.MajorityEvery == 0 {
 		l.MajorityEvery = majorityEvery
 	}
+	if l.MembershipWithin == 0 {
+		l.MembershipWithin = membershipWithin
+	}
 	return l
 }
 
@@ -47,8 +53,9 @@ const (
 	blobChunkBytes   = 256 << 10        // written under one writeTimeout
 	farewellTimeout  = 3 * time.Second  // for a peer to read the last answer
 	handshakeTimeout = 10 * time.Second
-	recordTimeout    = 4 * time.Second // for the log to take a connection: an election and a half
-	challengesMax    = 4               // times that an agent is asked for its journal
+	recordTimeout    = 4 * time.Second  // for the log to take a connection: an election and a half
+	membershipWithin = 10 * time.Second // for a majority to answer at the start
+	challengesMax    = 4                // times that an agent is asked for its journal
 
 	dispatchesMax    = 64      // per turn of a sender, so that acknowledgements get through
 	pendingBytesMax  = 2 << 20 // of a session's reports that wait for a commit
