@@ -23,6 +23,9 @@ const (
 	// redialMin and redialMax are how long after a failure the next dial is.
 	redialMin = 20 * time.Millisecond
 	redialMax = 500 * time.Millisecond
+	// reportTime is for how long a replica is not reachable until that is said: one
+	// that joins, or starts again, is away for a moment.
+	reportTime = 2 * time.Second
 	// steadyTime is after how long a connection counts as one that worked.
 	steadyTime = time.Second
 )
@@ -48,6 +51,8 @@ type link struct {
 	attempt   *attempt  // under way
 	notBefore time.Time // of the next attempt
 	failures  int       // one behind the other
+	missed    bool      // the last attempt failed, or the connection ended
+	failing   time.Time // since when
 	reported  bool      // that it is down
 
 	writing sync.Mutex
@@ -89,7 +94,7 @@ func (l *link) try() {
 	if l.conn != nil || l.attempt != nil || time.Now().Before(l.notBefore) || !l.t.begin() {
 		return
 	}
-	l.attempt = &attempt{began: time.Now(), hopeful: !l.reported || l.failures == 0, done: make(chan struct{})}
+	l.attempt = &attempt{began: time.Now(), hopeful: !l.missed || l.failures == 0, done: make(chan struct{})}
 	go l.dial(l.attempt)
 }
 
@@ -106,7 +111,7 @@ func (l *link) dial(a *attempt) {
 		if l.reported {
 			l.log.Log(l.t.ctx, min(l.level, slog.LevelInfo), "raft: replica is reachable again")
 		}
-		l.reported = false
+		l.missed, l.reported = false, false
 	} else {
 		l.failed(err)
 	}
@@ -121,7 +126,10 @@ func (l *link) dial(a *attempt) {
 func (l *link) failed(err error) {
 	l.notBefore = time.Now().Add(min(redialMin<<min(l.failures, 10), redialMax))
 	l.failures++
-	if !l.reported && l.t.ctx.Err() == nil {
+	if !l.missed {
+		l.missed, l.failing = true, time.Now()
+	}
+	if !l.reported && l.t.ctx.Err() == nil && time.Since(l.failing) >= reportTime {
 		l.reported = true
 		l.log.Log(l.t.ctx, l.level, "raft: replica is not reachable", "err", err)
 	}
