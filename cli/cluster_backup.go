@@ -243,7 +243,7 @@ func (p *program) clusterRecover(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	fresh := &membership{Replica: next, Started: true, Recovered: &recovery{At: found.Index, Source: "member", By: "local:" + userName()}}
+	fresh := &membership{Replica: next, Started: true, At: m.At, Recovered: &recovery{At: found.Index, Source: "member", By: "local:" + userName()}}
 	if err := os.Remove(filepath.Join(dir, raftDir, bookFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

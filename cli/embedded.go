@@ -107,7 +107,7 @@ func (p *program) openEmbedded(ctx context.Context, dir, http string) (*embedded
 	// Not ended by the signal that ends the command: the API has to answer until
 	// the command has said what became of the run.
 	e.node, err = startNode(context.WithoutCancel(ctx), nodeConfig{
-		dir: dir, listen: "127.0.0.1:0", http: http, socket: socket, log: logEmbedded,
+		dir: dir, addresses: addresses{Listen: "127.0.0.1:0", HTTP: http}, socket: socket, log: logEmbedded,
 		version: p.version, logger: quietLogger(p.con),
 	})
 	if err != nil {

@@ -34,6 +34,21 @@ type membership struct {
 	// Recovered is what the first leader of a recovered cluster puts on record
 	// before anything else; nil for all others, and when that is done.
 	Recovered *recovery `json:"recovered,omitempty"`
+	// At is where it was started last: it is there again unless it is told otherwise,
+	// since the others look for it there.
+	At *addresses `json:"at,omitempty"`
+}
+
+// addresses are where an orchestrator serves, as its flags say.
+type addresses struct {
+	// Listen is the agents' (UDP), HTTP the operators' (TLS over TCP, may be empty),
+	// Raft other orchestrators' (TLS over TCP, with logRaft).
+	Listen string `json:"listen"`
+	HTTP   string `json:"http,omitempty"`
+	Raft   string `json:"raft"`
+	// Advertise is the host under which others reach this one; empty is as the
+	// addresses say.
+	Advertise string `json:"advertise,omitempty"`
 }
 
 // A recovery is from what a cluster was built anew.
@@ -98,7 +113,8 @@ func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	path := filepath.Join(dir, lockFile)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -106,8 +122,50 @@ func lockDir(dir string) (*os.File, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = fmt.Errorf("data directory %s is %w", dir, eventlog.ErrInUse)
 	}
+	if err == nil && !inPlace(f, path) { // its holder has just tidied up
+		err = fmt.Errorf("data directory %s was %w a moment ago: try again", dir, eventlog.ErrInUse)
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// inPlace reports whether the file is the one at the path.
+func inPlace(f *os.File, path string) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
+}
+
+// tidy takes away what a start that failed has left in a directory that it holds
+// the lock of, where there is nothing else: the lock, an empty directory of Raft,
+// and the directory itself where it was not there before.
+func tidy(dir string, made bool) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.Name() != lockFile && e.Name() != raftDir {
+			return
+		}
+	}
+	// What cannot be removed is not empty, and stays.
+	if err := os.Remove(filepath.Join(dir, raftDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	_ = os.Remove(filepath.Join(dir, lockFile))
+	if made {
+		_ = os.Remove(dir)
+	}
+}
+
+// missing reports whether nothing is at the path.
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }

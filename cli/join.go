@@ -23,6 +23,7 @@ type joining struct {
 	addresses []string // of orchestrators, as their --raft says
 	token     string
 	replaces  uint64 // the member that leaves for this one, or 0
+	force     bool   // also where that one answers
 }
 
 // joinDialMax bounds reaching one orchestrator, joinAnswerMax its answer, and
@@ -62,6 +63,10 @@ func (n *node) joinCluster(ctx context.Context, book *port.Book) (*membership, e
 	if err != nil {
 		return nil, err
 	}
+	free, err := n.roomToJoin()
+	if err != nil {
+		return nil, err
+	}
 	path := filepath.Join(n.cfg.dir, joinFile)
 	var kept joinRequest
 	if found, err := readDocument(path, &kept); err != nil {
@@ -73,10 +78,13 @@ func (n *node) joinCluster(ctx context.Context, book *port.Book) (*membership, e
 		}
 	}
 	answer, err := n.askToJoin(ctx, token, orchestrator.JoinRequest{
-		Secret: token.Secret, RequestID: kept.RequestID, Name: n.at.host, Replaces: n.cfg.join.replaces,
-		RaftAddress: n.at.raft, AgentAddress: n.at.agents, APIAddress: n.at.api,
+		Secret: token.Secret, RequestID: kept.RequestID, Name: n.at.host, Replaces: n.cfg.join.replaces, Force: n.cfg.join.force,
+		FreeBytes: free, RaftAddress: n.at.raft, AgentAddress: n.at.agents, APIAddress: n.at.api,
 	})
 	if err != nil {
+		if !mayAskAgain(err) { // it is no member, and will not become one by asking again
+			err = errors.Join(err, os.Remove(path))
+		}
 		return nil, err
 	}
 	if err := pki.Install(n.pkiDir(), answer.Files); err != nil {
@@ -91,6 +99,20 @@ func (n *node) joinCluster(ctx context.Context, book *port.Book) (*membership, e
 	}
 	n.cfg.logger.Info("joined", "replica", m.Replica, "cluster", answer.ClusterID, "replaces", n.cfg.join.replaces)
 	return m, os.Remove(path)
+}
+
+// roomToJoin refuses to join where there is no room to take part: that costs no
+// token. It returns the bytes that are free, for who knows how large the log is.
+func (n *node) roomToJoin() (free uint64, err error) {
+	free, need, err := raft.Room(n.cfg.dir)
+	if err != nil {
+		return 0, err
+	}
+	if free < need {
+		return 0, fail(exitError, fmt.Errorf("joining: %d MiB are free in %s, and an orchestrator needs %d and room for the log", free>>20, n.cfg.dir, need>>20),
+			"make room there, or choose another --data-dir; the token stays good")
+	}
+	return free, nil
 }
 
 func (n *node) joinToken() (pki.Token, error) {
@@ -176,7 +198,7 @@ func refusedToJoin(err error) error {
 	if errors.As(err, &refused) {
 		hint = refused.Hint
 	}
-	if hint == "" || errors.As(err, &refused) && refused.Code == orchestrator.Unauthorized {
+	if hint == "" || refused.Code == orchestrator.Unauthorized {
 		hint = "a token is good once and for a while: make another one on a member with \"quorate cluster add\""
 	}
 	return fail(exitRefused, fmt.Errorf("joining: %w", err), hint)
@@ -190,7 +212,7 @@ func tokenFrom(text string) (string, error) {
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("token file: %w", err)
+		return "", fail(exitError, fmt.Errorf("token file: %w", err), "write the token to it, which \"quorate cluster add\" prints on a member")
 	}
 	return strings.TrimSpace(string(content)), nil
 }

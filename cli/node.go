@@ -25,12 +25,7 @@ import (
 // A nodeConfig says how an orchestrator is put together.
 type nodeConfig struct {
 	dir string
-	// listen is the agents' address (UDP), http the operators' (TLS over TCP, may
-	// be empty), raft other orchestrators' (TLS over TCP, with logRaft).
-	listen, http, raft string
-	// advertise is the host under which others reach this one; empty is as the
-	// addresses say.
-	advertise string
+	addresses
 	// socket is the path of the API's unix socket.
 	socket string
 	log    string // logRaft or logEmbedded
@@ -69,11 +64,16 @@ type node struct {
 // something breaks; see wait and stop.
 func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 	n := &node{cfg: cfg}
-	if err := n.start(ctx); err != nil {
-		n.close()
-		return nil, err
+	made := missing(cfg.dir)
+	err := n.start(ctx)
+	if err == nil {
+		return n, nil
 	}
-	return n, nil
+	if len(n.closed) > 0 { // the directory is its own
+		tidy(cfg.dir, made)
+	}
+	n.close()
+	return nil, err
 }
 
 // start opens everything; on an error close releases what was opened.
@@ -190,7 +190,7 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	}
 	options := []api.Option{api.WithBackup(n.backup)}
 	if n.peers != nil {
-		options = append(options, api.WithProbe(n.peers.blobs.Head))
+		options = append(options, api.WithProbe(n.peers.probe))
 	}
 	handler := api.NewHandler(n.orch, options...)
 	n.closed = append(n.closed, handler)
@@ -198,7 +198,7 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	n.group.Go(func() error { return n.explainRaft(n.orch.Run(ctx)) })
 	n.group.Go(func() error {
 		return gateway.Serve(ctx, gateway.Config{
-			Orchestrator: n.orch, Conn: agents, Hosts: n.hosts(n.cfg.listen), Logger: n.cfg.logger,
+			Orchestrator: n.orch, Conn: agents, Hosts: n.hosts(n.cfg.Listen), Logger: n.cfg.logger,
 			ResetKeyPath: filepath.Join(n.pkiDir(), "reset.key"),
 		})
 	})
@@ -210,7 +210,7 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	if n.api == nil {
 		return nil
 	}
-	cert, err := ca.IssueServer(n.hosts(n.cfg.http))
+	cert, err := ca.IssueServer(n.hosts(n.cfg.HTTP))
 	if err != nil {
 		return fmt.Errorf("server certificate: %w", err)
 	}
@@ -224,7 +224,7 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 // hosts are the names in a certificate for an address of this node.
 func (n *node) hosts(address string) []string {
 	names := []string{"localhost", "127.0.0.1", "::1"}
-	for _, host := range []string{namedHost(address), n.cfg.advertise, n.at.host} {
+	for _, host := range []string{namedHost(address), n.cfg.Advertise, n.at.host} {
 		if host != "" {
 			names = append(names, host)
 		}

@@ -51,6 +51,11 @@ func (n *node) openRaft(starting, ctx context.Context) (engine.Log, error) {
 	if err := n.openPort(p); err != nil {
 		return nil, err
 	}
+	if n.member.Started {
+		if err := p.askAll(starting, n, startAsk, p.elsewhere(n)); err != nil {
+			return nil, err
+		}
+	}
 	n.group.Go(func() error { return p.port.Serve(ctx) })
 	p.log, err = raft.Start(starting, raft.Config{
 		DataDir: n.cfg.dir, Replica: n.member.Replica, RaftAddress: n.at.raft,
@@ -61,10 +66,10 @@ func (n *node) openRaft(starting, ctx context.Context) (engine.Log, error) {
 		return nil, n.explainRaft(err)
 	}
 	n.closed = append(n.closed, p.log)
-	if n.member.Started {
+	if n.member.Started && n.member.At != nil && *n.member.At == n.cfg.addresses {
 		return p.log, nil
 	}
-	n.member.Started = true
+	n.member.Started, n.member.At = true, &n.cfg.addresses
 	return p.log, n.member.write(n.cfg.dir)
 }
 
@@ -79,7 +84,7 @@ func (n *node) openPort(p *peers) error {
 	if err != nil {
 		return fmt.Errorf("certificate authority: %w", err)
 	}
-	server, client, err := pki.PeerTLS(ca, raftCA, n.member.Replica, n.hosts(n.cfg.raft))
+	server, client, err := pki.PeerTLS(ca, raftCA, n.member.Replica, n.hosts(n.cfg.Raft))
 	if err != nil {
 		return fmt.Errorf("certificate: %w", err)
 	}
@@ -102,7 +107,7 @@ func (n *node) explainRaft(err error) error {
 		return fail(exitError, fmt.Errorf("%w, though it is of member %d: its log is gone", err, n.member.Replica), again)
 	case errors.Is(err, raft.ErrHalted), errors.Is(err, orchestrator.ErrDiffers), errors.Is(err, raft.ErrDamaged), errors.Is(err, raft.ErrBehind), errors.Is(err, raft.ErrStoreBehind):
 		return fail(exitError, err, again, fmt.Sprintf("look at what is left with \"quorate replay --verify --data-dir %s\"", n.cfg.dir))
-	case errors.Is(err, raft.ErrRemoved), errors.Is(err, orchestrator.ErrRemoved):
+	case errors.Is(err, raft.ErrRemoved), errors.Is(err, peer.ErrRemoved), errors.Is(err, orchestrator.ErrRemoved):
 		return hinted(err, "it stays out for ever: start with an empty --data-dir, and what \"quorate cluster add\" prints on another member")
 	}
 	return err
@@ -110,13 +115,17 @@ func (n *node) explainRaft(err error) error {
 
 // warnOfLoopback speaks up where others could not reach this orchestrator.
 func (n *node) warnOfLoopback(book *port.Book) {
-	if !loopback(n.cfg.raft) {
+	if !loopback(n.cfg.Raft) {
 		return
+	}
+	if !n.member.Started && !n.member.Joined {
+		n.cfg.logger.Warn("orchestrators on other machines cannot join this one: its address is for this machine alone; for a cluster of several, stop it and start it with --raft :7442",
+			"raft", n.cfg.Raft)
 	}
 	for replica, address := range book.All() {
 		if replica != n.member.Replica && !loopback(address) {
 			n.cfg.logger.Warn("orchestrators elsewhere cannot reach an address that is for this machine alone: give one with --raft",
-				"raft", n.cfg.raft, "replica", replica, "address", address)
+				"raft", n.cfg.Raft, "replica", replica, "address", address)
 			return
 		}
 	}
@@ -131,22 +140,17 @@ func (p *peers) configure(n *node, c *orchestrator.Config) {
 			head, _ := p.log.Head()
 			return head
 		},
-		Removed: func(replica uint64) (removed bool) {
-			n.orch.View(func(s *engine.State) {
-				m := s.Member(replica)
-				removed = m != nil && m.Removed != ""
-			})
-			return removed
-		},
+		Alarms:  p.alarms,
+		Removed: func(replica uint64) (why string) { return n.dismissed(replica) },
+		Moved:   func(ctx context.Context, now eventlog.OrchestratorMoved) error { return n.orch.Moved(ctx, now) },
 		Dial: func(ctx context.Context, replica uint64) (net.Conn, error) {
 			return p.port.Dial(ctx, replica, port.Blob)
 		},
 	})
 	c.Cluster, c.Peers, c.Book = replicas{p.log}, p.blobs, p.book.Set
 	c.Secrets = func() (map[string][]byte, error) { return pki.Secrets(n.pkiDir()) }
-	c.Self = eventlog.OrchestratorMoved{
-		Replica: n.member.Replica, Name: n.at.host, RaftAddress: n.at.raft, AgentAddress: n.at.agents, APIAddress: n.at.api,
-	}
+	c.Room = n.room
+	c.Self = n.here()
 	if r := n.member.Recovered; r != nil {
 		c.Recovered = &eventlog.ClusterRecovered{At: r.At, Source: r.Source, By: r.By}
 	}
@@ -174,10 +178,10 @@ func (p *peers) serve(ctx context.Context, n *node) {
 	p.port.Handle(port.Blob, p.blobs.Serve)
 	p.port.Handle(port.Join, func(ctx context.Context, conn net.Conn, _ uint64) {
 		if err := peer.ServeJoin(ctx, conn, n.orch); err != nil {
-			n.cfg.logger.Warn("request to join", "address", conn.RemoteAddr(), "error", err)
+			n.cfg.logger.Warn("request to join", "address", conn.RemoteAddr().String(), "error", err)
 		}
 	})
-	n.group.Go(func() error { return p.watchRemoval(ctx, n) })
+	n.group.Go(func() error { return p.watch(ctx, n) })
 	n.group.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -186,42 +190,6 @@ func (p *peers) serve(ctx context.Context, n *node) {
 			return n.explainRaft(p.log.Err())
 		}
 	})
-}
-
-// removalPause is how often an orchestrator looks whether it still has a majority,
-// and removalAsk how long it waits for an answer.
-const (
-	removalPause = 2 * time.Second
-	removalAsk   = 2 * time.Second
-)
-
-// watchRemoval asks the others whether this orchestrator is still a member when
-// it is cut off: one that was away when it was removed would wait for ever.
-func (p *peers) watchRemoval(ctx context.Context, n *node) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(removalPause):
-		}
-		asking, done := context.WithTimeout(ctx, removalAsk)
-		err := p.log.Barrier(asking)
-		done()
-		if err == nil {
-			continue
-		}
-		for replica := range p.book.All() {
-			if replica == n.member.Replica {
-				continue
-			}
-			asking, done := context.WithTimeout(ctx, removalAsk)
-			_, err := p.blobs.Head(asking, replica)
-			done()
-			if errors.Is(err, peer.ErrRemoved) {
-				return n.explainRaft(raft.ErrRemoved)
-			}
-		}
-	}
 }
 
 // handOverMax bounds how long a leader that stops tries to hand over.
@@ -266,4 +234,12 @@ func (r replicas) Alarms() []orchestrator.Alarm {
 		out = append(out, orchestrator.Alarm{Code: a.Code, Text: a.Text})
 	}
 	return out
+}
+
+// alarms are those of this orchestrator, for the others.
+func (p *peers) alarms() (texts []string) {
+	for _, a := range (replicas{p.log}).Alarms() {
+		texts = append(texts, a.String())
+	}
+	return texts
 }

@@ -3,9 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -47,6 +47,7 @@ func (p *program) serverCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "join", EnvVars: []string{"QUORATE_JOIN"}, Usage: "join the cluster of an orchestrator at one of `ADDRESS,...`, its --raft"},
 			&cli.StringFlag{Name: "token", EnvVars: []string{"QUORATE_TOKEN"}, Usage: "the `TOKEN` to join with, or @FILE"},
 			&cli.Uint64Flag{Name: "replace", Usage: "join in place of the orchestrator of this `NUMBER`, which is lost"},
+			&cli.BoolFlag{Name: "force-replace", Usage: "replace it also where it answers"},
 			&cli.StringFlag{Name: "log", EnvVars: []string{"QUORATE_LOG"}, Value: logRaft, Usage: "`KIND` of log: raft, or embedded for a single orchestrator for good"},
 			&cli.StringFlag{Name: "log-level", EnvVars: []string{"QUORATE_LOG_LEVEL"}, Value: "info", Usage: "`LEVEL` of messages: debug, info, warn or error"},
 		},
@@ -91,7 +92,7 @@ func (p *program) serve(c *cli.Context) error {
 func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, error) {
 	help := commandLine(c) + " --help"
 	kind := c.String("log")
-	join := joining{addresses: list(c, "join"), replaces: c.Uint64("replace")}
+	join := joining{addresses: list(c, "join"), replaces: c.Uint64("replace"), force: c.Bool("force-replace")}
 	switch {
 	case kind != logRaft && kind != logEmbedded:
 		return nodeConfig{}, usage(help, "--log %q: want raft or embedded", kind)
@@ -99,6 +100,8 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 		return nodeConfig{}, usage(help, "--join needs --log raft: the embedded log is of a single orchestrator")
 	case c.Bool("bootstrap") && len(join.addresses) > 0:
 		return nodeConfig{}, usage(help, "--bootstrap starts a new cluster and --join joins one: give one of them")
+	case join.force && join.replaces == 0:
+		return nodeConfig{}, usage(help, "--force-replace needs --replace NUMBER")
 	case join.replaces != 0 && len(join.addresses) == 0:
 		return nodeConfig{}, usage(help, "--replace needs --join ADDRESS of an orchestrator that is up")
 	}
@@ -114,15 +117,22 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 	if err != nil {
 		return nodeConfig{}, err
 	}
+	at, member, err := startedAt(c, dir)
+	if err != nil {
+		return nodeConfig{}, err
+	}
 	// Only who is about to join needs the token: a file that is gone since must
 	// not keep a member from starting again.
-	if _, err := os.Stat(filepath.Join(dir, memberFile)); err != nil && len(join.addresses) > 0 {
+	if !member && len(join.addresses) > 0 {
 		if join.token, err = tokenFrom(c.String("token")); err != nil {
 			return nodeConfig{}, err
 		}
 	}
+	if member && (len(join.addresses) > 0 || c.IsSet("token")) {
+		logger.Info("this directory holds a member of a cluster, which starts again: --join, --token and --replace mean nothing", "data_dir", dir)
+	}
 	cfg := nodeConfig{
-		dir: dir, listen: c.String("listen"), http: c.String("http"), raft: c.String("raft"), advertise: c.String("advertise"),
+		dir: dir, addresses: at,
 		socket: filepath.Join(dir, socketName), log: kind, bootstrap: c.Bool("bootstrap"), join: join, version: p.version, logger: logger,
 	}
 	if len(cfg.socket) > socketPathMax {
@@ -131,10 +141,36 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 	return cfg, nil
 }
 
+// startedAt is where to serve: as the flags say, or else as when this directory
+// was served last, or else as by default. It reports whether it is of a member.
+func startedAt(c *cli.Context, dir string) (at addresses, member bool, err error) {
+	at = addresses{Listen: c.String("listen"), HTTP: c.String("http"), Raft: c.String("raft"), Advertise: c.String("advertise")}
+	m := &membership{}
+	if member, err = readDocument(filepath.Join(dir, memberFile), m); err != nil || m.At == nil {
+		return at, member, err
+	}
+	for flag, value := range map[string]struct{ now, last *string }{
+		"listen": {&at.Listen, &m.At.Listen}, "http": {&at.HTTP, &m.At.HTTP},
+		"raft": {&at.Raft, &m.At.Raft}, "advertise": {&at.Advertise, &m.At.Advertise},
+	} {
+		if !c.IsSet(flag) {
+			*value.now = *value.last
+		}
+	}
+	return at, member, nil
+}
+
 // explainStart adds what to do about a server that does not start.
 func explainStart(err error) error {
-	if errors.Is(err, eventlog.ErrInUse) || errors.Is(err, syscall.EADDRINUSE) {
-		return hinted(err, "another quorate is at work there: stop it, or choose another --data-dir, --listen, --http and --raft")
+	switch {
+	case errors.Is(err, eventlog.ErrInUse):
+		return hinted(err, "another quorate is at work there: stop it, or choose another --data-dir")
+	case errors.Is(err, syscall.EADDRINUSE):
+		return hinted(err, "some other program has that port, \"ss -lntup\" tells which: stop it, or choose another --listen, --http or --raft")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return hinted(err, "no interface of this machine has that address, \"ip address\" lists those that there are: leave the host out, as in --raft :7442, and name what others reach with --advertise")
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		return hinted(err, "name a directory that this user may write to with --data-dir")
 	}
 	return err
 }

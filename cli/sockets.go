@@ -16,16 +16,16 @@ type sockets struct {
 func (n *node) openSockets() (err error) {
 	s := &n.sockets
 	if n.cfg.log == logRaft {
-		if s.raft, err = net.Listen("tcp", n.cfg.raft); err != nil {
+		if s.raft, err = net.Listen("tcp", n.cfg.Raft); err != nil {
 			return fmt.Errorf("orchestrators' address: %w", err)
 		}
 	}
-	if s.agents, err = net.ListenPacket("udp", n.cfg.listen); err != nil {
+	if s.agents, err = net.ListenPacket("udp", n.cfg.Listen); err != nil {
 		return fmt.Errorf("agents' address: %w", err)
 	}
 	n.agent = s.agents.LocalAddr()
-	if n.cfg.http != "" {
-		if s.operators, err = net.Listen("tcp", n.cfg.http); err != nil {
+	if n.cfg.HTTP != "" {
+		if s.operators, err = net.Listen("tcp", n.cfg.HTTP); err != nil {
 			return fmt.Errorf("operators' address: %w", err)
 		}
 		n.api = s.operators.Addr()
@@ -34,7 +34,7 @@ func (n *node) openSockets() (err error) {
 	if s.raft != nil {
 		raft = s.raft.Addr()
 	}
-	n.at, err = advertised(n.cfg.advertise, raft, n.agent, n.api, n.cfg.raft, n.cfg.listen)
+	n.at, err = advertised(n.cfg.Advertise, raft, n.agent, n.api, n.cfg.Raft, n.cfg.Listen)
 	return err
 }
 

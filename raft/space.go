@@ -77,6 +77,17 @@ func (l SpaceLimits) next(now room, free uint64) room {
 	return min(now, at(free/resumeFactor*100))
 }
 
+// Room returns how many bytes are free on the file system of a directory, and how
+// many a replica needs there beside its log: what its start takes, and what has to
+// be left for it to take part.
+func Room(dir string) (free, need uint64, err error) {
+	free, total, err := freeSpace(dir)()
+	if err != nil {
+		return 0, 0, fmt.Errorf("raft: %w", err)
+	}
+	return free, startBytes + (SpaceLimits{}).of(total).Floor, nil
+}
+
 // A space tells how many bytes are free where the log is, and the size of all.
 type space func() (free, total uint64, err error)
 

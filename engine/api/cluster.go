@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -34,7 +33,7 @@ func ClusterOf(v orchestrator.ClusterView) *Cluster {
 		Seq: v.Folded, Head: v.HeadHash.String(), Stale: v.Stale, Members: []Member{},
 	}
 	for _, a := range v.Alarms {
-		out.Alarms = append(out.Alarms, fmt.Sprintf("%s: %s", a.Code, a.Text))
+		out.Alarms = append(out.Alarms, a.String())
 	}
 	for i := range v.Members {
 		m := memberOf(&v, &v.Members[i])
@@ -64,14 +63,15 @@ func memberOf(v *orchestrator.ClusterView, m *orchestrator.MemberView) Member {
 		out.Seq, out.Lag = new(uint64), new(uint64)
 		*out.Seq = v.Folded
 		for _, a := range v.Alarms {
-			out.Alarms = append(out.Alarms, a.Code)
+			out.Alarms = append(out.Alarms, a.String())
 		}
 	}
 	return out
 }
 
-// A Probe asks another orchestrator for the newest record that it holds.
-type Probe func(ctx context.Context, replica uint64) (head uint64, err error)
+// A Probe asks another orchestrator for the newest record that it holds, and for
+// what an operator has to look after there.
+type Probe func(ctx context.Context, replica uint64) (head uint64, alarms []string, err error)
 
 // WithProbe has the other orchestrators asked how they are.
 func WithProbe(p Probe) Option { return func(h *Handler) { h.ask = p } }
@@ -94,13 +94,13 @@ func (h *Handler) probe(ctx context.Context, c *Cluster) {
 			continue
 		}
 		asked.Go(func() {
-			head, err := h.ask(ctx, m.Replica)
+			head, alarms, err := h.ask(ctx, m.Replica)
 			there := err == nil
 			m.Reachable = &there
 			if there {
 				// Who answers may itself be the one that is behind.
 				lag := c.Seq - min(head, c.Seq)
-				m.Seq, m.Lag = &head, &lag
+				m.Seq, m.Lag, m.Alarms = &head, &lag, alarms
 			}
 		})
 	}

@@ -52,7 +52,8 @@ type Member struct {
 	Agents int `json:"agents"`
 	// Reason is why it is no member any more.
 	Reason string `json:"reason,omitempty"`
-	// Alarms are what is wrong with it, as far as who answers knows.
+	// Alarms are what is wrong with it, as far as who answers knows: a code, a colon
+	// and what helps.
 	Alarms []string `json:"alarms,omitempty"`
 }
 

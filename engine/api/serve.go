@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -86,6 +88,7 @@ func ServeListener(ctx context.Context, h http.Handler, ln net.Listener) error {
 		Handler: h, ConnContext: connContext,
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // streams end with it
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytesMax,
+		ErrorLog: errorLog(h),
 	}
 	stopped := make(chan struct{})
 	go func() { // ends with ctx, which this function cancels, and is waited for
@@ -105,4 +108,13 @@ func ServeListener(ctx context.Context, h http.Handler, ln net.Listener) error {
 		return nil
 	}
 	return fmt.Errorf("API on %s: %w", ln.Addr(), err)
+}
+
+// errorLog is where the HTTP server tells of connections that fail, such as TLS
+// handshakes, in the handler's own log; nil is the standard log.
+func errorLog(h http.Handler) *log.Logger {
+	if own, ok := h.(*Handler); ok {
+		return slog.NewLogLogger(own.logger.Handler(), slog.LevelInfo)
+	}
+	return nil
 }

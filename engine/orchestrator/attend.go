@@ -25,7 +25,7 @@ func (o *Orchestrator) attend(ctx context.Context) error {
 		done, err := o.attendOnce(ctx)
 		if err != nil && ctx.Err() == nil && err.Error() != last {
 			last = err.Error()
-			o.logger.Info("not a full member at the moment; trying again", "error", err)
+			o.logger.Info("not a full member at the moment; trying again", "error", err, "alarms", o.alarms())
 		}
 		pause := attendRetry
 		if done {
@@ -35,6 +35,17 @@ func (o *Orchestrator) attend(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// alarms are this orchestrator's in few words: they may be why it is no full member.
+func (o *Orchestrator) alarms() (texts []string) {
+	if o.cfg.Cluster == nil {
+		return nil
+	}
+	for _, a := range o.cfg.Cluster.Alarms() {
+		texts = append(texts, a.String())
+	}
+	return texts
 }
 
 func (o *Orchestrator) attendOnce(ctx context.Context) (done bool, err error) {

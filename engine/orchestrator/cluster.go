@@ -42,6 +42,9 @@ type Alarm struct {
 	Code, Text string
 }
 
+// String is the alarm in one line.
+func (a Alarm) String() string { return a.Code + ": " + a.Text }
+
 // Peers are the other orchestrators as holders of blobs. An orchestrator on its
 // own has none.
 type Peers interface {

@@ -60,7 +60,7 @@ func TestReconcileSurvivesLeaderChanges(t *testing.T) {
 	r[2].join(t, 4)
 	s.wantVoters(t, 1, 2, 3, 4)
 	req := request(t, r[3].secret(t), 5)
-	req.Replaces = 4
+	req.Replaces, req.Force = 4, true
 	if _, err := r[3].o.Join(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,8 @@ const (
 const (
 	errNotJoinable = "this orchestrator is not one that others can join"
 	hintJoinable   = `start it with --raft ADDR`
+	hintMembers    = `"quorate cluster members" lists who is`
+	hintAddress    = `give this one another --raft, or another --advertise`
 )
 
 // A JoinRequest is what an orchestrator shows to become a member. Nothing in it
@@ -39,8 +41,12 @@ type JoinRequest struct {
 	// RaftAddress, AgentAddress and APIAddress are host:port; the latter two are
 	// empty where it does not serve agents or operators.
 	RaftAddress, AgentAddress, APIAddress string
-	// Replaces is the member that leaves for it, or 0.
+	// Replaces is the member that leaves for it, or 0. Force is to do so also where
+	// that one answers.
 	Replaces uint64
+	Force    bool
+	// FreeBytes is the room on the disk of its data directory; 0 is not known.
+	FreeBytes uint64
 }
 
 // A JoinAnswer makes an orchestrator a member.
@@ -93,7 +99,10 @@ func (o *Orchestrator) tryJoin(ctx context.Context, req JoinRequest) (replica ui
 	if err != nil || replica != 0 {
 		return replica, err
 	}
-	if err := o.checkQuorum(ctx, req.Replaces); err != nil {
+	if err := o.mayReplace(ctx, req); err != nil {
+		return 0, err
+	}
+	if err := o.checkRoom(req); err != nil {
 		return 0, err
 	}
 	_, err = o.propose(ctx, event)
@@ -175,17 +184,54 @@ func mayJoin(s *engine.State, self uint64, token *engine.Token, now int64, req J
 	case !s.IsMember(self):
 		return &Error{Code: Unavailable, Message: "this orchestrator is not on record as a member yet", Hint: "try again in a moment"}
 	case req.Replaces != 0 && !s.IsMember(req.Replaces):
-		return conflict("orchestrator %d, which is to be replaced, is no member", req.Replaces)
+		return hinted(conflict("orchestrator %d, which is to be replaced, is no member", req.Replaces), hintMembers)
 	case req.Replaces == 0 && len(members) >= membersMax:
-		return conflict("the cluster has %d orchestrators, and more than %d only make it slower", len(members), membersMax)
+		return hinted(conflict("the cluster has %d orchestrators, and more than %d only make it slower", len(members), membersMax), hintMembers)
 	}
 	if _, used := s.MemberByRequest(req.RequestID); used {
 		return conflict("request id %q was used by another orchestrator", req.RequestID)
 	}
 	for _, id := range members {
 		if m := s.Member(id); id != req.Replaces && m.RaftAddress == req.RaftAddress {
-			return conflict("orchestrator %d has the address %s", id, req.RaftAddress)
+			return hinted(conflict("orchestrator %d has the address %s", id, req.RaftAddress), hintAddress)
 		}
+	}
+	return nil
+}
+
+// hinted says what helps.
+func hinted(err *Error, hint string) *Error {
+	err.Hint = hint
+	return err
+}
+
+// mayReplace refuses to end the part of a member that answers: nothing is wrong
+// with that one, so the number is a mistake, or a removal is what is meant.
+func (o *Orchestrator) mayReplace(ctx context.Context, req JoinRequest) error {
+	if req.Replaces == 0 {
+		return nil
+	}
+	if !req.Force && o.answers(ctx, req.Replaces) {
+		return hinted(conflict("orchestrator %d, which is to be replaced, answers: it is not lost", req.Replaces),
+			fmt.Sprintf(`check the number with "quorate cluster status"; if you mean that one, use "quorate cluster remove %d", or --force-replace`, req.Replaces))
+	}
+	return o.checkQuorum(ctx, req.Replaces)
+}
+
+// joinCopies is how often the records lie on the disk of who joins while they
+// come: as they arrive, and in the log that is made of them.
+const joinCopies = 2
+
+// checkRoom refuses who has no room for the log: it would never catch up, and
+// count as a member all the same.
+func (o *Orchestrator) checkRoom(req JoinRequest) error {
+	if req.FreeBytes == 0 || o.cfg.Room == nil {
+		return nil
+	}
+	own, log := o.cfg.Room()
+	if need := own + joinCopies*log; req.FreeBytes < need {
+		return hinted(conflict("%d MiB are free in the data directory, and an orchestrator of this cluster needs %d", req.FreeBytes>>20, need>>20+1),
+			"make room there, or choose another --data-dir; the token stays good")
 	}
 	return nil
 }
@@ -222,13 +268,18 @@ func checkJoin(req JoinRequest) error {
 	if err := checkRequestID(req.RequestID); err != nil {
 		return err
 	}
-	if err := checkName("name", req.Name); err != nil {
+	return checkMember(req.Name, req.RaftAddress, req.AgentAddress, req.APIAddress)
+}
+
+// checkMember looks at what a member says of itself.
+func checkMember(name, raft, agents, api string) error {
+	if err := checkName("name", name); err != nil {
 		return err
 	}
-	if req.RaftAddress == "" {
+	if raft == "" {
 		return invalid("raft address: want host:port, under which the other orchestrators reach this one")
 	}
-	for what, address := range map[string]string{"raft address": req.RaftAddress, "agent address": req.AgentAddress, "API address": req.APIAddress} {
+	for what, address := range map[string]string{"raft address": raft, "agent address": agents, "API address": api} {
 		if address == "" {
 			continue
 		}

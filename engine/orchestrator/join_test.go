@@ -1,6 +1,7 @@
 package orchestrator_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -214,6 +215,12 @@ func TestRemovalNeedsTheRest(t *testing.T) {
 	req := request(t, r[1].secret(t), 4)
 	req.Replaces = 2
 	_, err = r[1].o.Join(t.Context(), req)
+	wantCode(t, err, orchestrator.Conflict, "orchestrator 2, which is to be replaced, answers")
+	req.Replaces = 1
+	_, err = r[1].o.Join(t.Context(), req)
+	wantCode(t, err, orchestrator.Conflict, "orchestrator 1, which is to be replaced, answers")
+	req.Replaces, req.Force = 2, true
+	_, err = r[1].o.Join(t.Context(), req)
 	wantCode(t, err, orchestrator.Conflict, "only 1 of 2 would be there")
 	if err := r[1].o.ForceRemoveMember(t.Context(), 2, "ann", "", "b"); err != nil {
 		t.Errorf("forced: %v", err)
@@ -271,4 +278,56 @@ func TestOrchestratorTokens(t *testing.T) {
 	t.Cleanup(func() { log.Close() })
 	_, _, err := start(t, log, nil).CreateToken(t.Context(), orchestrator.TokenRequest{Role: "orchestrator"})
 	wantCode(t, err, orchestrator.Conflict, "not one that others can join")
+}
+
+// Who has no room for the log does not become a member, and keeps the token.
+func TestJoinNeedsRoom(t *testing.T) {
+	_, r := three(t, func(cfg *orchestrator.Config) {
+		cfg.Room = func() (own, log uint64) { return 100 << 20, 10 << 20 }
+	})
+	req := request(t, r[1].secret(t), 4)
+	req.FreeBytes = 120<<20 - 1
+	_, err := r[1].o.Join(t.Context(), req)
+	wantCode(t, err, orchestrator.Conflict, "119 MiB are free")
+	req.FreeBytes++
+	if _, err := r[1].o.Join(t.Context(), req); err != nil {
+		t.Errorf("with room, and the same token: %v", err)
+	}
+}
+
+// A member that is looked for at its old address says where it is: it is reached
+// there at once, and it is on record as soon as that can be.
+func TestMovedMember(t *testing.T) {
+	s, r := three(t)
+	r[3].set(func(r *replica) { r.cut = true })
+	now := eventlog.OrchestratorMoved{Replica: 3, Name: "d", RaftAddress: "elsewhere:7", AgentAddress: "elsewhere:8"}
+	if err := r[1].o.Moved(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	r[1].o.View(func(st *engine.State) {
+		if st.Member(3).OrchestratorMoved != now {
+			t.Errorf("on record: %+v", st.Member(3))
+		}
+	})
+	eventually(t, "the address book", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return r[2].book[3] == "elsewhere:7"
+	})
+	now.Replica = 9
+	wantCode(t, r[1].o.Moved(t.Context(), now), orchestrator.NotFound, "no orchestrator 9")
+	now.Replica, now.RaftAddress = 3, ":7"
+	wantCode(t, r[1].o.Moved(t.Context(), now), orchestrator.Invalid, "--advertise")
+	r[1].set(func(r *replica) { r.cut = true })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	now.RaftAddress = "third:7"
+	if err := r[1].o.Moved(ctx, now); err == nil {
+		t.Error("put on record without a majority")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r[1].book[3] != "third:7" {
+		t.Errorf("without a majority the book says %v", r[1].book)
+	}
 }

@@ -56,6 +56,9 @@ type Config struct {
 	// Secrets are the files that make an orchestrator one of this cluster, by
 	// name, for those that join; nil where nobody can.
 	Secrets func() (map[string][]byte, error)
+	// Room tells how many bytes an orchestrator needs on its disk beside the log, and
+	// how many the log takes here; nil where who joins need not be asked.
+	Room func() (own, log uint64)
 }
 
 // An Orchestrator is one replica's engine. Its methods may be called concurrently.

@@ -112,7 +112,7 @@ func (o *Orchestrator) Transfer(ctx context.Context, replica uint64) error {
 		return &Error{Code: Unavailable, Message: "members: " + err.Error(), Err: err}
 	}
 	if !slices.Contains(raft.Voters, replica) {
-		return conflict("orchestrator %d has no vote yet: it still catches up", replica)
+		return hinted(conflict("orchestrator %d has no vote yet: it still catches up", replica), `wait until "quorate cluster status" shows that it follows`)
 	}
 	if err := o.cfg.Cluster.Transfer(ctx, replica); err != nil {
 		return &Error{Code: Unavailable, Message: fmt.Sprintf("transfer to %d: %v", replica, err), Hint: "try again", Err: err}
@@ -164,6 +164,12 @@ func (o *Orchestrator) reach(ctx context.Context, replica uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	return r.Reach(ctx, replica) == nil
+}
+
+// answers reports whether a member answers for certain; this one does.
+func (o *Orchestrator) answers(ctx context.Context, replica uint64) bool {
+	_, ok := o.cfg.Peers.(reacher)
+	return replica == o.cfg.Replica || ok && o.reach(ctx, replica)
 }
 
 func (o *Orchestrator) reachable(ctx context.Context, replicas []uint64) (there []uint64) {

@@ -280,7 +280,10 @@ func (s *shared) start(id uint64, with ...func(*orchestrator.Config)) *replica {
 		Book: func(book map[uint64]string) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			r.book = maps.Clone(book)
+			if r.book == nil {
+				r.book = map[uint64]string{}
+			}
+			maps.Copy(r.book, book)
 			return nil
 		},
 		Secrets: func() (map[string][]byte, error) { return map[string][]byte{"ca.key": []byte("key")}, nil },

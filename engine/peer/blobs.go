@@ -27,10 +27,16 @@ type BlobsConfig struct {
 	// Head returns the index of the newest record that this orchestrator holds, for
 	// those who ask how far it is; nil is 0.
 	Head func() uint64
-	// Removed reports that an orchestrator is no member any more; nil is never. One
-	// that was away when it was removed hears of it in no other way: its messages of
-	// Raft are not answered.
-	Removed func(replica uint64) bool
+	// Alarms are what an operator has to look after here, for those who ask; nil is
+	// nothing.
+	Alarms func() []string
+	// Removed tells why an orchestrator is no member any more, or "" where it is
+	// one; nil is never. One that was away when it was removed hears of it in no
+	// other way: its messages of Raft are not answered.
+	Removed func(replica uint64) string
+	// Moved is told where a member is now, which it cannot put on record itself while
+	// nobody reaches it; nil is nobody. The member is known, what it says is not checked.
+	Moved func(ctx context.Context, now eventlog.OrchestratorMoved) error
 	// Dial connects to a member, verified to be that one, for the protocol of blobs.
 	Dial   func(ctx context.Context, replica uint64) (net.Conn, error)
 	Logger *slog.Logger
@@ -257,46 +263,4 @@ func (b *Blobs) get(ctx context.Context, replica uint64, digest string) error {
 		return err
 	}
 	return b.store(conn, digest, binary.BigEndian.Uint64(size))
-}
-
-// Reach returns nil where a member answers.
-func (b *Blobs) Reach(ctx context.Context, replica uint64) error {
-	_, err := b.Head(ctx, replica)
-	return err
-}
-
-// Head returns the index of the newest record that a member holds.
-func (b *Blobs) Head(ctx context.Context, replica uint64) (uint64, error) {
-	conn, done, err := b.open(ctx, replica)
-	if err != nil {
-		return 0, err
-	}
-	defer done()
-	if _, err := conn.Write(appendFrame(nil, kindPing)); err != nil {
-		return 0, err
-	}
-	body, err := expect(conn, kindPong)
-	if err != nil {
-		return 0, err
-	}
-	if body[sizeBytes] != 0 {
-		return 0, fmt.Errorf("orchestrator %d: %w", replica, ErrRemoved)
-	}
-	return binary.BigEndian.Uint64(body), nil
-}
-
-// ErrRemoved is wrapped where a member says that this orchestrator is none any more.
-var ErrRemoved = errors.New("this orchestrator was removed from the cluster")
-
-// pong is what this orchestrator answers to Head.
-func (b *Blobs) pong(from uint64) []byte {
-	var head uint64
-	if b.cfg.Head != nil {
-		head = b.cfg.Head()
-	}
-	body := binary.BigEndian.AppendUint64(nil, head)
-	if b.cfg.Removed != nil && b.cfg.Removed(from) {
-		return append(body, 1)
-	}
-	return append(body, 0)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,11 +189,11 @@ func TestReplicatePastOneThatHangs(t *testing.T) {
 	}
 }
 
-func TestHead(t *testing.T) {
+func TestReach(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t, 1, 2)
-	if head, err := n.nodes[1].Head(t.Context(), 2); err != nil || head != 42 {
-		t.Errorf("head %d, %v", head, err)
+	if p, err := n.nodes[1].Pulse(t.Context(), 2); err != nil || p.Head != 42 {
+		t.Errorf("%+v, %v", p, err)
 	}
 	n.down[2] = true
 	if err := n.nodes[1].Reach(t.Context(), 2); !errors.Is(err, errDown) {
@@ -232,5 +233,47 @@ func (n *node) plant(t *testing.T, digest string, b []byte) {
 	}
 	if err := os.WriteFile(filepath.Join(n.dir, digest[:2], digest), b, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What a member says of itself, and where it is, gets across; who is no member any
+// more is told why, and is asked for nothing else.
+func TestPulse(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t, 1, 2)
+	long := strings.Repeat("\x01", 100_000)
+	n.nodes[2].cfg.Alarms = func() []string { return []string{"low-space: 3 MiB", long, long, long, long, long} }
+	p, err := n.nodes[1].Pulse(t.Context(), 2)
+	if err != nil || p.Head != 42 || len(p.Alarms) == 0 || p.Alarms[0] != "low-space: 3 MiB" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	conn := func() net.Conn {
+		c, err := n.dial(t.Context(), 1, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	var told eventlog.OrchestratorMoved
+	here := eventlog.OrchestratorMoved{Replica: 7, Name: "x", RaftAddress: "elsewhere:7"}
+	if err := TellMoved(t.Context(), conn(), here); err == nil {
+		t.Error("nobody took note")
+	}
+	n.nodes[2].cfg.Moved = func(_ context.Context, now eventlog.OrchestratorMoved) error {
+		told = now
+		return nil
+	}
+	if err := TellMoved(t.Context(), conn(), here); err != nil {
+		t.Error(err)
+	}
+	if here.Replica = 1; told != here {
+		t.Errorf("told %+v: who speaks is who connected", told)
+	}
+	n.nodes[2].cfg.Removed = func(uint64) string { return "replaced by 9" }
+	if _, err := n.nodes[1].Pulse(t.Context(), 2); !errors.Is(err, ErrRemoved) || !strings.Contains(err.Error(), "replaced by 9") {
+		t.Errorf("removed: %v", err)
+	}
+	if err := TellMoved(t.Context(), conn(), here); err == nil {
+		t.Error("one that was removed was listened to")
 	}
 }

@@ -16,13 +16,14 @@ type kind uint8
 
 const (
 	kindPing    kind = 1 // empty; answered by kindPong
-	kindPong    kind = 2 // the index of the newest record here, and 1 where who asks is no member any more
+	kindPong    kind = 2 // the index of the newest record here, and a pulse as JSON
 	kindOffer   kind = 3 // digests; answered by kindMissing
 	kindMissing kind = 4 // those of the digests that are not here, in the same order
 	kindPut     kind = 5 // digest and size, and the content behind it; answered by kindResult
 	kindGet     kind = 6 // digest; answered by kindContent, or by kindResult where it is not here
 	kindContent kind = 7 // size, and the content behind it
 	kindResult  kind = 8 // a status
+	kindMove    kind = 9 // the member's addresses as JSON; answered by kindResult
 )
 
 // A status is the outcome of a request.
@@ -41,6 +42,7 @@ const (
 	sizeBytes    = 8
 	offerMax     = 1024 // digests in one offer
 	bodyBytesMax = offerMax * digestBytes
+	jsonBytesMax = 8 << 10
 
 	blobBytesMax = 4 << 30 // of one blob, as an upload may have
 	chunkBytes   = 64 << 10
@@ -62,7 +64,9 @@ func (k kind) bodyFits(n int) bool {
 	case kindPing:
 		return n == 0
 	case kindPong:
-		return n == sizeBytes+1
+		return n > sizeBytes && n <= sizeBytes+jsonBytesMax
+	case kindMove:
+		return n > 0 && n <= jsonBytesMax
 	case kindOffer:
 		return n > 0 && n <= bodyBytesMax && n%digestBytes == 0
 	case kindMissing:

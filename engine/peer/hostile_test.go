@@ -51,6 +51,8 @@ func TestHostileFrames(t *testing.T) {
 		"a length of its own":   appendFrame(nil, kindGet, 1, 2, 3),
 		"half a digest":         appendFrame(nil, kindOffer, make([]byte, digestBytes/2)...),
 		"an empty offer":        appendFrame(nil, kindOffer),
+		"no addresses":          appendFrame(nil, kindMove, []byte("[]")...),
+		"too many addresses":    appendFrame(nil, kindMove, make([]byte, jsonBytesMax+1)...),
 		"an offer too long":     appendFrame(nil, kindOffer, make([]byte, bodyBytesMax+digestBytes)...),
 		"a blob past all sizes": put(digest, blobBytesMax+1),
 		"a blob of 2^64 bytes":  put(digest, 1<<64-1),
@@ -155,6 +157,10 @@ func TestHostileAnswers(t *testing.T) {
 		"done without content": {
 			appendFrame(nil, kindResult, byte(statusDone)),
 			func(n *Blobs) error { return n.Fetch(context.Background(), digest) }, "is due",
+		},
+		"a pulse that is none": {
+			appendFrame(nil, kindPong, []byte("12345678[]")...),
+			func(n *Blobs) error { return n.Reach(context.Background(), 2) }, "JSON",
 		},
 		"lacks what was not offered": {
 			appendFrame(nil, kindMissing, otherBytes...),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 
@@ -26,7 +27,7 @@ func (b *Blobs) Serve(ctx context.Context, conn net.Conn, from uint64) {
 		return
 	}
 	for {
-		err := b.answer(patient{conn}, from)
+		err := b.answer(ctx, patient{conn}, from)
 		if err == nil {
 			continue
 		}
@@ -40,14 +41,19 @@ func (b *Blobs) Serve(ctx context.Context, conn net.Conn, from uint64) {
 }
 
 // answer serves one request.
-func (b *Blobs) answer(conn net.Conn, from uint64) error {
+func (b *Blobs) answer(ctx context.Context, conn net.Conn, from uint64) error {
 	k, body, err := readFrame(conn)
 	if err != nil {
 		return err
 	}
+	if why := b.removed(from); why != "" && k != kindPing {
+		return fmt.Errorf("orchestrator %d is no member any more: %s", from, why)
+	}
 	switch k {
 	case kindPing:
 		return write(conn, kindPong, b.pong(from)...)
+	case kindMove:
+		return b.answerMove(ctx, conn, from, body)
 	case kindOffer:
 		return b.answerOffer(conn, splitDigests(body))
 	case kindPut:

@@ -26,41 +26,57 @@ func (p *Port) dial(ctx context.Context, replica uint64, protocol string) (net.C
 	if !ok {
 		return nil, ErrUnknownReplica
 	}
+	conn, _, err := p.dialAt(ctx, address, replica, protocol)
+	return conn, err
+}
+
+// DialAddress is [Port.Dial] of whichever replica of the cluster is at the
+// address, and tells which that is.
+func (p *Port) DialAddress(ctx context.Context, address, protocol string) (net.Conn, uint64, error) {
+	conn, replica, err := p.dialAt(ctx, address, 0, protocol)
+	if err != nil {
+		return nil, 0, fmt.Errorf("dial on %s: %w", protocol, err)
+	}
+	return conn, replica, nil
+}
+
+// dialAt connects to the replica at the address, to any where replica is 0.
+func (p *Port) dialAt(ctx context.Context, address string, replica uint64, protocol string) (_ net.Conn, other uint64, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, p.limits.Handshake)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
 	conn, err := dialTLS(ctx, address, p.cfg.Client, protocol)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if err := p.greet(ctx, conn, replica, protocol); err != nil {
+	if other, err = p.greet(ctx, conn, replica, protocol); err != nil {
 		_ = conn.NetConn().Close()
-		return nil, fmt.Errorf("%s: %w", address, err)
+		return nil, 0, fmt.Errorf("%s: %w", address, err)
 	}
-	return conn, nil
+	return conn, other, nil
 }
 
-// greet finds out whether the other end is the replica and takes the connection.
-func (p *Port) greet(ctx context.Context, conn *tls.Conn, replica uint64, protocol string) error {
-	other, err := p.cfg.PeerOf(conn.ConnectionState())
-	if err != nil {
-		return err
+// greet finds out which replica is at the other end, and whether it is the one that
+// is asked for and takes the connection.
+func (p *Port) greet(ctx context.Context, conn *tls.Conn, replica uint64, protocol string) (other uint64, err error) {
+	if other, err = p.cfg.PeerOf(conn.ConnectionState()); err != nil {
+		return 0, err
 	}
-	if other != replica {
-		return fmt.Errorf("%w: replica %d", ErrOtherReplica, other)
+	if replica != 0 && other != replica {
+		return 0, fmt.Errorf("%w: replica %d", ErrOtherReplica, other)
 	}
 	if err := p.tune(conn.NetConn(), protocol); err != nil {
-		return err
+		return 0, err
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })()
 	var b [1]byte
 	if _, err := io.ReadFull(conn, b[:]); err != nil {
-		return fmt.Errorf("connection was not taken: %w", err)
+		return 0, fmt.Errorf("connection was not taken: %w", err)
 	}
 	if b[0] != ready {
-		return fmt.Errorf("connection was not taken: greeted by %d", b[0])
+		return 0, fmt.Errorf("connection was not taken: greeted by %d", b[0])
 	}
-	return ctx.Err()
+	return other, ctx.Err()
 }
 
 // DialJoin connects to an orchestrator's port as one that is no member yet, to
