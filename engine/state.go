@@ -277,17 +277,7 @@ type Attempt struct {
 	Resolved, ResolvedBy string
 	// NextJob is the least job for a successor to start with, by an operator's word.
 	NextJob uint32
-	// Jobs are the results so far, in the order of their records.
-	Jobs                 []JobResult
+	// Jobs are the results so far.
+	Jobs                 JobResults
 	ScheduledAt, EndedAt int64
-}
-
-// A JobResult points to the record that holds the whole of it.
-type JobResult struct {
-	Job      uint32
-	Outcome  eventlog.Outcome
-	Changed  bool
-	Exit     int32
-	Index    uint64
-	Duration int64 // nanoseconds
 }
