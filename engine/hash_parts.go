@@ -37,8 +37,8 @@ func (d digest) agent(a *Agent) {
 	d.flags(a.Pending, a.Revoked, a.Connected)
 	d.ids(a.Open)
 	d.ids(a.begun)
-	if a.Lapse != 0 { // as with a token's Until
-		d.u64(a.Lapse)
+	if a.Lapse != 0 || a.Judged != 0 { // as with a token's Until
+		d.u64(a.Lapse, a.Judged)
 	}
 }
 

@@ -116,6 +116,9 @@ type Agent struct {
 	// Lapse is the index of the recovery that lost something which the agent had
 	// reported, or 0. Of what it did in runs from before that nobody can be sure.
 	Lapse uint64
+	// Judged is the index of the connection that settled attempts of it because their
+	// ends are lost, or 0.
+	Judged uint64
 
 	// begun are those of Open that its journal is known to hold, ascending.
 	begun []uint64

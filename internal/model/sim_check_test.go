@@ -136,7 +136,7 @@ func (w *sim) checkRun(r *engine.Run) {
 				w.fail("task %d of run %d is done before what it requires", task, r.ID)
 			}
 			step := stepRef{r.ID, task, host}
-			if w.words[step] > 0 {
+			if w.words[step] > 0 || !w.sharp(r.ID, host) {
 				continue
 			}
 			for _, job := range jobsFor(r.Graph, task, host, 0) {
