@@ -23,7 +23,7 @@ type JobResult struct {
 // of a [JobResult].
 type JobResults struct {
 	packed []byte
-	n      int
+	n      uint32
 	// What the next result is packed against.
 	lastJob   uint32
 	lastIndex uint64
@@ -45,7 +45,7 @@ func ResultsOf(results ...JobResult) (r JobResults) {
 }
 
 // Len returns how many there are.
-func (r *JobResults) Len() int { return r.n }
+func (r *JobResults) Len() int { return int(r.n) }
 
 // Newest returns the index of the newest one's record, or 0.
 func (r *JobResults) Newest() uint64 { return r.lastIndex }

@@ -221,12 +221,13 @@ type Counts struct {
 	TasksSkipped, TasksCancelled              int
 }
 
-// A Task of a run.
+// A Task of a run. There are so many of them, of steps and of attempts that their
+// fields are in an order without gaps.
 type Task struct {
-	Status TaskStatus
 	// Steps are parallel to the task's host set; one without host for an engine
 	// task. They are nil until the first of them can change: see [Run.Step].
-	Steps []Step
+	Steps  []Step
+	Status TaskStatus
 	// Cause and Reason say why a task was skipped.
 	Cause  uint32
 	Reason string
@@ -241,17 +242,17 @@ type Task struct {
 
 // A Step is a task on one host.
 type Step struct {
-	Host   uint32 // position in the plan's hosts, or NoHost
-	Status TaskStatus
-	// Attempt is the newest attempt, or 0.
-	Attempt  uint64
+	Host     uint32 // position in the plan's hosts, or NoHost
 	Attempts uint32 // how many there were
-	Reason   string
+	// Attempt is the newest attempt, or 0.
+	Attempt uint64
+	Reason  string
 
 	unmet     uint32 // steps on the same host that it waits for
 	doom      uint32 // as Task.doom
-	retries   uint8  // successors of unknown attempts that nobody was asked for
-	unstarted uint8  // attempts that ended not started
+	Status    TaskStatus
+	retries   uint8 // successors of unknown attempts that nobody was asked for
+	unstarted uint8 // attempts that ended not started
 }
 
 // An Attempt is one try of a step.
@@ -261,13 +262,15 @@ type Attempt struct {
 	Task, Host uint32
 	Agent      uint64
 	FromJob    uint32
+	// NextJob is the least job for a successor to start with, by an operator's word.
+	NextJob    uint32
 	Supersedes uint64
 	Successor  uint64
 	Epoch      uint64
+	Reason     string
+	By         string
 	// Outcome is 0 until the attempt is settled.
 	Outcome eventlog.Outcome
-	Reason  string
-	By      string
 	// Began is true once the agent's journal is known to hold it.
 	Began bool
 	// Cancel is true where the agent is to be told to cancel it.
@@ -278,8 +281,6 @@ type Attempt struct {
 	JobFailed bool
 	// Resolved is an operator's word on it: succeeded, failed, retry or empty.
 	Resolved, ResolvedBy string
-	// NextJob is the least job for a successor to start with, by an operator's word.
-	NextJob uint32
 	// Jobs are the results so far.
 	Jobs                 JobResults
 	ScheduledAt, EndedAt int64
