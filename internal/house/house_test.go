@@ -90,6 +90,13 @@ func TestImports(t *testing.T) {
 		if strings.HasSuffix(src.Path, "_test.go") {
 			continue
 		}
+		if !within(src.Dir, "internal/soak") {
+			for _, spec := range src.File.Imports {
+				if path, _ := strconv.Unquote(spec.Path.Value); within(path, "quorate/internal/soak") {
+					t.Errorf("%s imports %s: what makes trouble for processes is no part of them", src.Fset.Position(spec.Pos()), path)
+				}
+			}
+		}
 		for _, rule := range rules {
 			if !within(src.Dir, rule.dir) {
 				continue
