@@ -114,6 +114,9 @@ func abandon(s stream) {
 
 func (l *link) close(reason string) { _ = l.conn.CloseWithError(codeDone, reason) }
 
+// remote is the address of the other side.
+func (l *link) remote() string { return l.conn.RemoteAddr().String() }
+
 // signs are what the connection shows of the other side, but for its messages.
 func (l *link) signs() signs {
 	s := l.conn.ConnectionStats()

@@ -27,6 +27,7 @@ type orchestrator struct {
 	token    string
 	address  string
 	listener *quic.Listener
+	socket   net.PacketConn
 	blobs    map[string][]byte
 
 	mu        sync.Mutex
@@ -50,7 +51,8 @@ type orchestrator struct {
 	cutBlobs  int // so many answers stop in the middle
 
 	challenges int      // so many hellos are asked for once more
-	servers    []string // for the welcome
+	servers    []string // for the welcome, as is heartbeat
+	heartbeat  uint32   // milliseconds
 }
 
 func newOrchestrator(t testing.TB) *orchestrator {
@@ -63,7 +65,7 @@ func newOrchestrator(t testing.TB) *orchestrator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &orchestrator{t: t, ca: ca, token: token, changed: make(chan struct{}), epoch: 3, blobs: map[string][]byte{}}
+	o := &orchestrator{t: t, ca: ca, token: token, changed: make(chan struct{}), epoch: 3, blobs: map[string][]byte{}, heartbeat: 500}
 	cert, err := ca.IssueServer(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +77,7 @@ func newOrchestrator(t testing.TB) *orchestrator {
 // another is a second orchestrator of the same cluster.
 func (o *orchestrator) another() *orchestrator {
 	o.t.Helper()
-	second := &orchestrator{t: o.t, ca: o.ca, token: o.token, changed: make(chan struct{}), epoch: o.epoch, blobs: o.blobs}
+	second := &orchestrator{t: o.t, ca: o.ca, token: o.token, changed: make(chan struct{}), epoch: o.epoch, blobs: o.blobs, heartbeat: o.heartbeat}
 	cert, err := o.ca.IssueServer(nil)
 	if err != nil {
 		o.t.Fatal(err)
@@ -85,11 +87,16 @@ func (o *orchestrator) another() *orchestrator {
 }
 
 func (o *orchestrator) listen(address string, conf *tls.Config) {
-	l, err := quic.ListenAddr(address, conf, &quic.Config{MaxIdleTimeout: 5 * time.Second})
+	socket, err := net.ListenPacket("udp", address)
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.listener, o.address = l, l.Addr().(*net.UDPAddr).String()
+	transport := &quic.Transport{Conn: socket}
+	l, err := transport.Listen(conf, &quic.Config{MaxIdleTimeout: 5 * time.Second})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.listener, o.socket, o.address = l, socket, l.Addr().(*net.UDPAddr).String()
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -108,6 +115,8 @@ func (o *orchestrator) listen(address string, conf *tls.Config) {
 		}
 		o.mu.Unlock()
 		serving.Wait()
+		transport.Close()
+		socket.Close()
 	})
 }
 
@@ -219,7 +228,7 @@ func (o *orchestrator) talk(conn *quic.Conn, s *quic.Stream) error {
 		o.hellos = append(o.hellos, *hello)
 		o.journalID = hello.JournalID
 		o.welcome = wire.Welcome{ClusterID: o.ca.ClusterID(), Agent: agent, Name: "n", Session: fmt.Sprint("session", o.sessions),
-			Epoch: o.epoch, Acked: uint64(len(o.reports)), Floor: o.floor, Servers: o.servers, HeartbeatMillis: 500}
+			Epoch: o.epoch, Acked: uint64(len(o.reports)), Floor: o.floor, Servers: o.servers, HeartbeatMillis: o.heartbeat}
 	})
 	if refuse != nil {
 		_ = wire.WriteMessage(s, refuse)

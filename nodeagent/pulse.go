@@ -91,6 +91,9 @@ func (p *pulse) judge(now time.Time, s signs, patience int) (ask, silent bool, n
 	return ask, silent, p.step
 }
 
+// refuse takes the other side for dead until more is heard of it: its host says so.
+func (p *pulse) refuse() { p.dead = p.heard }
+
 // silence is how long the other side may be silent on such a line.
 func (p *pulse) silence(s *signs) time.Duration {
 	limit := max(time.Duration(silenceFactor*float64(p.every)), p.every+roundTrips*s.trip())

@@ -43,6 +43,7 @@ type session struct {
 	moves   chan *wire.Move        // holds the newest
 	told    chan []string          // holds the newest addresses of orchestrators
 	silent  chan (<-chan struct{}) // the gateway is silent until the channel in it is closed
+	refused chan struct{}          // holds one token when the gateway's host says that it is gone
 	ended   chan struct{}          // closed when the session is over, for the reason err
 	err     error
 	changed chan struct{} // holds one token when there may be something to send
@@ -64,7 +65,7 @@ func newSession(a *agent, l *link, address string, control stream, w *wire.Welco
 		changed: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 		here:  journal.Here{ClusterID: w.ClusterID, Session: w.Session},
 		pulse: pulse{every: heartbeat(w)},
-		moves: make(chan *wire.Move, 1), told: make(chan []string, 1), silent: make(chan (<-chan struct{}), 1), ended: make(chan struct{}),
+		moves: make(chan *wire.Move, 1), told: make(chan []string, 1), silent: make(chan (<-chan struct{}), 1), refused: make(chan struct{}, 1), ended: make(chan struct{}),
 		sent: w.Acked, resent: time.Now(), heard: time.Now(),
 	}
 }
@@ -117,6 +118,7 @@ func (s *session) run(ctx context.Context) error {
 	both.Go(func() { cancel(s.read(ctx, messages)) })
 	both.Go(func() { cancel(s.write(ctx)) })
 	both.Go(func() { s.watch(ctx) })
+	both.Go(func() { s.watchRefusals(ctx) })
 	s.wake()
 	for ctx.Err() == nil {
 		select {
@@ -202,7 +204,17 @@ func (s *session) watch(ctx context.Context) {
 			close(revived)
 		}
 	}()
-	for next := s.pulse.every; sleep(ctx, next); {
+	for next := s.pulse.every; ; {
+		refused := false
+		due := time.NewTimer(next)
+		select {
+		case <-due.C:
+		case <-s.refused:
+			refused = true
+		case <-ctx.Done():
+			return
+		}
+		due.Stop()
 		now := time.Now()
 		signs := s.link.signs()
 		s.mu.Lock()
@@ -210,16 +222,18 @@ func (s *session) watch(ctx context.Context) {
 		s.mu.Unlock()
 		var ask, silent bool
 		ask, silent, next = s.pulse.look(now, signs, s.agent.patience(now))
+		if refused && !silent {
+			silent = true
+			s.pulse.refuse()
+		} else if silent && revived == nil {
+			s.agent.alarmed(now, false)
+		}
 		if ask {
-			s.mu.Lock()
-			s.asking = true
-			s.mu.Unlock()
-			s.wake()
+			s.askNow()
 		}
 		switch {
 		case silent && revived == nil:
 			revived = make(chan struct{})
-			s.agent.alarmed(now, false)
 			select {
 			case s.silent <- revived:
 			case <-ctx.Done():
@@ -230,6 +244,14 @@ func (s *session) watch(ctx context.Context) {
 			s.agent.alarmed(now, true)
 		}
 	}
+}
+
+// askNow sends a ping.
+func (s *session) askNow() {
+	s.mu.Lock()
+	s.asking = true
+	s.mu.Unlock()
+	s.wake()
 }
 
 // handle decides about commands, makes the decisions durable with one sync, and
