@@ -6,12 +6,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // ErrLocked is wrapped by the error about a data directory that another agent uses.
 var ErrLocked = errors.New("another agent uses the data directory")
+
+// lockTries and lockPause are how often, and after what, a lock that is taken is tried
+// again.
+const (
+	lockTries = 10
+	lockPause = 20 * time.Millisecond
+)
 
 // lockDir makes sure that one agent uses the data directory. Closing the file
 // gives the lock back, and so does the end of the process.
@@ -24,7 +32,14 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	// A process that was about to be started when the agent before this one ended has
+	// a copy of its file until it runs its own program.
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for tries := 0; errors.Is(err, unix.EWOULDBLOCK) && tries < lockTries; tries++ {
+		time.Sleep(lockPause)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w: %s", ErrLocked, dir)

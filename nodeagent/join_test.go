@@ -3,6 +3,7 @@ package nodeagent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -126,8 +127,15 @@ func TestOtherClusterOrNobody(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- run(ctx, Config{Servers: []string{address}, DataDir: dir, WorkDir: dir, Logger: slog.New(slog.NewTextHandler(&out, nil))}, withFetch)
+			err := run(ctx, Config{Servers: []string{address}, DataDir: dir, WorkDir: dir, Logger: slog.New(slog.NewTextHandler(&out, nil))}, withFetch)
+			fmt.Fprintln(&out, "run ended:", err)
+			done <- err
 		}()
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Log(out.String())
+			}
+		})
 		eventually(t, want, func() bool { return strings.Contains(out.String(), want) })
 		if text := out.String(); !strings.Contains(text, address) || strings.Contains(text, "CRYPTO_ERROR") {
 			t.Errorf("log %s", text)
