@@ -14,7 +14,7 @@ import "quorate/internal/job"
 // grows when messages change so that an earlier peer would misread them: the two
 // then part in the handshake, with a plain error.
 const (
-	ALPNAgent = "quorate-agent/2"
+	ALPNAgent = "quorate-agent/3"
 	ALPNEnrol = "quorate-enrol/1"
 )
 
@@ -39,6 +39,12 @@ const (
 	TypeMove     Type = 14 // orchestrator: connect elsewhere
 
 	TypeChallenge Type = 15 // orchestrator: say hello once more
+
+	TypeLearn      Type = 16 // orchestrator: values that hosts have published
+	TypeAsk        Type = 17 // agent: tell me when something is there
+	TypeAnswer     Type = 18 // orchestrator: the answer
+	TypeFactsAsk   Type = 19 // orchestrator: what do you remember of your host?
+	TypeFactsReply Type = 20 // agent: the answer
 )
 
 // A Message is one of the messages above.
@@ -146,6 +152,9 @@ type Step struct {
 	// KeepGoing runs the jobs after a failed one all the same.
 	KeepGoing   bool
 	IgnoreCache bool
+	// Publish are the arguments that the plan asks other hosts for, sorted: a job
+	// that leaves one with another value publishes it.
+	Publish []string
 }
 
 // Cancel ends an attempt, or forbids its start for ever.
@@ -166,7 +175,8 @@ type Results struct {
 
 // A Report is one entry of the agent's journal that the cluster has to commit:
 // the end of a job, or, where End is set, of the whole attempt, or, where Began is
-// set, that the journal holds the attempt.
+// set, that the journal holds the attempt, or, where Published is set, values that
+// the job publishes before its end.
 type Report struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -186,6 +196,10 @@ type Report struct {
 	Stdout, Stderr      Output
 	Reason              string
 	OutputDigest        string
+	// Published is true for a report of Values; Waits where the job does nothing
+	// from here on but wait for other hosts.
+	Published, Waits bool
+	Values           []Value
 }
 
 // Output is a job's output, head and tail.
@@ -271,6 +285,21 @@ type BlobRequest struct {
 	Digest string
 	Offset int64
 }
+
+// Type implements Message.
+func (*Learn) Type() Type { return TypeLearn }
+
+// Type implements Message.
+func (*Ask) Type() Type { return TypeAsk }
+
+// Type implements Message.
+func (*Answer) Type() Type { return TypeAnswer }
+
+// Type implements Message.
+func (*FactsAsk) Type() Type { return TypeFactsAsk }
+
+// Type implements Message.
+func (*FactsReply) Type() Type { return TypeFactsReply }
 
 // Type implements Message.
 func (*Hello) Type() Type    { return TypeHello }
