@@ -228,7 +228,7 @@ func (l *loader) ship() {
 	}
 	s.finish()
 	l.list = append(l.list, s.list...)
-	l.in.shipped = s.digests
+	l.in.shipped = slices.Concat(s.digests, s.brought)
 }
 
 // at writes a place for use inside a message.

@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -22,6 +23,9 @@ func Help(d *Declaration) string {
 			name += " WORD..."
 		}
 		fmt.Fprintf(&b, "  %-24s %s", name, o.Help)
+		if o.Name == "timeout" && d.TimeoutSeconds != 0 {
+			o.Default = strconv.FormatUint(uint64(d.TimeoutSeconds), 10)
+		}
 		if o.Default != "" {
 			fmt.Fprintf(&b, " (%s)", o.Default)
 		}

@@ -35,6 +35,10 @@ type Verb struct {
 	// Run executes a job. It is nil where the declaration says that the verb
 	// cannot be executed.
 	Run func(ctx context.Context, env *Env, j *job.Job) Result
+
+	// rendered is true where Execute need not render the text: the job is not as it
+	// was sent any more.
+	rendered bool
 }
 
 // A Result is what became of a job.
@@ -48,6 +52,9 @@ type Result struct {
 
 	// ran is true where the job came as far as having an output of its own.
 	ran bool
+	// volatile is true where the success is not to be remembered: a job that is
+	// skipped does not do all that this one did.
+	volatile bool
 }
 
 // A Command is a shell script to run.
