@@ -64,7 +64,7 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	if c.Bool("embedded") && c.Bool("detach") {
 		return usage(commandLine(c)+" --help", "--detach needs a server: with --embedded the run lives in this process")
 	}
-	opt, err := options(c)
+	opt, err := p.options(c)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (p *program) execCommand() *cli.Command {
 	return &cli.Command{
 		Name: "exec", Category: sectionPlan, Usage: "run one job now", ArgsUsage: "VERB 'ARGS'",
 		Description: "For instance: quorate exec RUN 'uptime' --target web-1\nThe arguments are one word of the shell, with the options of the verb in it.",
-		Flags:       append([]cli.Flag{targetFlag(), selectFlags()[2]}, runFlags()...),
+		Flags:       append([]cli.Flag{targetFlag(), selectFlags()[2], componentsFlag()}, runFlags()...),
 		Action:      p.exec,
 	}
 }

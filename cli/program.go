@@ -75,7 +75,7 @@ func (p *program) app() *cli.App {
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, EnvVars: []string{"QUORATE_OUTPUT"}, Value: string(formatTable), Usage: "`FORMAT` of the output: table, json, yaml or ndjson"},
 		},
 		Commands: []*cli.Command{
-			p.planCommand(), p.applyCommand(), p.orchestrateCommand(), p.execCommand(), p.graphCommand(),
+			p.planCommand(), p.applyCommand(), p.orchestrateCommand(), p.execCommand(), p.graphCommand(), p.componentCommand(),
 			p.runCommand(), p.logCommand(), p.replayCommand(),
 			p.serverCommand(), p.agentCommand(), p.tokenCommand(), p.clusterCommand(), p.devCommand(), p.demoCommand(),
 			p.doctorCommand(), p.versionCommand(), p.completionCommand(),
