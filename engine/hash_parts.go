@@ -34,6 +34,12 @@ func (d digest) agent(a *Agent) {
 	d.flags(a.Pending, a.Revoked, a.Connected)
 	d.ids(a.Open)
 	d.ids(a.begun)
+	for _, k := range sortedKeys(d, a.values) {
+		v := a.values[k]
+		d.str(k, v.Key, string(v.Value))
+		d.flags(v.Absent)
+		d.u64(v.Run, uint64(v.Task), uint64(v.Job), v.Attempt, v.Index, uint64(v.Time))
+	}
 }
 
 // graph leaves out what newGraph derives from the rest.
@@ -105,6 +111,7 @@ func (d digest) task(t *Task) {
 		st := &t.Steps[i]
 		d.u64(uint64(st.Host), uint64(st.Status), st.Attempt, uint64(st.Attempts))
 		d.u64(uint64(st.unmet), uint64(st.doom), uint64(st.retries), uint64(st.unstarted))
+		d.flags(st.parked)
 		d.str(st.Reason)
 	}
 }

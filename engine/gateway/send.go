@@ -47,7 +47,9 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 	again = time.Hour
 	s.notes.mu.Lock()
 	cancels, repeat, pong, move := s.notes.cancels, s.notes.again, s.notes.pong, s.notes.move
+	asks, facts := s.notes.asks, s.notes.facts
 	s.notes.cancels, s.notes.again, s.notes.pong, s.notes.move = false, nil, false, nil
+	s.notes.asks, s.notes.facts = nil, nil
 	s.notes.mu.Unlock()
 
 	commands, more, ack, err := s.look(cancels, repeat)
@@ -63,6 +65,19 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 			s.sent = min(s.sent, commands[i].attempt.ID-1)
 			again = retryDelay
 			break
+		}
+	}
+	if err := s.takeAsks(asks, out); err != nil {
+		return 0, err
+	}
+	look, err := s.answer(out)
+	if err != nil {
+		return 0, err
+	}
+	again = min(again, look)
+	for _, id := range facts {
+		if err := out.Add(&wire.FactsAsk{ID: id}); err != nil {
+			return 0, err
 		}
 	}
 	// The floor moves with reports too, or it can wait for the next.
@@ -165,6 +180,11 @@ func (s *session) put(out *wire.Writer, c *command) error {
 	step, err := s.g.step(c)
 	if err != nil {
 		return err
+	}
+	if len(step.Publish) > 0 {
+		if err := s.learn(out, step.Publish); err != nil {
+			return err
+		}
 	}
 	spec, err := wire.EncodeStep(step)
 	if err != nil {

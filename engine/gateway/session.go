@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"quorate/engine"
 	"quorate/internal/pki"
@@ -36,6 +37,11 @@ type session struct {
 	told  map[uint64]struct{} // attempts that were sent as cancelled
 	acked uint64              // the newest report that was acknowledged
 	fence wire.Fence
+	// learned is up to which index the agent was told the values of a key; asks are
+	// its open questions, which were looked at last at asked.
+	learned map[string]uint64
+	asks    map[uint64]*question
+	asked   time.Time
 
 	// The receiver's.
 	received uint64         // the number of the newest report that was taken
@@ -51,6 +57,8 @@ type notes struct {
 	again   []uint64   // attempts to send once more
 	pong    bool       // the agent asks whether we are there
 	move    *wire.Move // where the agent is to go, or nil
+	asks    []wire.Ask // what the agent wants to know
+	facts   []uint64   // what is to be asked of the agent
 }
 
 // nudge wakes the sender. It never blocks.
