@@ -94,6 +94,7 @@ func (h *Handler) routes() []route {
 		{pattern: "GET /v1/runs/{id}", right: read, fresh: newest, handle: h.run},
 		{pattern: "GET /v1/runs/{id}/watch", right: read, fresh: newest, handle: h.watch, streams: true},
 		{pattern: "GET /v1/runs/{id}/output", right: read, fresh: newest, handle: h.output, streams: true},
+		{pattern: "GET /v1/runs/{id}/analysis", right: read, fresh: newest, handle: h.analysis},
 		{pattern: "POST /v1/runs/{id}/cancel", right: operate, fresh: majority, handle: h.cancelRun},
 		{pattern: "POST /v1/runs/{id}/resolve", right: operate, fresh: majority, handle: h.resolve},
 		{pattern: "GET /v1/log", right: read, fresh: newest, handle: h.log, streams: true},
