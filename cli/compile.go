@@ -55,7 +55,7 @@ func (p *program) options(c *cli.Context) (planner.Options, error) {
 	if err != nil {
 		return planner.Options{}, err
 	}
-	opt := planner.Options{Verbs: verbs, Limit: list(c, "limit"), Restrict: list(c, "restrict"), Targets: list(c, "target")}
+	opt := planner.Options{Verbs: verbs, Limit: list(c, "limit"), Restrict: list(c, "restrict"), Targets: list(c, "target"), ForceAsync: c.Bool("force-async")}
 	for _, text := range c.StringSlice("var") {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {

@@ -45,6 +45,8 @@ type Options struct {
 	// Everywhere are the hosts of orchestrations without targets; nil is all that
 	// are known. To know them does not forbid others.
 	Everywhere []string
+	// ForceAsync takes all orchestrations for async ones.
+	ForceAsync bool
 	// WorkDir is the last place where sources of ADD and COPY are looked for;
 	// empty is none.
 	WorkDir string
