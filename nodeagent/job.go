@@ -44,6 +44,7 @@ func (r *attemptRun) env(run *jobRun) *verb.Env {
 			"QUORATE_JOB=" + strconv.FormatUint(uint64(run.ref.Job), 10),
 		},
 		Blob: a.blobs.get, Shell: run.shell, Attempt: r.id, IgnoreCache: r.step.IgnoreCache,
+		Fleet:      &fleet{run},
 		Provenance: facts.Origin{Run: r.step.Run, Task: r.step.Task, Attempt: r.id, Job: run.ref.Job},
 	}
 }
@@ -151,6 +152,17 @@ func (run *jobRun) pickUp(ctx context.Context, j *job.Job, r *attemptRun, record
 	whole := j.Verb == verbRun || verb.IsComponent(j) // its command is all there is to it
 	log := run.agent.log.With("attempt", run.ref.Attempt, "job", run.ref.Job, "verb", j.Verb)
 	switch {
+	case j.Verb == verb.NameReboot:
+		before := run.restartUnder()
+		if before != "" && before != run.agent.boot {
+			return verb.RebootDone(before, run.agent.boot), true
+		}
+		if before == "" && finding != runner.NotSpawned {
+			run.agent.runner.Kill(run.ref, process)
+			return verb.Result{Outcome: verb.Failed, Exit: -1, Info: "the host has not restarted"}, true
+		}
+		log.Info("going on with a restart of the host")
+		return verb.Result{}, false
 	case v != nil && v.Decl.Idempotent:
 		run.agent.runner.Kill(run.ref, process)
 		log.Info("running an interrupted job again, which is harmless")

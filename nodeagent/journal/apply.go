@@ -151,7 +151,7 @@ func (s *State) applyJobStarted(r *JobStarted) error {
 	if r.Position != a.Ended || r.Position >= a.Window || r.Position >= a.Jobs {
 		return fmt.Errorf("job %d of attempt %d starts out of turn", r.Position, a.ID)
 	}
-	a.Running, a.StartedAt, a.Process, a.RestartUnder = true, r.At, Process{}, ""
+	a.Running, a.StartedAt, a.Process = true, r.At, Process{}
 	return nil
 }
 

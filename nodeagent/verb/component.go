@@ -267,7 +267,7 @@ func (u *userVerb) store(env *Env, reply *component.Reply, res *Result) error {
 
 // request writes what the component reads.
 func (u *userVerb) request(env *Env, j *job.Job, action component.Action) ([]byte, error) {
-	scope, err := env.scope()
+	scope, err := env.scope("query")
 	if err != nil {
 		return nil, err
 	}

@@ -80,6 +80,13 @@ func remembered(ctx context.Context, env *Env, j *job.Job, v *Verb) Result {
 		}
 		rendered.Text = text
 	}
+	if v.templated {
+		options, err := env.renderOptions(ctx, j.Options)
+		if err != nil {
+			return ended(ctx, unrendered(err))
+		}
+		rendered.Options = options
+	}
 	key := keyOf(&rendered)
 	if !j.SkipCache && !env.IgnoreCache {
 		before, known, err := env.Facts.Recall(key)
@@ -199,7 +206,9 @@ func ended(ctx context.Context, res Result) Result {
 		return res
 	}
 	if errors.Is(context.Cause(ctx), errTimeout) {
-		res.Outcome, res.Info = Failed, errTimeout.Error()
+		if res.Outcome = Failed; !res.waited {
+			res.Info = errTimeout.Error()
+		}
 		return res
 	}
 	res.Outcome, res.Info = Cancelled, "cancelled"

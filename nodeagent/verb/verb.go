@@ -39,6 +39,8 @@ type Verb struct {
 	// rendered is true where Execute need not render the text: the job is not as it
 	// was sent any more.
 	rendered bool
+	// templated is true where the values of options are templates like the text.
+	templated bool
 }
 
 // A Result is what became of a job.
@@ -55,6 +57,8 @@ type Result struct {
 	// volatile is true where the success is not to be remembered: a job that is
 	// skipped does not do all that this one did.
 	volatile bool
+	// waited is true where Info says already that the time was up, and what for.
+	waited bool
 }
 
 // A Command is a shell script to run.
@@ -97,6 +101,8 @@ type Env struct {
 	IgnoreCache bool
 	// Provenance is kept with everything that the job stores.
 	Provenance facts.Origin
+	// Fleet is the way to other hosts; nil where there is none.
+	Fleet Fleet
 }
 
 // Table returns all verbs by their upper-case names.
