@@ -100,6 +100,7 @@ func (h *Handler) routes() []route {
 		{pattern: "GET /v1/log", right: read, fresh: newest, handle: h.log, streams: true},
 		{pattern: "GET /v1/agents", right: read, fresh: newest, handle: h.agents},
 		{pattern: "GET /v1/agents/{name}", right: read, fresh: newest, handle: h.agent},
+		{pattern: "GET /v1/agents/{name}/facts", right: read, fresh: newest, handle: h.facts},
 		{pattern: "POST /v1/agents/{name}/approve", right: administer, fresh: majority, handle: h.approve},
 		{pattern: "POST /v1/agents/{name}/revoke", right: administer, fresh: majority, handle: h.revoke},
 		{pattern: "POST /v1/tokens", right: administer, fresh: majority, handle: h.createToken},

@@ -13,7 +13,7 @@ import (
 // Bounds of what an agent may wait for.
 const (
 	asksMax       = 256                   // questions of a session that are open
-	askEvery      = 50 * time.Millisecond // how often the open ones are looked at
+	askEvery      = 20 * time.Millisecond // how often the open ones are looked at
 	runsSearched  = 64                    // newest runs in which a job is looked for
 	namesListedAt = 5                     // hosts named in an answer
 )
