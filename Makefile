@@ -6,14 +6,16 @@ BIN      := bin/quorate
 TOOLS    := $(GO) tool -modfile=internal/tools/go.mod
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-FUZZTIME ?= 30s
+FUZZTIME ?= 15s
 SOAK     ?= 50
 SEEDS    ?= 5000
+MINUTES  ?= 30
+SEED     ?=
 
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint check bench fuzz soak sim clean
+.PHONY: help build demo test race lint check bench fuzz soak soak-short kills sim clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,20 +37,31 @@ lint: ## gofmt, vet, staticcheck
 	$(GO) vet ./...
 	@out=$$($(TOOLS) staticcheck ./... | grep -v 'field _msgpack is unused'); test -z "$$out" || { echo "$$out"; exit 1; }
 
-check: lint test fuzz race ## what must pass before a change lands
+check: lint test ## what must pass before a change lands
+	$(MAKE) -j2 --output-sync=target fuzz soak-short
+	$(MAKE) race
 	@echo "make check: all passed"
 
-bench: ## the figures of docs/performance.md, each beside its floor
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/bench
+bench: ## the figures of docs/performance.md and docs/reliability.md
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./internal/bench
 	$(GO) test -run '^$$' -bench Scale -benchtime 5x ./planner
 	$(GO) test -run '^$$' -bench 'Fold|Run|Verify|Append' ./engine ./eventlog ./raft
 	$(GO) test -run '^$$' -bench 'Spawn|PlainExec' ./nodeagent/runner
 
-fuzz: ## every fuzz target for FUZZTIME (30s), two at a time
+fuzz: ## every fuzz target for FUZZTIME (15s), two at a time
 	FUZZTIME=$(FUZZTIME) GO=$(GO) sh internal/tools/fuzz.sh
 
-soak: build ## kill orchestrator, agent and both in the middle of runs, SOAK (50) times each
+soak: ## trouble for a cluster of processes, MINUTES (30) long, from SEED; as root
+	QUORATE_SOAK_MINUTES=$(MINUTES) QUORATE_SOAK_SEED=$(SEED) QUORATE_SOAK_CLOCKS=1 \
+		$(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/soak
+
+soak-short: # the same for two minutes, with clocks that are right
+	QUORATE_SOAK_MINUTES=2 QUORATE_SOAK_SEED=$(SEED) QUORATE_SOAK_QUIET=1 \
+		$(GO) test -count=1 -timeout 10m -v -run 'TestSoak$$' ./internal/soak
+
+kills: ## kill orchestrators, agents and leaders in the middle of runs, SOAK (50) times each
 	QUORATE_SOAK=$(SOAK) $(GO) test -count=1 -timeout 120m -v -run 'Kill' ./cli/...
+	QUORATE_SOAK_KILLS=$(SOAK) $(GO) test -count=1 -timeout 60m -v -run 'TestLeaderKilled' ./internal/soak
 
 sim: ## simulate SEEDS (5000) clusters; one of them: make sim SEED=n
 	$(GO) test ./internal/model -count=1 -timeout 24h -v -run 'TestSim$$' -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))

@@ -236,6 +236,10 @@ func (p *program) clusterRecover(c *cli.Context) error {
 	}
 	next := afterAll(state.NextReplica())
 	found, err := raft.Recover(raft.Config{DataDir: dir, Replica: m.Replica}, next)
+	if errors.Is(err, raft.ErrReplicaUsed) && m.Replica < next {
+		// One that died before it wrote what follows.
+		found, err = raft.Recovered{Index: state.Index, Hash: state.Head, ClusterID: state.ClusterID}, nil
+	}
 	if err != nil {
 		return err
 	}

@@ -409,9 +409,21 @@ func (c *trio) restored(t *testing.T, file string) {
 func (c *trio) recovered(t *testing.T) {
 	// Any of the orchestrators that were there when all was stopped will do.
 	survivor := c.dirOf(4)
+	before, err := os.ReadFile(filepath.Join(survivor, memberFile))
+	if err != nil {
+		t.Fatal(err)
+	}
 	recover := c.quorate("cluster", "recover", "--data-dir", survivor, "--yes")
 	if recover.code() != 0 || !strings.Contains(recover.err.String(), "is lost") {
 		t.Fatalf("recover: %s", recover)
+	}
+	// As if it had died just before it was done.
+	if err := os.WriteFile(filepath.Join(survivor, memberFile), before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := c.quorate("cluster", "recover", "--data-dir", survivor, "--yes")
+	if again.code() != 0 || again.out.String() != recover.out.String() {
+		t.Fatalf("recover once more: %s", again)
 	}
 	if err := os.Rename(survivor, c.dirOf(21)); err != nil {
 		t.Fatal(err)

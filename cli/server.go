@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -14,6 +15,10 @@ import (
 
 	"quorate/eventlog"
 )
+
+// gcPercent is how much a server's memory may grow until garbage is collected. It
+// has little on its hands: a fifth less memory is worth a few percent of a core.
+const gcPercent = 50
 
 // The ports that nobody has to name.
 const (
@@ -60,6 +65,9 @@ func (p *program) serve(c *cli.Context) error {
 	cfg, err := p.nodeConfig(c, logger)
 	if err != nil {
 		return err
+	}
+	if p.con.getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	n, err := startNode(c.Context, cfg)
 	if err != nil {

@@ -67,7 +67,14 @@ func (a *Agent) JournalFault(journalID string, journalSeq uint64) string {
 // is known to hold, but is not among those that the journal holds now, or 0. An
 // agent that misses one shows another journal than it had: it is to be
 // quarantined, whatever the journal's number and name say.
-func (a *Agent) MissingAttempt(held []uint64) uint64 {
+//
+// Where more was acknowledged to the journal than is on record, nothing is missing
+// yet: either the record is not folded here, or it is lost, and then it is for the
+// fold of AgentConnected to judge.
+func (a *Agent) MissingAttempt(held []uint64, acked uint64) uint64 {
+	if acked > a.JournalSeq {
+		return 0
+	}
 	for _, id := range a.begun {
 		if !slices.Contains(held, id) {
 			return id

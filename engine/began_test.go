@@ -17,7 +17,7 @@ func TestAttemptBegan(t *testing.T) {
 	ids := []uint64{l.attempt(r, 0, 0).ID, l.attempt(r, 1, 0).ID, l.attempt(r, 2, 0).ID}
 	wantMissing := func(want uint64, held ...uint64) {
 		t.Helper()
-		if got := a.MissingAttempt(held); got != want {
+		if got := a.MissingAttempt(held, 0); got != want {
 			t.Errorf("of %v %d is missing, want %d", held, got, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -36,7 +37,7 @@ func (s *State) foldAgentEnrolled(e *eventlog.AgentEnrolled) string {
 		return fmt.Sprintf("the key is in use by agent %d", id)
 	}
 	a := &Agent{
-		ID:         s.Index,
+		ID:         s.Serial(s.Index),
 		Name:       e.Name,
 		Labels:     slices.Clone(t.Labels),
 		KeyDigest:  e.KeyDigest,
@@ -100,15 +101,22 @@ func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
 	if fault := a.JournalFault(e.JournalID, e.JournalSeq); fault != "" {
 		return fault
 	}
+	if e.Acked > e.JournalSeq {
+		return fmt.Sprintf("the journal ends at report %d, and %d was acknowledged to it", e.JournalSeq, e.Acked)
+	}
 	if a.Connected && a.Session == e.Session {
 		return "the session is on record"
 	}
 	if m := s.members[e.Gateway]; m != nil && m.Removed != "" {
 		return fmt.Sprintf("its gateway %d is no member any more", e.Gateway)
 	}
+	if why := s.judgeJournal(a, e); why != "" {
+		s.quarantine(a, why)
+		return ""
+	}
 	a.Connected = true
 	a.Session = e.Session
-	a.Connection = s.Index
+	a.Connection = s.Serial(s.Index)
 	a.Gateway = e.Gateway
 	a.Version = e.Version
 	a.BootID = e.BootID
@@ -142,13 +150,14 @@ func (s *State) foldAgentQuarantined(e *eventlog.AgentQuarantined) string {
 	case e.JournalID != "" && a.JournalFault(e.JournalID, e.JournalSeq) == "":
 		return "the journal is sound"
 	}
-	a.Quarantined = e.Reason
-	if a.Quarantined == "" {
-		a.Quarantined = "no reason given"
-	}
-	a.Connected, a.Session = false, ""
-	s.giveUp(a, "the agent was quarantined: "+a.Quarantined, "")
+	s.quarantine(a, cmp.Or(e.Reason, "no reason given"))
 	return ""
+}
+
+func (s *State) quarantine(a *Agent, reason string) {
+	a.Quarantined = reason
+	a.Connected, a.Session = false, ""
+	s.giveUp(a, "the agent was quarantined: "+reason, "")
 }
 
 // giveUp settles what the agent has under way as unknown.

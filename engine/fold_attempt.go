@@ -64,7 +64,7 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int) {
 	t := &r.Tasks[e.Task]
 	st := &t.Steps[pos]
 	a := &Attempt{
-		ID:          s.Index,
+		ID:          s.Serial(s.Index),
 		Run:         e.Run,
 		Task:        e.Task,
 		Host:        e.Host,
@@ -89,6 +89,9 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int) {
 		t.StartedAt = s.Time
 	}
 	s.move(r, e.Task, pos, Running)
+	if a.Supersedes == 0 && r.Index < agent.Lapse {
+		s.settle(a, eventlog.Unknown, "the agent may have done the step in what was lost when the cluster was recovered", "")
+	}
 }
 
 // reported folds what the agent said under its number. A report with the next

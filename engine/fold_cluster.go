@@ -18,7 +18,7 @@ func (s *State) foldClusterCreated(e *eventlog.ClusterCreated) string {
 }
 
 func (s *State) foldLeaderEstablished(e *eventlog.LeaderEstablished) string {
-	s.Epoch = s.Index
+	s.Epoch = s.Serial(s.Index)
 	s.Leader = e.Replica
 	return ""
 }

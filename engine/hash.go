@@ -17,6 +17,9 @@ func (s *State) Hash() eventlog.Hash {
 	d := digest{h: sha256.New()}
 	d.u64(s.Index, uint64(s.Time), s.Epoch, s.Leader)
 	d.str(string(s.Head[:]), string(s.voided[:]), s.ClusterID)
+	if s.Generation != 0 || s.RecoveredAt != 0 { // others hash as before there were any
+		d.u64(s.Generation, s.RecoveredAt)
+	}
 	for _, k := range sortedKeys(d, s.Tokens) {
 		d.token(s.Tokens[k])
 	}

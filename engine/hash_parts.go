@@ -8,6 +8,9 @@ func (d digest) token(t *Token) {
 	d.strs(t.Labels)
 	d.flags(t.AutoApprove)
 	d.u64(uint64(t.ExpiresAt), t.Index, t.SpentBy)
+	if t.Until != 0 { // tokens from before it hash as they did
+		d.u64(uint64(t.Until))
+	}
 }
 
 func (d digest) operator(o *Operator) {
@@ -39,6 +42,9 @@ func (d digest) agent(a *Agent) {
 		d.str(k, v.Key, string(v.Value))
 		d.flags(v.Absent)
 		d.u64(v.Run, uint64(v.Task), uint64(v.Job), v.Attempt, v.Index, uint64(v.Time))
+	}
+	if a.Lapse != 0 { // as with a token's Until
+		d.u64(a.Lapse)
 	}
 }
 

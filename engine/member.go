@@ -170,7 +170,7 @@ func (s *State) foldOrchestratorRemoved(e *eventlog.OrchestratorRemoved) string 
 }
 
 // foldClusterRecovered leaves the cluster with one member, under a number that
-// none had before.
+// none had before, and begins a generation.
 func (s *State) foldClusterRecovered(e *eventlog.ClusterRecovered) string {
 	if e.Replica < s.NextReplica() {
 		return fmt.Sprintf("the number %d was used before", e.Replica)
@@ -184,6 +184,7 @@ func (s *State) foldClusterRecovered(e *eventlog.ClusterRecovered) string {
 		},
 		Index: s.Index, JoinedAt: s.Time,
 	}
+	s.recovered(e.Generation)
 	return ""
 }
 

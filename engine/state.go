@@ -18,7 +18,11 @@ type State struct {
 	Head eventlog.Hash
 
 	ClusterID string
-	// Epoch is the index of the newest LeaderEstablished, Leader its replica.
+	// Generation is of the newest recovery of the cluster, see [State.Serial], and
+	// RecoveredAt its index; 0 where there was none.
+	Generation  uint64
+	RecoveredAt uint64
+	// Epoch is the serial of the newest LeaderEstablished, Leader its replica.
 	Epoch  uint64
 	Leader uint64
 
@@ -64,6 +68,16 @@ type Token struct {
 	SpentBy uint64
 }
 
+// Expired reports whether the token is refused at a time, unix nanoseconds, by the
+// clock of who is asked to take it.
+func (t *Token) Expired(now int64) bool {
+	until := t.Until
+	if until == 0 {
+		until = t.ExpiresAt
+	}
+	return now >= until
+}
+
 // An Operator is the newest certificate on record of an operator's name. It is a
 // record, no list of who has access: earlier certificates of the name stay valid
 // until they expire.
@@ -89,7 +103,7 @@ type Agent struct {
 
 	Connected bool
 	Session   string
-	// Connection is the index of its newest AgentConnected, also when that is over.
+	// Connection is the serial of its newest AgentConnected, also when that is over.
 	Connection uint64
 	Gateway    uint64
 	Version    string
@@ -101,6 +115,9 @@ type Agent struct {
 	Open []uint64
 	// Last is the newest attempt that it was ever given.
 	Last uint64
+	// Lapse is the index of the recovery that lost something which the agent had
+	// reported, or 0. Of what it did in runs from before that nobody can be sure.
+	Lapse uint64
 
 	// begun are those of Open that its journal is known to hold, ascending.
 	begun []uint64

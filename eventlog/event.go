@@ -75,9 +75,13 @@ type TokenCreated struct {
 	Role      string   `json:"role"`       // agent, orchestrator or operator
 	Labels    []string `json:"labels"`
 	// AutoApprove lets the agent work at once although Name is empty.
-	AutoApprove bool   `json:"auto_approve"`
-	ExpiresAt   int64  `json:"expires_at"` // unix nanoseconds
-	By          string `json:"by"`
+	AutoApprove bool `json:"auto_approve"`
+	// ExpiresAt is by the log's clock, which does not go back after it was set
+	// ahead: unix nanoseconds.
+	ExpiresAt int64  `json:"expires_at"`
+	By        string `json:"by"`
+	// Until is by the clock of who is asked to take it, unix nanoseconds; 0 is ExpiresAt.
+	Until int64 `json:"until" added:"true"`
 }
 
 // AgentEnrolled spends a token. The index of the event is the agent's id.
@@ -123,6 +127,11 @@ type AgentConnected struct {
 	JournalID  string `json:"journal_id"`
 	JournalSeq uint64 `json:"journal_seq"`
 	Address    string `json:"address"`
+	// Acked is the newest report that a cluster has acknowledged to the journal, and
+	// Attempts are those that the journal holds. Where the log has lost records they
+	// tell of more than is on record.
+	Acked    uint64   `json:"acked" added:"true"`
+	Attempts []uint64 `json:"attempts" added:"true"`
 }
 
 // AgentDisconnected says that the connection of this session is gone.

@@ -66,6 +66,10 @@ type ClusterRecovered struct {
 	RaftAddress  string `json:"raft_address"`
 	AgentAddress string `json:"agent_address"`
 	APIAddress   string `json:"api_address"`
+	// Generation keeps numbers that come from indexes apart from those that the lost
+	// log gave away behind At: when the cluster was recovered, in unix seconds. 0 in
+	// records from before there were any.
+	Generation uint64 `json:"generation" added:"true"`
 }
 
 // AttemptBegan says that the agent's journal holds the attempt. From here on an

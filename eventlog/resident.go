@@ -9,7 +9,7 @@ import (
 // residentBytes is how much is read of the mapped file before its pages are given
 // back: they count as the process's memory, although the kernel could have them
 // any time, and reading a whole log would make it as large as the log.
-const residentBytes = 32 << 20
+const residentBytes = 8 << 20
 
 // read counts what was read of the file, and gives its pages back now and then.
 // Whoever reads them again finds them in the page cache.

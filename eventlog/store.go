@@ -51,6 +51,9 @@ type StoreOptions struct {
 	VerifyAll bool
 	// SkipVerify leaves the chain unverified.
 	SkipVerify bool
+	// Unsynced leaves it to Sync and Close to make commits durable. A crash before
+	// may leave a file that cannot be read: it is for one that is then made anew.
+	Unsynced bool
 }
 
 const (
@@ -132,6 +135,7 @@ func openBolt(path string, opt StoreOptions) (db *bolt.DB, err error) {
 			FreelistType:    bolt.FreelistMapType,
 			InitialMmapSize: initialMmapSize,
 			MaxSize:         opt.BytesMax,
+			NoSync:          opt.Unsynced,
 		})
 		return err
 	})
@@ -344,9 +348,23 @@ func (s *Store) Close() error {
 	if s.db == nil {
 		return nil
 	}
-	err := s.db.Close()
+	var err error
+	if s.opt.Unsynced {
+		err = s.db.Sync()
+	}
+	err = errors.Join(err, s.db.Close())
 	s.db = nil
 	return err
+}
+
+// Sync makes durable what was committed.
+func (s *Store) Sync() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return ErrClosed
+	}
+	return s.db.Sync()
 }
 
 // Replace puts the log in another file, which must be on the same file system and

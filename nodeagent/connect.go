@@ -85,12 +85,7 @@ func (a *agent) disconnected(ctx context.Context, addresses []string, err error,
 // begin makes s the agent's session.
 func (a *agent) begin(ctx context.Context, s *session) {
 	a.log.Info("connected", "server", s.address, "epoch", s.epoch)
-	if a.servers.learn(s.servers) {
-		a.id.Servers = a.servers.learned
-		if err := a.id.saveInfo(a.cfg.DataDir); err != nil {
-			a.log.Warn("the addresses of the orchestrators were not stored", "error", err)
-		}
-	}
+	a.learn(s.servers)
 	a.setSession(s)
 	a.sessions.Go(func() {
 		s.err = s.run(ctx)
@@ -99,13 +94,32 @@ func (a *agent) begin(ctx context.Context, s *session) {
 	})
 }
 
+// learn keeps where the cluster says that its orchestrators are, also for the next
+// start: those that the agent was given first may all be gone by then.
+func (a *agent) learn(servers []string) {
+	if !a.servers.learn(servers) {
+		return
+	}
+	a.id.Servers = a.servers.learned
+	if err := a.id.saveInfo(a.cfg.DataDir); err != nil {
+		a.log.Warn("the addresses of the orchestrators were not stored", "error", err)
+	}
+}
+
 // stay holds a session until it ends, and then returns nil, or until there is
 // another one to go on with.
 func (a *agent) stay(ctx context.Context, s *session) *session {
 	for {
 		select {
 		case <-s.ended:
+			select { // what it said last counts
+			case servers := <-s.told:
+				a.learn(servers)
+			default:
+			}
 			return nil
+		case servers := <-s.told:
+			a.learn(servers)
 		case m := <-s.moves:
 			if next := a.move(ctx, s, m); next != nil {
 				return next

@@ -254,8 +254,8 @@ func (run *jobRun) restartUnder() (boot string) {
 	return boot
 }
 
-// learn stores what hosts have published.
-func (a *agent) learn(values []wire.Learned) error {
+// keep stores what hosts have published.
+func (a *agent) keep(values []wire.Learned) error {
 	heard := make([]facts.Heard, 0, len(values))
 	for i := range values {
 		l := &values[i]
@@ -306,4 +306,27 @@ func (a *agent) known(id uint64) *wire.FactsReply {
 	envs, err := a.facts.Envs()
 	add(true, envs, err)
 	return reply
+}
+
+// hear takes what is no command out of a batch: values are stored before anything
+// that came with them has an effect.
+func (s *session) hear(batch []wire.Message) (commands []wire.Message, answers []*wire.Answer, err error) {
+	commands = batch[:0]
+	var values []wire.Learned
+	for _, m := range batch {
+		switch m := m.(type) {
+		case *wire.Learn:
+			values = append(values, m.Values...)
+		case *wire.Answer:
+			answers = append(answers, m)
+		case *wire.FactsAsk:
+			s.tell(s.agent.known(m.ID))
+		default:
+			commands = append(commands, m)
+		}
+	}
+	if len(values) > 0 {
+		err = s.agent.keep(values)
+	}
+	return commands, answers, err
 }

@@ -47,6 +47,9 @@ type pulse struct {
 	asked    time.Time
 	limit    time.Duration
 	step     time.Duration
+	// dead and mute are since when it was taken for that, by heard and answered:
+	// what makes later alarms wait longer does not take one back.
+	dead, mute time.Time
 }
 
 // look says whether to ask, whether the other side is to be taken for dead, and
@@ -72,7 +75,13 @@ func (p *pulse) judge(now time.Time, s signs, patience int) (ask, silent bool, n
 	}
 	limit := min(time.Duration(patience)*p.limit, silenceMax)
 	quiet, unanswered := now.Sub(p.heard), now.Sub(s.answered)
-	silent = quiet >= limit || unanswered >= answerMax+limit
+	if quiet >= limit {
+		p.dead = p.heard
+	}
+	if unanswered >= answerMax+limit {
+		p.mute = s.answered
+	}
+	silent = p.dead.Equal(p.heard) || p.mute.Equal(s.answered)
 	if quiet < p.every && unanswered < answerMax {
 		return false, silent, p.every - quiet
 	}

@@ -100,6 +100,32 @@ func TestMuteGateway(t *testing.T) {
 	}
 }
 
+// TestAlarmStands: what an alarm teaches about the next one does not take it back;
+// only a sign of life does.
+func TestAlarmStands(t *testing.T) {
+	p := &pulse{every: 500 * time.Millisecond}
+	now := time.Unix(1000, 0)
+	s := signs{received: 1, rtt: time.Millisecond, answered: now}
+	patience := 1
+	for was, until := false, now.Add(5*time.Second); now.Before(until); {
+		_, silent, next := p.look(now, s, patience)
+		if was && !silent {
+			t.Fatalf("%s after its last word a dead gateway was taken for alive", now.Sub(s.answered))
+		}
+		if was = silent; silent {
+			patience = 8
+		}
+		now = now.Add(next)
+	}
+	if patience == 1 {
+		t.Fatal("a dead gateway was not noticed")
+	}
+	s.received++
+	if _, silent, _ := p.look(now, s, patience); silent {
+		t.Error("a gateway that answers again is still taken for dead")
+	}
+}
+
 // TestCaution: leaving again and again, or by mistake, makes an agent slow to leave;
 // quiet times make it quick again.
 func TestCaution(t *testing.T) {

@@ -127,6 +127,27 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
+// TestServers: what an agent is told of the cluster's addresses while it is connected
+// outlives it, and is where it goes when that orchestrator is gone.
+func TestServers(t *testing.T) {
+	t.Parallel()
+	first := newOrchestrator(t)
+	second := first.another()
+	dir := t.TempDir()
+	a := startAgent(t, first, dir)
+	first.send(&wire.Servers{Servers: []string{first.address}}, &wire.Servers{Servers: []string{"", second.address, first.address}})
+	eventually(t, "the addresses on disk", func() bool {
+		var id identity
+		text, err := os.ReadFile(filepath.Join(dir, fileInfo))
+		return err == nil && json.Unmarshal(text, &id) == nil && slices.Equal(id.Servers, []string{second.address, first.address})
+	})
+	first.until("one session", func() bool { return first.sessions == 1 }) // it stayed
+	first.listener.Close()
+	first.drop()
+	second.connected()
+	a.stop()
+}
+
 // TestMove: an agent that is sent elsewhere is welcomed there before it leaves, and
 // where it is not it stays. What it learns of the cluster's addresses outlives it.
 func TestMove(t *testing.T) {

@@ -84,7 +84,9 @@ func (b *bootable) dispatch(attempt uint64, jobs ...job.Job) {
 	b.o.send(d)
 }
 
-func (b *bootable) called() { eventually(b.t, "the call of systemctl", func() bool { return b.read("called") != "" }) }
+func (b *bootable) called() {
+	eventually(b.t, "the call of systemctl", func() bool { return b.read("called") != "" })
+}
 
 func sh(text string) job.Job { return job.Job{Verb: "RUN", Text: text} }
 

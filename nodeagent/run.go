@@ -48,7 +48,7 @@ type agent struct {
 	boot    string
 	slots   chan struct{}
 
-	values  values
+	values values
 
 	servers  *serverList    // the connect loop's
 	sessions sync.WaitGroup // those that run
@@ -328,7 +328,7 @@ func (a *agent) hello() *wire.Hello {
 	h := &wire.Hello{Version: a.cfg.Version, BootID: a.boot}
 	a.journal.View(func(s *journal.State) {
 		h.JournalID, h.JournalSeq = s.JournalID, s.ShownSeq()
-		h.Floor, h.EpochMax, h.Attempts = s.Floor, s.EpochMax, s.Attempts()
+		h.Floor, h.EpochMax, h.Attempts, h.Acked = s.Floor, s.EpochMax, s.Attempts(), s.Acked
 	})
 	return h
 }

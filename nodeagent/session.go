@@ -41,6 +41,7 @@ type session struct {
 	here    journal.Here
 	pulse   pulse
 	moves   chan *wire.Move        // holds the newest
+	told    chan []string          // holds the newest addresses of orchestrators
 	silent  chan (<-chan struct{}) // the gateway is silent until the channel in it is closed
 	ended   chan struct{}          // closed when the session is over, for the reason err
 	err     error
@@ -50,7 +51,7 @@ type session struct {
 	mu      sync.Mutex
 	replies []*wire.Reply
 	letters []wire.Message // to be sent with the replies
-	sent    uint64 // newest report sent
+	sent    uint64         // newest report sent
 	resent  time.Time
 	paused  bool // no reports are sent
 	asking  bool // a ping is to be sent
@@ -64,7 +65,7 @@ func newSession(a *agent, l *link, address string, control stream, w *wire.Welco
 		changed: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 		here:  journal.Here{ClusterID: w.ClusterID, Session: w.Session},
 		pulse: pulse{every: heartbeat(w)},
-		moves: make(chan *wire.Move, 1), silent: make(chan (<-chan struct{}), 1), ended: make(chan struct{}),
+		moves: make(chan *wire.Move, 1), told: make(chan []string, 1), silent: make(chan (<-chan struct{}), 1), ended: make(chan struct{}),
 		sent: w.Acked, resent: time.Now(), heard: time.Now(),
 	}
 }
@@ -168,7 +169,10 @@ func (s *session) read(ctx context.Context, to chan<- wire.Message) error {
 		case *wire.Pong:
 			continue
 		case *wire.Move:
-			s.ask(m)
+			renew(s.moves, m)
+			continue
+		case *wire.Servers:
+			renew(s.told, m.Servers)
 			continue
 		}
 		select {
@@ -179,13 +183,13 @@ func (s *session) read(ctx context.Context, to chan<- wire.Message) error {
 	}
 }
 
-// ask lets the connect loop know of a Move; only the newest counts.
-func (s *session) ask(m *wire.Move) {
+// renew lets the connect loop know; only the newest counts.
+func renew[T any](newest chan T, v T) {
 	select {
-	case <-s.moves:
+	case <-newest:
 	default:
 	}
-	s.moves <- m // nobody else puts one there
+	newest <- v // nobody else puts one there
 }
 
 // watch asks whether the orchestrator is there, and raises the alarm when it is not.
@@ -282,29 +286,6 @@ func (s *session) handle(batch []wire.Message) error {
 		}
 	}
 	return err
-}
-
-// hear takes what is no command out of a batch: values are stored before anything
-// that came with them has an effect.
-func (s *session) hear(batch []wire.Message) (commands []wire.Message, answers []*wire.Answer, err error) {
-	commands = batch[:0]
-	var values []wire.Learned
-	for _, m := range batch {
-		switch m := m.(type) {
-		case *wire.Learn:
-			values = append(values, m.Values...)
-		case *wire.Answer:
-			answers = append(answers, m)
-		case *wire.FactsAsk:
-			s.tell(s.agent.known(m.ID))
-		default:
-			commands = append(commands, m)
-		}
-	}
-	if len(values) > 0 {
-		err = s.agent.learn(values)
-	}
-	return commands, answers, err
 }
 
 // overError ends the connection, not the agent.

@@ -17,7 +17,7 @@ import (
 )
 
 // testDeadline bounds what a test waits for.
-const testDeadline = 60 * time.Second
+const testDeadline = 2 * time.Minute
 
 // channels is a transport between replicas of one process: a fast stand-in for
 // the port, which the tests with processes use.

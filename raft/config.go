@@ -42,6 +42,8 @@ type Config struct {
 	// per process: the logger of the first Start in a process gets it.
 	Logger *slog.Logger
 
+	// signs keep others from an election while a large save is under way.
+	signs *signs
 	// rebased starts a new Raft log behind records that the store has.
 	rebased bool
 	// transport replaces Port in tests.
@@ -108,6 +110,9 @@ func (c *Config) normalize() error {
 	if c.Replica == 0 {
 		c.Replica = 1
 	}
+	if c.Port != nil {
+		c.signs = &signs{}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -130,7 +135,7 @@ func (c *Config) transportFactory() config.TransportFactory {
 	case c.transport != nil:
 		return c.transport
 	case c.Port != nil:
-		return newTransport(c.Port)
+		return &portTransports{port: c.Port, signs: c.signs}
 	}
 	return closedTransport{}
 }

@@ -135,8 +135,14 @@ func BenchmarkCatchUp(b *testing.B) {
 		b.ReportMetric(time.Since(began).Seconds(), "s-join")
 		b.ReportMetric(float64(events/10)/(<-loaded).Elapsed.Seconds(), "events/s-meanwhile")
 		f.agreeHeads(1, 2, 3, 4)
-		b.ReportMetric(float64(f.must(4, "Usage", Call{}).Peak>>10)/1024, "MiB-peak-join")
-		b.ReportMetric(float64(f.must(1, "Usage", Call{}).Peak>>10)/1024, "MiB-peak-1-after")
+		for _, end := range []struct {
+			id   uint64
+			name string
+		}{{4, "join"}, {1, "1-after"}, {2, "2-after"}} {
+			u := f.must(end.id, "Usage", Call{})
+			b.ReportMetric(float64(u.Peak>>10)/1024, "MiB-peak-"+end.name)
+			b.ReportMetric(float64(u.Anon>>10)/1024, "MiB-anon-"+end.name)
+		}
 	}
 	b.ReportMetric(0, "ns/op")
 }

@@ -39,11 +39,15 @@ type guard struct {
 	marks marks
 	// saves gets how long each save takes; nil is nobody.
 	saves *syncTimes
+	// signs are repeated while a large save is under way; nil is none.
+	signs *signs
 	// unwritable is told where the log cannot be written, and need not return; nil
 	// is nobody.
 	unwritable func(error)
 	// logger is told of what was healed; nil discards it.
 	logger *slog.Logger
+	// dir is where the library keeps its files; nothing is nowhere.
+	dir string
 	// known is set when the directory holds a replica.
 	known bool
 	// joined is set when that replica was added to a cluster of others.
@@ -55,14 +59,15 @@ func (g *guard) Name() string { return tan.Factory.Name() }
 
 // Create implements config.LogDBFactory.
 func (g *guard) Create(cfg config.NodeHostConfig, cb config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
-	if _, err := trimLogs(cfg.NodeHostDir); err != nil {
+	g.dir = cfg.NodeHostDir
+	if _, err := trimLogs(g.dir); err != nil {
 		return nil, err
 	}
 	db, err := tan.Factory.Create(cfg, cb, dirs, wals)
 	if err != nil {
 		return nil, g.damaged(err)
 	}
-	guarded, err := g.open(db, sidecarPath(cfg.NodeHostDir))
+	guarded, err := g.open(db, sidecarPath(g.dir))
 	if err != nil {
 		return nil, errors.Join(err, recovered(db.Close))
 	}
@@ -86,7 +91,7 @@ func (g *guard) open(db raftio.ILogDB, path string) (log *guardedLog, err error)
 			err = errors.Join(err, side.close())
 		}
 	}()
-	log = &guardedLog{ILogDB: db, guard: g, sidecar: side, mirror: make(chan error, 1)}
+	log = &guardedLog{ILogDB: db, guard: g, sidecar: side, mirror: make(chan error, 1), recent: &recent{}}
 	if err := recovered(func() error { return g.check(log, newest, whole) }); err != nil {
 		return nil, err
 	}
@@ -127,8 +132,14 @@ func (g *guard) check(log *guardedLog, newest slot, whole bool) error {
 	if err != nil {
 		return g.damaged(err)
 	}
+	arrived := false
+	if g.dir != "" && g.applied < held.onDisk {
+		if arrived, err = snapshotArrived(g.dir, held.snapshot); err != nil {
+			return fmt.Errorf("raft guard: %w", err)
+		}
+	}
 	switch last := held.chain.last(); {
-	case g.applied < held.onDisk:
+	case g.applied < held.onDisk && !arrived:
 		return fmt.Errorf("%w: it applied %d, and the log begins behind %d; %s", ErrStoreBehind, g.applied, held.onDisk, replaceHint(g.replica))
 	case last < g.applied:
 		return fmt.Errorf("%w: it ends at %d, and %d was applied; %s", ErrBehind, last, g.applied, replaceHint(g.replica))
@@ -136,7 +147,7 @@ func (g *guard) check(log *guardedLog, newest slot, whole bool) error {
 		return fmt.Errorf("%w: the file %q knows the log up to %d, and %d was applied: it is an old copy; %s",
 			ErrDamaged, sidecarFile, newest.after.last, g.applied, replaceHint(g.replica))
 	}
-	log.chain = held.chain
+	log.chain, log.recent = held.chain, held.recent
 	log.claim = claim{snapshot: held.snapshot, term: held.state.Term, vote: held.state.Vote}
 	log.follow()
 	return nil

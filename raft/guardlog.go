@@ -28,6 +28,8 @@ type guardedLog struct {
 	claim   claim
 	chain   chain
 	mirror  chan error // answers of writes that went along with a save
+
+	recent *recent
 }
 
 var errHole = errors.New("raft saved entries that do not follow its log")
@@ -87,6 +89,22 @@ func (l *guardedLog) save(one []raftpb.Update, worker uint64) error {
 	}
 	began := time.Now()
 	defer func() { l.guard.saves.note(time.Since(began)) }()
+	if bytes := bytesOfEntries(u.EntriesToSave); bytes >= largeSaveBytes {
+		defer l.guard.signs.during(saveTimeMin + time.Duration(bytes)*time.Second/saveRateMin)()
+	}
+	if err := l.write(one, worker); err != nil {
+		return err
+	}
+	if !raftpb.IsEmptySnapshot(u.Snapshot) {
+		l.recent.reset()
+	}
+	l.recent.saved(u.EntriesToSave)
+	return nil
+}
+
+// write saves an update that is to be synced. The caller holds mu.
+func (l *guardedLog) write(one []raftpb.Update, worker uint64) error {
+	u := &one[0]
 	if err := l.lower(u); err != nil {
 		return err
 	}
@@ -212,6 +230,7 @@ func (l *guardedLog) RemoveNodeData(shard, replica uint64) error {
 
 // forget claims nothing.
 func (l *guardedLog) forget() error {
+	l.recent.reset()
 	l.claim, l.chain = claim{}, chain{}
 	return l.sidecar.write(l.claim, l.claim, nil)
 }

@@ -1,8 +1,10 @@
 package raft
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,9 +13,14 @@ import (
 	"github.com/lni/dragonboat/v4/raftpb"
 )
 
+// snapshotHeadBytes is within what the records of a snapshot begin, behind what the
+// library puts in front of them.
+const snapshotHeadBytes = 4 << 10
+
 // held is what Raft's log holds.
 type held struct {
-	chain chain
+	chain  chain
+	recent *recent
 	// snapshot is the index of the newest snapshot, and onDisk what the store had
 	// applied then.
 	snapshot, onDisk uint64
@@ -27,7 +34,7 @@ func readHeld(db raftio.ILogDB, replica uint64, from claim) (held, error) {
 	if err != nil {
 		return held{}, err
 	}
-	h := held{snapshot: snapshot.Index, onDisk: snapshot.OnDiskIndex}
+	h := held{snapshot: snapshot.Index, onDisk: snapshot.OnDiskIndex, recent: &recent{}}
 	h.chain.base, h.chain.baseHash = from.base, from.baseHash
 	if from == (claim{}) && snapshot.Index > 0 {
 		h.chain.reset(snapshot.Index, snapshot.Term)
@@ -67,6 +74,7 @@ func (h *held) read(db raftio.ILogDB, replica uint64) error {
 			}
 		}
 		h.chain.append(entries)
+		h.recent.saved(entries)
 	}
 	return nil
 }
@@ -97,6 +105,27 @@ func matches(db raftio.ILogDB, replica uint64, c claim) error {
 		return fmt.Errorf("%w: an entry from %d to %d is not what was written", ErrDamaged, c.base+1, c.last)
 	}
 	return nil
+}
+
+// snapshotArrived reports whether a snapshot from another replica lies there with
+// its records: a crash came between its receipt and the end of its import, which
+// the library makes up for. Of one that was imported, or is this replica's own, it
+// keeps a stub.
+func snapshotArrived(nodeHostDir string, index uint64) (arrived bool, err error) {
+	name := fmt.Sprintf("snapshot-%016X.gbsnap", index)
+	err = filepath.WalkDir(nodeHostDir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() != name {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		head, err := io.ReadAll(io.LimitReader(f, snapshotHeadBytes))
+		arrived = arrived || bytes.Contains(head, []byte(snapshotMagic))
+		return errors.Join(err, f.Close())
+	})
+	return arrived, err
 }
 
 // trimLogs gives back what the library has allocated behind the ends of its logs:

@@ -133,7 +133,7 @@ func (n *Node) startHost() (err error) {
 	g := &guard{
 		replica: n.cfg.Replica, bootstrap: n.cfg.Bootstrap || n.cfg.Join,
 		applied: n.store.Applied(), head: n.store.Head().Index,
-		marks: n.store, saves: &n.saves, logger: n.cfg.Logger, unwritable: n.unwritable,
+		marks: n.store, saves: &n.saves, signs: n.cfg.signs, logger: n.cfg.Logger, unwritable: n.unwritable,
 	}
 	if n.cfg.rebased {
 		g.applied, g.head = 0, 0

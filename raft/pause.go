@@ -91,10 +91,16 @@ func (m stayingMachine) RecoverFromSnapshot(r io.Reader, stop <-chan struct{}) e
 	if !errors.Is(err, eventlog.ErrFull) && !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
+	full := fmt.Errorf("snapshot: %w: %w", eventlog.ErrFull, err)
 	m.mu.Lock()
-	m.health = fmt.Errorf("snapshot: %w: %w", eventlog.ErrFull, err)
+	m.health = full
 	m.mu.Unlock()
 	<-stop
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if errors.Is(m.health, full) { // nothing is left to store, which else would tell that there is room
+		m.health = nil
+	}
 	return statemachine.ErrSnapshotStopped
 }
 

@@ -48,7 +48,7 @@ func TestReplicasOverPorts(t *testing.T) {
 
 	g.stop(3)
 	g.must(p.ports[3].Close())
-	large := logtestEntries(t, strings.Repeat("x", 1<<20), strings.Repeat("y", 1<<20))
+	large := logtestEntries(t, strings.Repeat("x", 6<<20), strings.Repeat("y", 5<<20))
 	for range 3 {
 		if _, err := g.nodes[2].Append(g.ctx, large); err != nil {
 			t.Fatal(err)

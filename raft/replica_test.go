@@ -11,6 +11,7 @@ import (
 	"net/rpc"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,6 +69,7 @@ func replicaMain(settings string) error {
 	if s.Stall > 0 {
 		cfg.wrapLog = stalled(s.Stall, s.StallEvery)
 	}
+	debug.SetGCPercent(50) // as the server does
 	remote := &Remote{}
 	if s.Sample {
 		ended := make(chan struct{})
@@ -130,6 +132,7 @@ func openTestPort(s replicaSettings, log *slog.Logger) (*port.Port, error) {
 type Remote struct {
 	node *Node
 	peak atomic.Uint64 // of its memory, where it is sampled
+	anon atomic.Uint64 // of the part that is no file's
 }
 
 // Call is what a method is asked; each uses what it needs.
@@ -151,6 +154,7 @@ type Answer struct {
 	Members      Membership
 	Elapsed      time.Duration
 	RSS, Peak    uint64 // bytes
+	Anon         uint64 // peak of the part of it that is no file's
 	CPU          time.Duration
 }
 
@@ -281,33 +285,41 @@ func (r *Remote) Load(c Call, a *Answer) error {
 
 // Usage tells what the process costs.
 func (r *Remote) Usage(_ Call, a *Answer) (err error) {
-	a.RSS, err = ownMemory()
-	a.Peak = max(a.RSS, r.peak.Load())
+	a.RSS, _, err = ownMemory()
+	a.Peak, a.Anon = max(a.RSS, r.peak.Load()), r.anon.Load()
 	if err == nil {
 		a.CPU, err = processCPU()
 	}
 	return err
 }
 
-func ownMemory() (uint64, error) {
+// ownMemory is what the process has in memory, and the part that is no file's.
+func ownMemory() (all, anonymous uint64, err error) {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for line := range strings.Lines(string(b)) {
 		var kib uint64
 		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
-			return kib << 10, nil
+			all = kib << 10
+		}
+		if n, _ := fmt.Sscanf(line, "RssAnon: %d kB", &kib); n == 1 {
+			anonymous = kib << 10
 		}
 	}
-	return 0, errors.New("no VmRSS")
+	if all == 0 {
+		return 0, 0, errors.New("no VmRSS")
+	}
+	return all, anonymous, nil
 }
 
 // sample follows the peak of the process's memory until stop.
 func (r *Remote) sample(stop <-chan struct{}) {
 	for {
-		if now, err := ownMemory(); err == nil {
+		if now, anonymous, err := ownMemory(); err == nil {
 			r.peak.Store(max(now, r.peak.Load()))
+			r.anon.Store(max(anonymous, r.anon.Load()))
 		}
 		select {
 		case <-stop:

@@ -18,7 +18,11 @@ import (
 const (
 	snapshotMagic       = "QUORSNP1"
 	snapshotPageRecords = 4096
-	snapshotPageBytes   = 8 << 20
+	// snapshotPageBytes is what is stored at a time: it is in memory several times.
+	snapshotPageBytes = 1 << 20
+	// snapshotSyncBytes is what is stored until it is synced, so that a disk is not
+	// given everything at once.
+	snapshotSyncBytes = 16 << 20
 )
 
 var errSnapshot = errors.New("malformed snapshot")
@@ -99,11 +103,14 @@ func (m *machine) RecoverFromSnapshot(r io.Reader, stop <-chan struct{}) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	incoming, err := eventlog.OpenStore(path, eventlog.StoreOptions{})
+	incoming, err := eventlog.OpenStore(path, eventlog.StoreOptions{Unsynced: true})
 	if err != nil {
 		return err
 	}
 	to, err := receive(bufio.NewReaderSize(r, 1<<20), incoming, stop)
+	if err == nil && m.store.Marked(guardMark) {
+		err = incoming.Mark(guardMark)
+	}
 	if err = errors.Join(err, incoming.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
@@ -145,6 +152,7 @@ func receive(r io.Reader, store *eventlog.Store, stop <-chan struct{}) (moment, 
 		to.side = append(to.side, eventlog.SideValue{Key: b[:len(sidePrefix)+8], Value: b[len(sidePrefix)+8:]})
 	}
 	var at eventlog.Head
+	unsynced := 0
 	for at.Index < to.head.Index {
 		select {
 		case <-stop:
@@ -157,6 +165,15 @@ func receive(r io.Reader, store *eventlog.Store, stop <-chan struct{}) (moment, 
 		}
 		if err := store.Commit(eventlog.Commit{Records: page}); err != nil {
 			return to, err
+		}
+		for i := range page {
+			unsynced += len(page[i].Data)
+		}
+		if unsynced > snapshotSyncBytes {
+			if err := store.Sync(); err != nil {
+				return to, err
+			}
+			unsynced = 0
 		}
 	}
 	if at.Hash != to.head.Hash {

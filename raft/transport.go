@@ -13,6 +13,7 @@ import (
 
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/raftio"
+	"github.com/lni/dragonboat/v4/raftpb"
 
 	"quorate/raft/frame"
 	"quorate/raft/port"
@@ -43,7 +44,8 @@ func newTransport(p *port.Port) config.TransportFactory { return &portTransports
 
 // portTransports makes transports; it is the library's factory.
 type portTransports struct {
-	port *port.Port
+	port  *port.Port
+	signs *signs
 }
 
 // Validate implements config.TransportFactory; addresses are symbols.
@@ -57,6 +59,7 @@ func (f *portTransports) Create(host config.NodeHostConfig, messages raftio.Mess
 	t := &transport{port: f.port, log: f.port.Logger(), messages: messages, chunks: chunks, peers: map[uint64]*lanes{}}
 	t.self, t.refused = replicaAt(host.RaftAddress)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	f.signs.of(t)
 	return t
 }
 
@@ -179,6 +182,12 @@ func (t *transport) serveMessages(conn net.Conn, from uint64) error {
 		batch, err := frame.Messages(content, link)
 		if err != nil {
 			return err
+		}
+		for i := range batch.Requests {
+			if batch.Requests[i].Type == raftpb.ReplicateResp {
+				t.to(from).entries.answered()
+				break
+			}
 		}
 		batch.SourceAddress = source
 		t.messages(batch)

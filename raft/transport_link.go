@@ -40,6 +40,7 @@ type link struct {
 	replica uint64
 	level   slog.Level // of what is said when it goes up or down
 	log     *slog.Logger
+	down    func() // called when its connection ended; nil is nothing
 
 	mu        sync.Mutex
 	conn      net.Conn
@@ -140,6 +141,9 @@ func (l *link) watch(conn net.Conn) {
 // broke gives a connection up.
 func (l *link) broke(conn net.Conn, err error) {
 	abort(conn)
+	if l.down != nil {
+		l.down()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn != conn {
@@ -162,10 +166,11 @@ func (l *link) awake() {
 	l.try()
 }
 
-func (l *link) send(ctx context.Context, batch raftpb.MessageBatch) {
+// send sends the batch, or reports that it was dropped.
+func (l *link) send(ctx context.Context, batch raftpb.MessageBatch) bool {
 	conn := l.connection(ctx)
 	if conn == nil {
-		return
+		return false
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -179,6 +184,14 @@ func (l *link) send(ctx context.Context, batch raftpb.MessageBatch) {
 	if err != nil {
 		l.broke(conn, err)
 	}
+	return err == nil
+}
+
+// up reports whether there is a connection.
+func (l *link) up() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.conn != nil
 }
 
 // abort ends a connection at once, without waiting to say so to its peer.

@@ -137,6 +137,11 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	// The next request begins with another one: this one may be gone for long.
 	c.at.CompareAndSwap(int64(first), int64((first+1)%n))
+	if r.method == http.MethodPost && n > 1 && !strings.HasPrefix(r.path, "/v1/blobs/") {
+		if err := open(failures); err != nil {
+			return nil, err
+		}
+	}
 	return nil, worst(failures)
 }
 
@@ -154,6 +159,23 @@ func (c *Client) answered(first, at int, resp *http.Response) {
 func elsewhere(err error) bool {
 	var answered *Error
 	return !errors.As(err, &answered) || answered.Code == "unavailable"
+}
+
+// open is the failure of a command that leaves open whether it was recorded, or
+// nil. That another orchestrator turned the same command away says nothing of it.
+func open(failures []error) error {
+	for _, err := range failures {
+		var un *Unreachable
+		var answered *Error
+		switch {
+		case errors.As(err, &un):
+		case !errors.As(err, &answered):
+			return fmt.Errorf("not known whether the command was recorded: %w", err)
+		case !answered.Unrecorded:
+			return err
+		}
+	}
+	return nil
 }
 
 // worst is the one error for a request that no orchestrator answered: what one of

@@ -15,6 +15,9 @@ type Error struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+	// Unrecorded: the command was turned away, and nothing can come of it. Without
+	// it an answer that is unavailable leaves open whether it was recorded.
+	Unrecorded bool `json:"unrecorded,omitempty"`
 }
 
 // Error implements error.

@@ -24,6 +24,7 @@ type impostor struct {
 	asked   atomic.Int64
 	handle  atomic.Pointer[http.HandlerFunc]
 	server  *http.Server
+	socket  net.Listener
 }
 
 func newImpostor(t *testing.T, handle http.HandlerFunc) *impostor {
@@ -38,6 +39,7 @@ func newImpostor(t *testing.T, handle http.HandlerFunc) *impostor {
 	if err != nil {
 		t.Fatal(err)
 	}
+	i.socket = ln
 	i.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.asked.Add(1)
 		(*i.handle.Load())(w, r)
@@ -49,7 +51,10 @@ func newImpostor(t *testing.T, handle http.HandlerFunc) *impostor {
 }
 
 // die cuts all connections off, as a killed process does.
-func (i *impostor) die() { _ = i.server.Close() }
+func (i *impostor) die() {
+	_ = i.socket.Close() // the server does not know of it before it serves
+	_ = i.server.Close()
+}
 
 func says(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -305,5 +310,37 @@ func TestAddresses(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// A command that one orchestrator may have recorded is not said to be without
+// effect because another one turned it away.
+func TestACommandMayBeRecordedElsewhere(t *testing.T) {
+	nothing := says(503, `{"code":"unavailable","message":"nothing was recorded","unrecorded":true}`)
+	open := says(503, `{"code":"unavailable","message":"not known whether the event was recorded"}`)
+	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	for name, tc := range map[string]struct {
+		first, second http.HandlerFunc
+		want          string
+	}{
+		"cut off, then turned away":   {cut, nothing, "not known"},
+		"turned away, then cut off":   {nothing, cut, "not known"},
+		"not known, then turned away": {open, nothing, "not known"},
+		"turned away, then not known": {nothing, open, "not known"},
+		"turned away twice":           {nothing, nothing, "nothing was recorded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dialAll(t, &notebook{}, newImpostor(t, tc.first), newImpostor(t, tc.second))
+			_, err := c.CreateRun(t.Context(), api.RunSubmit{PlanID: "p", RequestID: "r"})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("the client says %v, want %q", err, tc.want)
+			}
+		})
+	}
+	// One that is not there has recorded nothing.
+	absent := &impostor{address: "unix://" + filepath.Join(t.TempDir(), "s")}
+	c := dialAll(t, &notebook{}, absent, newImpostor(t, nothing))
+	if _, err := c.CreateRun(t.Context(), api.RunSubmit{PlanID: "p", RequestID: "r"}); err == nil || err.Error() != "nothing was recorded" {
+		t.Errorf("beside one that is down: %v", err)
 	}
 }

@@ -47,7 +47,7 @@ func (h *Handler) freshen(w http.ResponseWriter, r *http.Request, want freshness
 		return false, r.Context().Err()
 	case want == majority:
 		return false, &Error{
-			Code: "unavailable", Message: "no majority of the orchestrators answers: nothing was recorded",
+			Code: "unavailable", Message: "no majority of the orchestrators answers: nothing was recorded", Unrecorded: true,
 			Hint: "see \"quorate cluster status\", start those that are down, and send the command again",
 		}
 	}

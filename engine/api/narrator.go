@@ -59,7 +59,7 @@ func (n *Narrator) Events(s *engine.State, rec *eventlog.Record, event eventlog.
 		return nil
 	}
 	run := uint64(0)
-	switch event.(type) {
+	switch e := event.(type) {
 	case *eventlog.JobEnded, *eventlog.AttemptEnded, *eventlog.StepResolved, *eventlog.StepScheduled,
 		*eventlog.TaskRecorded, *eventlog.TaskSkipped, *eventlog.RunCancelled, *eventlog.RunEnded:
 		run = runOf(s, rec, event)
@@ -68,6 +68,11 @@ func (n *Narrator) Events(s *engine.State, rec *eventlog.Record, event eventlog.
 		n.runs[run] = newTale(s.Run(run))
 	case *eventlog.AgentQuarantined, *eventlog.AgentRevoked, *eventlog.AgentEnrolled, *eventlog.AgentApproved:
 		return n.rights(s, rec)
+	case *eventlog.AgentConnected:
+		if a := s.Agent(e.Agent); a.Quarantined != "" || a.Lapse != 0 && a.Connection == s.Serial(rec.Index) {
+			return n.rights(s, rec) // it was judged by what the log has lost
+		}
+		return nil
 	default:
 		return nil
 	}

@@ -58,9 +58,10 @@ func (w *teller) scheduled(e *eventlog.StepScheduled) {
 		w.waits()
 	}
 	ev := w.add("step-started")
-	ev.Task, ev.Host, ev.Attempt = w.r.Graph.Tasks[e.Task].ID, w.r.Graph.HostName(e.Task, e.Host), w.rec.Index
+	ev.Task, ev.Host, ev.Attempt = w.r.Graph.Tasks[e.Task].ID, w.r.Graph.HostName(e.Task, e.Host), w.s.Serial(w.rec.Index)
 	delete(w.t.open, e.Supersedes)
-	w.t.open[w.rec.Index] = true
+	w.t.open[ev.Attempt] = true
+	w.attempt(ev.Attempt) // it may have ended with that
 }
 
 // job tells of a job's end, unless the record only repeats or comes too late.

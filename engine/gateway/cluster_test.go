@@ -39,6 +39,53 @@ func TestToldOfTheOthers(t *testing.T) {
 	}
 }
 
+// An agent that stays connected is told of every change of the gateways: otherwise
+// it would know of none but those that were there when it came, and be lost when
+// they are all gone.
+func TestToldOfThoseWhoComeLater(t *testing.T) {
+	t.Parallel()
+	rigs := gatewaytest.Cluster(t, 1, gatewaytest.Options{})
+	agent := rigs[0].Enrol(t, "n1")
+	link := agent.MustConnect(t)
+	if want := []string{rigs[0].Address}; !slices.Equal(link.Welcome.Servers, want) {
+		t.Fatalf("told of %q, want %q", link.Welcome.Servers, want)
+	}
+	told := func(what string, addresses ...string) {
+		t.Helper()
+		got := slices.Sorted(slices.Values(until[*wire.Servers](t, link).Servers))
+		if slices.Sort(addresses); !slices.Equal(got, addresses) {
+			t.Errorf("told of %q after %s, want %q", got, what, addresses)
+		}
+	}
+	second := gatewaytest.Start(t, gatewaytest.Options{Log: rigs[0].Log, CA: rigs[0].CA, Blobs: rigs[0].O.Blobs(), Replica: 2})
+	second.Join(t, rigs[0], 2)
+	told("a join", rigs[0].Address, second.Address)
+	moved := &eventlog.OrchestratorMoved{Replica: 2, Name: "elsewhere", AgentAddress: "elsewhere:1"}
+	gatewaytest.Must2(rigs[0].O.Propose(t.Context(), moved))
+	told("a move", rigs[0].Address, "elsewhere:1")
+	// What is the same for agents is not said again: the next is of the removal.
+	renamed := *moved
+	renamed.APIAddress = "elsewhere:2"
+	gatewaytest.Must2(rigs[0].O.Propose(t.Context(), &renamed))
+	if err := rigs[0].O.RemoveMember(t.Context(), 2, "test", "gone", "remove"); err != nil {
+		t.Fatal(err)
+	}
+	told("a removal", rigs[0].Address)
+}
+
+// A real agent keeps what it was told while it was connected: it goes to an
+// orchestrator that joined later when the only one that it was given dies.
+func TestGoesToThoseWhoCameLater(t *testing.T) {
+	t.Parallel()
+	rigs := gatewaytest.Cluster(t, 1, gatewaytest.Options{})
+	f := startFleet(t, rigs, 2, rigs[0].Address)
+	second := gatewaytest.Start(t, gatewaytest.Options{Log: rigs[0].Log, CA: rigs[0].CA, Blobs: rigs[0].O.Blobs(), Replica: 2})
+	second.Join(t, rigs[0], 2)
+	f.knowing(t, second.Address)
+	rigs[0].Kill()
+	second.Until(t, "all agents at the second", func(s *engine.State) bool { return s.ConnectedAgents()[2] == len(f.names) })
+}
+
 // until reads messages until one is of the type.
 func until[M wire.Message](t *testing.T, l *gatewaytest.Link) M {
 	t.Helper()
@@ -81,7 +128,7 @@ func TestPings(t *testing.T) {
 func TestMessagesOfTheOtherSide(t *testing.T) {
 	rig := gatewaytest.Start(t, gatewaytest.Options{})
 	agent := rig.Enrol(t, "n1")
-	for _, m := range []wire.Message{&wire.Pong{}, &wire.Move{Servers: []string{"x:1"}}, &wire.Challenge{}, &wire.Welcome{}, &wire.Hello{}} {
+	for _, m := range []wire.Message{&wire.Pong{}, &wire.Move{Servers: []string{"x:1"}}, &wire.Challenge{}, &wire.Servers{}, &wire.Welcome{}, &wire.Hello{}} {
 		link := agent.MustConnect(t)
 		if err := wire.WriteMessage(link.Control, m); err != nil {
 			t.Fatal(err)

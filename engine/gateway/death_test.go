@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +26,7 @@ import (
 // A fleet is real agents of a cluster.
 type fleet struct {
 	names []string
+	dirs  []string
 	roots []string // where their jobs work
 	stop  func()
 }
@@ -46,6 +50,7 @@ func startFleet(t testing.TB, rigs []*gatewaytest.Rig, n int, servers ...string)
 			t.Fatal(err)
 		}
 		dir := t.TempDir()
+		f.dirs = append(f.dirs, dir)
 		f.roots = append(f.roots, filepath.Join(dir, "root"))
 		running.Go(func() {
 			err := nodeagent.Run(ctx, nodeagent.Config{
@@ -65,6 +70,22 @@ func connected(s *engine.State) (n int) {
 		n += count
 	}
 	return n
+}
+
+// knowing waits until every agent has the address on disk.
+func (f *fleet) knowing(t *testing.T, address string) {
+	t.Helper()
+	for _, dir := range f.dirs {
+		for deadline := time.Now().Add(gatewaytest.Patience); ; runtime.Gosched() {
+			text, err := os.ReadFile(filepath.Join(dir, "agent.json"))
+			if err == nil && strings.Contains(string(text), strconv.Quote(address)) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s holds %s, %v, want %s", dir, text, err, address)
+			}
+		}
+	}
 }
 
 // open lets the jobs go on that wait for the gate.

@@ -64,7 +64,7 @@ func (s *session) fault(hello *wire.Hello) (why string, now onRecord) {
 		if why = a.JournalFault(hello.JournalID, hello.JournalSeq); why != "" {
 			return
 		}
-		if now.missing = a.MissingAttempt(hello.Attempts); now.missing != 0 {
+		if now.missing = a.MissingAttempt(hello.Attempts, hello.Acked); now.missing != 0 {
 			why = fmt.Sprintf("the journal does not hold attempt %d, which the agent had begun: it is an older copy, or another agent's", now.missing)
 		}
 	})

@@ -46,13 +46,11 @@ func (s *session) send(ctx context.Context) error {
 func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 	again = time.Hour
 	s.notes.mu.Lock()
-	cancels, repeat, pong, move := s.notes.cancels, s.notes.again, s.notes.pong, s.notes.move
-	asks, facts := s.notes.asks, s.notes.facts
-	s.notes.cancels, s.notes.again, s.notes.pong, s.notes.move = false, nil, false, nil
-	s.notes.asks, s.notes.facts = nil, nil
+	noted := s.notes.left
+	s.notes.left = left{}
 	s.notes.mu.Unlock()
 
-	commands, more, ack, err := s.look(cancels, repeat)
+	commands, more, ack, err := s.look(noted.cancels, noted.again)
 	if err != nil {
 		return 0, err
 	}
@@ -67,7 +65,7 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 			break
 		}
 	}
-	if err := s.takeAsks(asks, out); err != nil {
+	if err := s.takeAsks(noted.asks, out); err != nil {
 		return 0, err
 	}
 	look, err := s.answer(out)
@@ -75,7 +73,7 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 		return 0, err
 	}
 	again = min(again, look)
-	for _, id := range facts {
+	for _, id := range noted.facts {
 		if err := out.Add(&wire.FactsAsk{ID: id}); err != nil {
 			return 0, err
 		}
@@ -87,20 +85,36 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 		}
 		s.acked = ack.Seq
 	}
-	if pong {
-		if err := out.Add(&wire.Pong{}); err != nil {
-			return 0, err
-		}
-	}
-	if move != nil {
-		if err := out.Add(move); err != nil {
-			return 0, err
-		}
+	if err := s.putNoted(out, &noted); err != nil {
+		return 0, err
 	}
 	if err := out.Flush(); err != nil {
 		return 0, fmt.Errorf("send: %w", err)
 	}
 	return again, nil
+}
+
+// putNoted frames what was noted, but for commands.
+func (s *session) putNoted(out *wire.Writer, noted *left) error {
+	if noted.pong {
+		if err := out.Add(&wire.Pong{}); err != nil {
+			return err
+		}
+	}
+	if noted.members { // before a Move: the agent keeps the addresses wherever it goes
+		var servers []string
+		s.g.o.View(func(state *engine.State) { servers = serversOf(state, s.agent) })
+		if !slices.Equal(servers, s.known) {
+			if err := out.Add(&wire.Servers{Servers: servers}); err != nil {
+				return err
+			}
+			s.known = servers
+		}
+	}
+	if noted.move != nil {
+		return out.Add(noted.move)
+	}
+	return nil
 }
 
 // look copies what is to be sent out of the state: attempts not sent in this

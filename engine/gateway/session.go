@@ -36,6 +36,7 @@ type session struct {
 	sent  uint64              // every open attempt up to it was sent
 	told  map[uint64]struct{} // attempts that were sent as cancelled
 	acked uint64              // the newest report that was acknowledged
+	known []string            // the gateways that the agent was told
 	fence wire.Fence
 	// learned is up to which index the agent was told the values of a key; asks are
 	// its open questions, which were looked at last at asked.
@@ -52,13 +53,19 @@ type session struct {
 
 // notes are what others leave for the sender.
 type notes struct {
-	mu      sync.Mutex
+	mu sync.Mutex
+	left
+}
+
+// left is what the sender takes at once of its notes.
+type left struct {
 	cancels bool       // an attempt may be marked for cancelling
 	again   []uint64   // attempts to send once more
 	pong    bool       // the agent asks whether we are there
 	move    *wire.Move // where the agent is to go, or nil
 	asks    []wire.Ask // what the agent wants to know
 	facts   []uint64   // what is to be asked of the agent
+	members bool       // the cluster's gateways may be others, or elsewhere
 }
 
 // nudge wakes the sender. It never blocks.
@@ -226,6 +233,9 @@ func (g *gateway) check(id uint64, keyDigest string) (name string, refused *refu
 		a := s.Agent(id)
 		if a == nil || a.KeyDigest != keyDigest {
 			refused = &refusal{"unknown-agent", fmt.Sprintf("agent %d is not on record here", id)}
+			if s.RecoveredAt != 0 {
+				refused.reason += ": the cluster was recovered, perhaps to before the agent enrolled; enrol it anew"
+			}
 			return
 		}
 		name, refused = a.Name, barred(a)

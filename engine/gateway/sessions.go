@@ -92,8 +92,11 @@ func (ss *sessions) observe(_ *engine.State, _ *eventlog.Record, event eventlog.
 		ss.tell(e.Agent, nil)
 	case *eventlog.AgentQuarantined:
 		ss.tell(e.Agent, nil)
-	case *eventlog.OrchestratorJoined, *eventlog.OrchestratorRemoved, *eventlog.ClusterRecovered:
-		ss.tellAll(nil) // sessions of a member that is none any more are off the record
+	case *eventlog.AgentDisconnected:
+		ss.tell(e.Agent, nil) // by who took this gateway for dead
+	case *eventlog.OrchestratorJoined, *eventlog.OrchestratorMoved, *eventlog.OrchestratorRemoved, *eventlog.ClusterRecovered:
+		// Also, sessions of a member that is none any more are off the record.
+		ss.tellAll(func(n *notes) { n.members = true })
 	case *eventlog.RunCancelled:
 		ss.tellAll(func(n *notes) { n.cancels = true })
 	case *eventlog.ValuesPublished, *eventlog.JobEnded, *eventlog.AttemptEnded, *eventlog.TaskSkipped, *eventlog.RunCreated, *eventlog.StepResolved:

@@ -27,6 +27,9 @@ func (s *session) welcome(ctx context.Context, hello *wire.Hello) error {
 		if err != nil {
 			return err
 		}
+		if err := s.judged(); err != nil {
+			return err
+		}
 		fault, _ := s.fault(hello)
 		switch {
 		case void != "" && fault == "":
@@ -52,13 +55,26 @@ func (s *session) record(ctx context.Context, hello *wire.Hello) (void string, e
 	indexes, voids, err := o.Propose(ctx, &eventlog.AgentConnected{
 		Agent: s.agent, Gateway: o.Replica(), Session: s.nonce, Version: printable(hello.Version), BootID: printable(hello.BootID),
 		JournalID: hello.JournalID, JournalSeq: hello.JournalSeq, Address: s.conn.remote(),
+		Acked: hello.Acked, Attempts: hello.Attempts,
 	})
 	if err != nil {
 		// Whether there is a majority is not known here. The agent knows of others.
 		return "", fmt.Errorf("%w: %w", &refusal{"busy", "the cluster did not put the connection on record in time"}, err)
 	}
-	s.connection = indexes[0]
+	s.connection = o.Serial(indexes[0])
 	return voids[0], nil
+}
+
+// judged returns the refusal of an agent whose journal was found to tell of more
+// than is on record, when the connection was folded.
+func (s *session) judged() error {
+	var refused *refusal
+	s.g.o.View(func(st *engine.State) { refused = barred(st.Agent(s.agent)) })
+	if refused == nil {
+		return nil
+	}
+	s.g.logger.Error("agent refused", "agent", s.name, "code", refused.code, "reason", refused.reason)
+	return refused
 }
 
 // accept says Welcome.
@@ -73,6 +89,7 @@ func (s *session) accept() error {
 	w.HeartbeatMillis = uint32(s.g.heartbeat().Milliseconds())
 	s.received = w.Acked
 	s.acked = w.Acked
+	s.known = w.Servers
 	s.fence = wire.Fence{ClusterID: w.ClusterID, Session: s.nonce, JournalID: s.journal}
 	s.welcomed = true
 	return wire.WriteMessage(s.control, w)

@@ -98,7 +98,7 @@ func (o *Orchestrator) admit(hash, key, proposed string) (agent uint64, name str
 			err = &Error{Code: Unauthorized, Message: "the token has been used"}
 			return
 		}
-		if now >= token.ExpiresAt {
+		if token.Expired(now) {
 			err = &Error{Code: Unauthorized, Message: "the token has expired"}
 			return
 		}

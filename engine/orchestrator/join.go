@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 
 	"quorate/engine"
@@ -71,6 +72,9 @@ func (o *Orchestrator) Join(ctx context.Context, req JoinRequest) (*JoinAnswer, 
 	if err := o.Barrier(ctx); err != nil {
 		return nil, err
 	}
+	if _, err := o.members(ctx); err != nil { // who votes by now: see mayJoinAgain
+		return nil, &Error{Code: Unavailable, Message: "the members are not known: " + err.Error(), Hint: "try again", Err: err}
+	}
 	for range joinRacesMax {
 		replica, err := o.tryJoin(ctx, req)
 		if err != nil {
@@ -129,9 +133,8 @@ func (o *Orchestrator) admitMember(req JoinRequest) (event *eventlog.Orchestrato
 			return
 		}
 		if m, ok := s.Joined(hash, req.RequestID); ok {
-			again = m.Replica
-			if m.Removed != "" {
-				again, err = 0, conflict("orchestrator %d is no member any more: %s", m.Replica, m.Removed)
+			if err = o.mayJoinAgain(m, token, now); err == nil {
+				again = m.Replica
 			}
 			return
 		}
@@ -147,12 +150,27 @@ func (o *Orchestrator) admitMember(req JoinRequest) (event *eventlog.Orchestrato
 	return event, again, err
 }
 
+// mayJoinAgain bounds how long a spent token is worth the cluster's keys: until the
+// member votes, or the token expires.
+func (o *Orchestrator) mayJoinAgain(m *engine.Member, token *engine.Token, now int64) error {
+	switch {
+	case m.Removed != "":
+		return conflict("orchestrator %d is no member any more: %s", m.Replica, m.Removed)
+	case token.Expired(now):
+		return &Error{Code: Unauthorized, Message: "the token has expired", Hint: `make another one with "quorate token create --role orchestrator"`}
+	}
+	if voters := o.voters.Load(); voters != nil && slices.Contains(*voters, m.Replica) {
+		return conflict("orchestrator %d has joined with this token and votes: start it in its own data directory", m.Replica)
+	}
+	return nil
+}
+
 func mayJoin(s *engine.State, self uint64, token *engine.Token, now int64, req JoinRequest) error {
 	members := s.Members()
 	switch {
 	case token.SpentBy != 0:
 		return &Error{Code: Unauthorized, Message: "the token has been used", Hint: `make another one with "quorate token create --role orchestrator"`}
-	case now >= token.ExpiresAt:
+	case token.Expired(now):
 		return &Error{Code: Unauthorized, Message: "the token has expired", Hint: `make another one with "quorate token create --role orchestrator"`}
 	case !s.IsMember(self):
 		return &Error{Code: Unavailable, Message: "this orchestrator is not on record as a member yet", Hint: "try again in a moment"}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +52,36 @@ func TestJoinAgain(t *testing.T) {
 	}
 	_, err = r[2].o.Join(t.Context(), req)
 	wantCode(t, err, orchestrator.Conflict, "no member any more")
+}
+
+// A spent token gives out the cluster's keys no longer than a joiner can need them.
+func TestJoinAgainEnds(t *testing.T) {
+	var fast atomic.Int64
+	s, r := three(t, func(cfg *orchestrator.Config) {
+		cfg.Now = func() time.Time { return time.Now().Add(time.Duration(fast.Load())) }
+	})
+	req, slow := request(t, r[1].secret(t), 4), request(t, r[1].secret(t), 5)
+	for _, q := range []orchestrator.JoinRequest{req, slow} {
+		if _, err := r[1].o.Join(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fast.Store(int64(2 * time.Hour))
+	_, err := r[2].o.Join(t.Context(), slow)
+	wantCode(t, err, orchestrator.Unauthorized, "expired")
+	fast.Store(0)
+	eventually(t, "a vote for 4", func() bool {
+		if err := r[1].Promote(t.Context(), 4); err != nil {
+			t.Fatal(err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return slices.Contains(s.members.Voters, 4)
+	})
+	for _, m := range r[1:] {
+		_, err := m.o.Join(t.Context(), req)
+		wantCode(t, err, orchestrator.Conflict, "has joined with this token")
+	}
 }
 
 // Those who join at once, through several members, get numbers of their own.
@@ -133,6 +164,25 @@ func TestJoinsRefused(t *testing.T) {
 	}
 }
 
+// A clock that was set years ahead for a moment, and with it the log's for good,
+// leaves tokens as good as ever, and no better.
+func TestJoinAfterAWrongClock(t *testing.T) {
+	var fast atomic.Int64
+	_, r := three(t, func(cfg *orchestrator.Config) {
+		cfg.Now = func() time.Time { return time.Now().Add(time.Duration(fast.Load())) }
+	})
+	fast.Store(int64(10 * 365 * 24 * time.Hour))
+	r[1].secret(t)
+	fast.Store(0)
+	if _, err := r[1].o.Join(t.Context(), request(t, r[1].secret(t), 4)); err != nil {
+		t.Errorf("with a token of after that: %v", err)
+	}
+	old := r[1].secret(t)
+	fast.Store(int64(2 * time.Hour))
+	_, err := r[1].o.Join(t.Context(), request(t, old, 5))
+	wantCode(t, err, orchestrator.Unauthorized, "expired")
+}
+
 // A token is good for a while, and those without one cannot make the cluster
 // answer as often as they like.
 func TestJoinTime(t *testing.T) {
@@ -174,6 +224,25 @@ func TestRemovalNeedsTheRest(t *testing.T) {
 	}
 	r[3].wantEnd(t, orchestrator.ErrRemoved)
 	wantCode(t, r[1].o.RemoveMember(t.Context(), 1, "ann", "", "d"), orchestrator.Conflict, "the only one")
+}
+
+// A member that was removed, and that Raft has yet to let go, is none of the rest.
+func TestRemovalDoesNotCountOnWhoLeaves(t *testing.T) {
+	there := &reachable{down: map[uint64]bool{}}
+	s, r := three(t, func(cfg *orchestrator.Config) { cfg.Peers = there })
+	r[1].join(t, 4)
+	s.wantVoters(t, 1, 2, 3, 4)
+	if err := r[1].o.RemoveMember(t.Context(), 2, "ann", "", "a"); err != nil {
+		t.Fatal(err)
+	}
+	r[2].wantEnd(t, orchestrator.ErrRemoved)
+	s.wantVoters(t, 1, 3, 4)
+	s.mu.Lock()
+	s.members.Voters = []uint64{1, 2, 3, 4}
+	s.mu.Unlock()
+	there.set(4, true)
+	err := r[1].o.RemoveMember(t.Context(), 3, "ann", "", "b")
+	wantCode(t, err, orchestrator.Conflict, "only 1 of 2 would be there")
 }
 
 // Tokens for orchestrators are made where one can join.

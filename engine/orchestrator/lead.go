@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"quorate/engine"
 	"quorate/eventlog"
 )
 
@@ -98,17 +99,30 @@ func (o *Orchestrator) leadEpoch(ctx context.Context, epoch uint64) {
 	}
 }
 
-// establish commits this term's epoch, behind the cluster's first event where
-// the log is empty, and waits until it is folded.
+// establish commits this term's epoch, behind the cluster's recovery and its id
+// where they are not on record, and waits until it is folded. The log need not be empty then: what
+// else begins with the process may be on record first.
 func (o *Orchestrator) establish(ctx context.Context) (epoch uint64, ok bool) {
+	head, _ := o.cfg.Log.Head()
+	if o.folded.wait(ctx, head) != nil {
+		return 0, false
+	}
 	for {
 		events := []eventlog.Event{&eventlog.LeaderEstablished{Replica: o.cfg.Replica, Version: o.cfg.Version}}
-		if head, _ := o.cfg.Log.Head(); head == 0 {
+		nameless := false
+		o.View(func(s *engine.State) { nameless = s.ClusterID == "" })
+		if nameless {
 			events = append([]eventlog.Event{&eventlog.ClusterCreated{ClusterID: o.cfg.CA.ClusterID()}}, events...)
 		}
-		indexes, reasons, err := o.Propose(ctx, events...)
+		if o.recovering() {
+			events = append([]eventlog.Event{o.recovery()}, events...)
+		}
+		indexes, reasons, err := o.append(ctx, events...)
+		if err == nil && o.recovering() {
+			err = errors.New("the recovery did not get on record: " + reasons[0])
+		}
 		if err == nil && reasons[len(reasons)-1] == "" {
-			return indexes[len(indexes)-1], true
+			return o.Serial(indexes[len(indexes)-1]), true
 		}
 		if err == nil {
 			err = errors.New(reasons[len(reasons)-1])

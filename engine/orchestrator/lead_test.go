@@ -149,8 +149,8 @@ func kinds(t *testing.T, log engine.Log) string {
 	return strings.Join(names, " ")
 }
 
-// A replica that does not lead schedules nothing; one that is elected founds the
-// log or puts its epoch behind what there is, and only then decides.
+// A replica that does not lead schedules nothing; one that is elected names the
+// cluster, and puts its epoch behind what there is, and only then decides.
 func TestLeadership(t *testing.T) {
 	log := newElectable(t)
 	o := start(t, log, nil)
@@ -163,7 +163,7 @@ func TestLeadership(t *testing.T) {
 	}
 	log.elect(true)
 	until(t, o, "the end of the run", func(s *engine.State) bool { return s.Run(run).Outcome != 0 })
-	want := "plan_recorded run_created leader_established task_recorded run_ended"
+	want := "plan_recorded run_created cluster_created leader_established task_recorded run_ended"
 	if got := kinds(t, log); got != want {
 		t.Errorf("records %s, want %s", got, want)
 	}
@@ -260,4 +260,35 @@ func TestForeignLog(t *testing.T) {
 	if err := o.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "different data directories") {
 		t.Errorf("run: %v", err)
 	}
+}
+
+// The cluster's id gets on record whatever else was there before the first leader,
+// and once.
+func TestClusterIsNamedBehindOtherRecords(t *testing.T) {
+	t.Parallel()
+	log := newElectable(t)
+	first, err := eventlog.NewEntry(1, &eventlog.OperatorIssued{Name: "admin", KeyDigest: "k", By: "orchestrator:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Append(t.Context(), []eventlog.Entry{first}); err != nil {
+		t.Fatal(err)
+	}
+	o := start(t, log, nil)
+	log.elect(true)
+	until(t, o, "an epoch", func(s *engine.State) bool { return s.Epoch != 0 })
+	var id string
+	var before uint64
+	o.View(func(s *engine.State) { id, before = s.ClusterID, s.Index })
+	if id != o.CA().ClusterID() {
+		t.Errorf("the cluster is %q on record", id)
+	}
+	log.elect(false)
+	log.elect(true)
+	until(t, o, "another epoch", func(s *engine.State) bool { return s.Epoch > before })
+	o.View(func(s *engine.State) {
+		if s.Epoch != before+1 {
+			t.Errorf("the next epoch is record %d, behind %d", s.Epoch, before)
+		}
+	})
 }

@@ -14,7 +14,17 @@ import (
 //
 // An error of code [Unavailable] leaves open whether the events are in the log
 // or will be; one that wraps [eventlog.ErrRefused] says that they never will.
+//
+// Where the cluster was recovered nothing is proposed before that is on record.
 func (o *Orchestrator) Propose(ctx context.Context, events ...eventlog.Event) (indexes []uint64, reasons []string, err error) {
+	if err := o.awaitRecovery(ctx); err != nil {
+		return nil, nil, proposeError(err)
+	}
+	return o.append(ctx, events...)
+}
+
+// append is Propose at once.
+func (o *Orchestrator) append(ctx context.Context, events ...eventlog.Event) (indexes []uint64, reasons []string, err error) {
 	if len(events) == 0 {
 		return nil, nil, nil
 	}
@@ -80,12 +90,13 @@ func proposeError(err error) error {
 	}
 }
 
-// propose appends one event of a command; a void event comes back as a conflict.
+// propose appends one event of a command and returns the serial of its record; a
+// void event comes back as a conflict.
 // It waits through an election, for [electionWait] at most: an event whose append
 // is ambiguous is proposed again, so it has to be one that does nothing more when
 // it is there twice, and its caller has to look whether a conflict is one with
 // the event itself.
-func (o *Orchestrator) propose(ctx context.Context, event eventlog.Event) (index uint64, err error) {
+func (o *Orchestrator) propose(ctx context.Context, event eventlog.Event) (serial uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, electionWait)
 	defer cancel()
 	indexes, reasons, err := o.Propose(ctx, event)
@@ -99,9 +110,9 @@ func (o *Orchestrator) propose(ctx context.Context, event eventlog.Event) (index
 		return 0, err
 	}
 	if reasons[0] != "" {
-		return indexes[0], &Error{Code: Conflict, Message: reasons[0], Err: errVoid}
+		return 0, &Error{Code: Conflict, Message: reasons[0], Err: errVoid}
 	}
-	return indexes[0], nil
+	return o.Serial(indexes[0]), nil
 }
 
 // errVoid is behind the conflict of an event that changed nothing.

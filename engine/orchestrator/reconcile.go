@@ -134,17 +134,14 @@ func (o *Orchestrator) enlist(ctx context.Context) error {
 	var event eventlog.Event = &eventlog.OrchestratorJoined{
 		Replica: o.cfg.Replica, Name: me.Name, RaftAddress: me.RaftAddress, AgentAddress: me.AgentAddress, APIAddress: me.APIAddress,
 	}
-	if founded || o.cfg.Recovered != nil {
-		recovered := eventlog.ClusterRecovered{At: head}
-		switch {
-		case o.cfg.Recovered != nil:
-			recovered = *o.cfg.Recovered
-		case !o.alone(ctx):
+	if founded {
+		if !o.alone(ctx) {
 			return errors.New("this replica leads and is no member on record: it must not be started")
 		}
-		recovered.Replica, recovered.Name = o.cfg.Replica, me.Name
-		recovered.RaftAddress, recovered.AgentAddress, recovered.APIAddress = me.RaftAddress, me.AgentAddress, me.APIAddress
-		event = &recovered
+		event = &eventlog.ClusterRecovered{
+			At: head, Replica: o.cfg.Replica, Name: me.Name,
+			RaftAddress: me.RaftAddress, AgentAddress: me.AgentAddress, APIAddress: me.APIAddress,
+		}
 	}
 	_, err := o.propose(ctx, event)
 	if isVoid(err) {

@@ -133,7 +133,11 @@ func (o *Orchestrator) checkQuorum(ctx context.Context, leaving uint64) error {
 	if !slices.Contains(members.Voters, leaving) {
 		return nil // it has no vote to take along
 	}
-	rest := slices.DeleteFunc(slices.Clone(members.Voters), func(id uint64) bool { return id == leaving })
+	var former []uint64 // which Raft has yet to let go
+	o.View(func(s *engine.State) { former = s.FormerMembers() })
+	rest := slices.DeleteFunc(slices.Clone(members.Voters), func(id uint64) bool {
+		return id == leaving || slices.Contains(former, id)
+	})
 	there := o.reachable(ctx, rest)
 	if 2*len(there) > len(rest) {
 		return nil

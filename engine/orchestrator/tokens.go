@@ -52,8 +52,8 @@ func (o *Orchestrator) CreateToken(ctx context.Context, req TokenRequest) (token
 	}
 	expires = o.cfg.Now().Add(req.TTL).UTC()
 	_, err = o.propose(ctx, &eventlog.TokenCreated{
-		TokenHash: hash, Name: req.Name, Role: req.Role, Labels: req.Labels,
-		AutoApprove: req.AutoApprove, ExpiresAt: expires.UnixNano(), By: req.By,
+		TokenHash: hash, Name: req.Name, Role: req.Role, Labels: req.Labels, AutoApprove: req.AutoApprove,
+		ExpiresAt: o.logTime(expires, req.TTL), Until: expires.UnixNano(), By: req.By,
 	})
 	if isVoid(err) {
 		o.View(func(s *engine.State) {
@@ -66,6 +66,13 @@ func (o *Orchestrator) CreateToken(ctx context.Context, req TokenRequest) (token
 		return "", time.Time{}, err
 	}
 	return token, expires, nil
+}
+
+// logTime is when a token ends by the log's clock, which stays ahead for as long as
+// a clock that was set wrong once had put it there.
+func (o *Orchestrator) logTime(expires time.Time, ttl time.Duration) (at int64) {
+	o.View(func(s *engine.State) { at = max(expires.UnixNano(), s.Time+int64(ttl)) })
+	return at
 }
 
 func checkToken(req TokenRequest) error {

@@ -157,6 +157,17 @@ func (f *follower) first(b *testing.B, what string, fits func(seen) bool) seen {
 	}
 }
 
+// print shows what was seen between two moments.
+func (f *follower) print(from, to time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.records {
+		if !r.at.Before(from) && !r.at.After(to) {
+			fmt.Printf("%s %d %s run %d void %t %v\n", r.at.UTC().Format(time.StampMilli), r.Seq, r.Kind, r.Run, r.Void, r.Event)
+		}
+	}
+}
+
 // field reads a number of a record's event.
 func field(r seen, name string) uint64 {
 	fields, _ := r.Event.(map[string]any)

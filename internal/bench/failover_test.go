@@ -14,14 +14,18 @@ import (
 	"quorate/internal/soak/lab"
 )
 
-// failovers is how often the leader is killed.
-const failovers = 30
+// failovers is how often the leader is killed, and slowFailover from when on the
+// orchestrators' logs are shown.
+const (
+	failovers    = 30
+	slowFailover = 500 * time.Millisecond
+)
 
 // BenchmarkFailover kills the leader of three orchestrators at random moments
 // while six agents work, and reports the time from the kill until a survivor shows
 // the next step as scheduled by the new leader (dispatch), and until it shows the
-// end of a job of such a step (worked). Agents of surviving gateways have to stay
-// connected.
+// end of a job of such a step (worked). A leader that is killed never has all the
+// agents, and those of survivors have to stay connected.
 func BenchmarkFailover(b *testing.B) {
 	l := startLab(b, lab.Options{Orchestrators: 3, Agents: agents})
 	stop := work(b, l)
@@ -30,6 +34,7 @@ func BenchmarkFailover(b *testing.B) {
 		var dispatch, worked []time.Duration
 		strayed := 0
 		for range failovers {
+			shared(b, l)
 			<-time.After(time.Duration(rand.Int64N(int64(300 * time.Millisecond))))
 			d, w, s := failover(b, l)
 			dispatch, worked, strayed = append(dispatch, d), append(worked, w), strayed+s
@@ -101,17 +106,23 @@ func failover(b *testing.B, l *lab.Lab) (dispatch, worked time.Duration, strayed
 			survivor = s
 		}
 	}
-	replica := leader.Replica(ctx)
-	orphans := agentsOf(b, survivor, replica)
+	status, err := leader.Status(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	orphans, epoch := agentsOf(b, survivor, status.Replica), status.Epoch
 	f := follow(ctx, b, survivor)
 	f.first(b, "work before the kill", func(r seen) bool { return r.Kind == "step_scheduled" })
 	said := map[string]int64{}
 	for _, a := range l.Agents() {
 		said[a.Name()] = a.LogSize()
 	}
+	for _, s := range l.Servers() {
+		said[s.Name()] = s.LogSize()
+	}
 	killed := time.Now()
 	leader.Kill()
-	established := f.first(b, "a new leader", func(r seen) bool { return r.Kind == "leader_established" && !r.at.Before(killed) })
+	established := f.first(b, "a new leader", func(r seen) bool { return r.Kind == "leader_established" && r.Seq > epoch })
 	ours := map[uint64]bool{}
 	scheduled := f.first(b, "a dispatch", func(r seen) bool {
 		return r.Kind == "step_scheduled" && r.Seq > established.Seq && !r.Void
@@ -122,10 +133,28 @@ func failover(b *testing.B, l *lab.Lab) (dispatch, worked time.Duration, strayed
 		}
 		return r.Kind == "job_ended" && ours[field(r, "attempt")]
 	})
+	if took := scheduled.at.Sub(killed); took > slowFailover {
+		fmt.Printf("%s killed at %s: a leader after %s, a dispatch after %s\n", leader.Name(), killed.UTC().Format(time.StampMilli), established.at.Sub(killed), took)
+		for _, s := range l.Servers() {
+			fmt.Printf("%s:\n%s", s.Name(), s.LogFrom(said[s.Name()]))
+		}
+		f.print(killed.Add(-slowFailover), scheduled.at)
+	}
 	if err := leader.Start(); err != nil {
 		b.Fatal(err)
 	}
 	settled(b, l)
+	err = l.Until(b.Context(), "agents of the killed gateway elsewhere", func() bool {
+		for _, a := range l.Agents() {
+			if orphans[a.Name()] && !strings.Contains(a.LogFrom(said[a.Name()]), "msg=connected") {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for _, a := range l.Agents() {
 		if said := a.LogFrom(said[a.Name()]); !orphans[a.Name()] && (strings.Contains(said, "silent") || strings.Contains(said, "connection lost")) {
 			strayed++
@@ -133,6 +162,22 @@ func failover(b *testing.B, l *lab.Lab) (dispatch, worked time.Duration, strayed
 		}
 	}
 	return scheduled.at.Sub(killed), ended.at.Sub(killed), strayed
+}
+
+// shared waits until the leader has not all the agents: without any at work there
+// is nothing to dispatch.
+func shared(b *testing.B, l *lab.Lab) {
+	b.Helper()
+	err := l.Until(b.Context(), "agents of survivors", func() bool {
+		leader := l.Leader(b.Context())
+		if leader == nil {
+			return false
+		}
+		return len(agentsOf(b, leader, leader.Replica(b.Context()))) < len(l.Agents())
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 // agentsOf returns the names of the agents whose gateway is a replica.

@@ -13,6 +13,11 @@ import (
 const (
 	fleet      = 100
 	fleetKills = 6
+	// fleetRest is the time between two kills: an agent that has left one gateway
+	// is slower to leave the next for a minute.
+	fleetRest = 65 * time.Second
+	// slow is from when on an agent's log is shown.
+	slow = 2 * time.Second
 )
 
 // BenchmarkFleet kills one of three orchestrators that serve a hundred agents, in
@@ -29,6 +34,9 @@ func BenchmarkFleet(b *testing.B) {
 	for b.Loop() {
 		var orphans, others []time.Duration
 		for n := range fleetKills {
+			if n > 0 {
+				<-time.After(fleetRest)
+			}
 			o, r := killGateway(b, l, d, n)
 			orphans, others = append(orphans, o...), append(others, r...)
 		}
@@ -72,7 +80,7 @@ func killGateway(b *testing.B, l *lab.Lab, d *soak.Deployment, n int) (orphans, 
 	victim.Kill()
 	run := startRun(b, local(b, survivor), d, fmt.Sprintf("fleet-%d-%d", n, killed.UnixNano()))
 	by := map[uint64]string{} // who executes an attempt
-	worked := map[string]bool{}
+	worked, late := map[string]bool{}, map[string]time.Duration{}
 	f.first(b, "a job of every agent", func(r seen) bool {
 		switch {
 		case r.Kind == "step_scheduled" && field(r, "run") == run.ID && !r.Void:
@@ -82,12 +90,20 @@ func killGateway(b *testing.B, l *lab.Lab, d *soak.Deployment, n int) (orphans, 
 			worked[name] = true
 			if of[name] {
 				orphans = append(orphans, r.at.Sub(killed))
+				if took := r.at.Sub(killed); took > slow {
+					late[name] = took
+				}
 			} else {
 				others = append(others, r.at.Sub(killed))
 			}
 		}
 		return len(worked) == len(l.Agents())
 	})
+	for _, a := range l.Agents() {
+		if took := late[a.Name()]; took > 0 {
+			fmt.Printf("kill %d: %s took %s; killed at %s:\n%s\n", n, a.Name(), took, killed.UTC().Format(time.StampMilli), a.LogTail(5))
+		}
+	}
 	if err := victim.Start(); err != nil {
 		b.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 const (
 	optionsMax        = 100
 	summaryBytesMax   = 400
+	detailsBytesMax   = 4000
 	timeoutSecondsMax = 7 * 24 * 3600
 )
 
@@ -29,6 +30,9 @@ type Description struct {
 	// Name is the verb, in upper or lower case.
 	Name    string `json:"name"`
 	Summary string `json:"summary"`
+	// Details are further sentences, Example a job as a file writes it.
+	Details string `json:"details,omitempty"`
+	Example string `json:"example,omitempty"`
 	// Text says what the words are that are no options; without it there may be none.
 	Text    *Text    `json:"text,omitempty"`
 	Options []Option `json:"options,omitempty"`
@@ -46,7 +50,7 @@ type Description struct {
 
 // Text describes the words of a job that are no options.
 type Text struct {
-	// Kind is free, words, key-value, two-paths or none.
+	// Kind is free, words, paths, key-value, two-paths or none.
 	Kind string `json:"kind"`
 	// Help names them in help, for instance "NAME...".
 	Help string `json:"help,omitempty"`
@@ -58,7 +62,7 @@ type Text struct {
 // An Option describes one option.
 type Option struct {
 	Name string `json:"name"`
-	// Kind is flag, string, int, list or mode.
+	// Kind is flag, string, int, list, mode or phrase.
 	Kind     string `json:"kind"`
 	Default  string `json:"default,omitempty"`
 	Help     string `json:"help,omitempty"`
@@ -67,13 +71,13 @@ type Option struct {
 
 // kinds are the kinds of options by the names that descriptions use.
 func kinds() map[string]job.Kind {
-	return map[string]job.Kind{"flag": job.Flag, "string": job.String, "int": job.Int, "list": job.List, "mode": job.Mode}
+	return map[string]job.Kind{"flag": job.Flag, "string": job.String, "int": job.Int, "list": job.List, "mode": job.Mode, "phrase": job.Phrase}
 }
 
 // texts are the kinds of texts by the names that descriptions use.
 func texts() map[string]job.Positional {
 	return map[string]job.Positional{
-		"free": job.FreeText, "words": job.Words, "key-value": job.KeyValue, "two-paths": job.TwoPaths, "none": job.NoWords,
+		"free": job.FreeText, "words": job.Words, "paths": job.Paths, "key-value": job.KeyValue, "two-paths": job.TwoPaths, "none": job.NoWords,
 	}
 }
 
@@ -100,6 +104,8 @@ func (d *Description) validate() error {
 		return fmt.Errorf("%q is no name of a verb: use letters, digits and underscores", d.Name)
 	case d.Summary == "" || len(d.Summary) > summaryBytesMax:
 		return fmt.Errorf("\"summary\" has to be one sentence of at most %d bytes", summaryBytesMax)
+	case len(d.Details) > detailsBytesMax || len(d.Example) > detailsBytesMax:
+		return fmt.Errorf("\"details\" and \"example\" have at most %d bytes", detailsBytesMax)
 	case len(d.Options) > optionsMax:
 		return fmt.Errorf("%d options are more than %d", len(d.Options), optionsMax)
 	case d.TimeoutSeconds > timeoutSecondsMax:
@@ -107,7 +113,7 @@ func (d *Description) validate() error {
 	}
 	if t := d.Text; t != nil {
 		if _, known := texts()[t.Kind]; !known {
-			return fmt.Errorf("\"text\" cannot be of the kind %q: it may be free, words, key-value, two-paths or none", t.Kind)
+			return fmt.Errorf("\"text\" cannot be of the kind %q: it may be free, words, paths, key-value, two-paths or none", t.Kind)
 		}
 		if t.Min < 0 || t.Max < 0 || t.Max > 0 && t.Max < t.Min {
 			return fmt.Errorf("\"text\" has between %d and %d words", t.Min, t.Max)
@@ -138,7 +144,7 @@ func (o *Option) validate(names map[string]bool) error {
 	case taken:
 		return fmt.Errorf("all verbs have it already")
 	case !known:
-		return fmt.Errorf("the kind %q is none: it may be flag, string, int, list or mode", o.Kind)
+		return fmt.Errorf("the kind %q is none: it may be flag, string, int, list, mode or phrase", o.Kind)
 	case o.Kind == "flag" && o.Default != "":
 		return fmt.Errorf("a flag has no default")
 	case o.Required && o.Default != "":
@@ -154,7 +160,7 @@ func (o *Option) validate(names map[string]bool) error {
 // Declaration is the component's as that of a verb.
 func (d *Description) Declaration() *job.Declaration {
 	out := &job.Declaration{
-		Verb: d.Verb(), Summary: d.Summary, Positional: job.NoWords, Exclusive: d.Exclusive, OneOf: d.OneOf,
+		Verb: d.Verb(), Summary: d.Summary, Details: d.Details, Example: d.Example, HasCheckMode: d.Check, Positional: job.NoWords, Exclusive: d.Exclusive, OneOf: d.OneOf,
 		Cacheable: d.Cacheable, Idempotent: d.Idempotent, Executable: true, TimeoutSeconds: d.TimeoutSeconds,
 		FingerprintKeys: d.fingerprint,
 	}

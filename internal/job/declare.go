@@ -10,6 +10,7 @@ const (
 	Int                // a decimal integer, may be negative
 	List               // one or more words, up to the next option; joined by single spaces
 	Mode               // permission bits in octal; the parsed value has four digits
+	Phrase             // one word, or any text in quotes, which are taken off
 )
 
 // Positional says what a verb does with the words that are not options.
@@ -22,6 +23,7 @@ const (
 	KeyValue                   // a key, then the rest as value (ARG, ENV)
 	TwoPaths                   // joined and split again by POSIX shell rules into exactly two (ADD, COPY)
 	NoWords                    // none at all
+	Paths                      // like Words, but split by POSIX shell rules (GET, UNARCHIVE, LINE, MOUNT)
 )
 
 // A Declaration is everything that is known of a verb without running it: from
@@ -31,11 +33,16 @@ type Declaration struct {
 	Verb string
 	// Summary is one sentence for help.
 	Summary string
+	// Details are further sentences for help: what the verb looks at, and what it
+	// leaves alone. May be empty.
+	Details string
+	// Example is a job as a file writes it, "VERB: text".
+	Example string
 	// Text names the positional part in help, for instance "COMMAND...".
 	Text       string
 	Positional Positional
-	// WordsMin and WordsMax bound the number of words where Positional is Words;
-	// WordsMax 0 is no limit. WordsMin counts for FreeText too.
+	// WordsMin and WordsMax bound the number of words where Positional is Words or
+	// Paths; WordsMax 0 is no limit. WordsMin counts for FreeText too.
 	WordsMin, WordsMax int
 	// Options beside the ones that all verbs share.
 	Options []OptionDecl
@@ -53,11 +60,18 @@ type Declaration struct {
 	// ShipsFiles is true where the first word of the text is a glob of files on
 	// the operator's machine, whose contents travel with the plan.
 	ShipsFiles bool
+	// FromHost, where it is not empty, names the flag with which the first word is a
+	// path of the host instead, and nothing is shipped.
+	FromHost string
 	// Cacheable is true where an agent may skip the job if it remembers its success.
+	// Verbs that look at the host itself need no memory.
 	Cacheable bool
 	// Idempotent is true where a second execution after an interrupted first one
 	// is harmless, so that a restarted agent may simply run it again.
 	Idempotent bool
+	// HasCheckMode is true where the agent can say what a job would do without
+	// doing it.
+	HasCheckMode bool
 	// Executable is false for verbs that are parsed, so that a plan can be made
 	// of files that use them, but that the agents of this version cannot run.
 	Executable bool

@@ -14,7 +14,7 @@ func Parse(d *Declaration, text string, vars []Var) (*Parsed, error) {
 	p := &parser{
 		decl:    d,
 		text:    text,
-		toks:    tokenise(text, d.Positional == Words || d.Positional == TwoPaths),
+		toks:    tokenise(text, d.Positional == Words || d.Positional == TwoPaths || d.Positional == Paths),
 		options: map[string]string{},
 	}
 	if err := p.scan(); err != nil {
@@ -131,12 +131,18 @@ func (p *parser) option(i int) (int, error) {
 		return 1, nil
 	}
 	value, taken := inline, 1
-	if !hasInline {
-		value, taken = p.value(i, o.Kind)
-		if taken == 1 {
-			return 0, p.fail(t.start, "write --"+name+"=VALUE for a value that begins with a dash",
-				"%s: --%s has no value", p.decl.Verb, name)
+	switch {
+	case o.Kind == Phrase:
+		var err error
+		if value, taken, err = p.phrase(i, hasInline); err != nil {
+			return 0, err
 		}
+	case !hasInline:
+		value, taken = p.value(i, o.Kind)
+	}
+	if taken == 1 && !hasInline {
+		return 0, p.fail(t.start, "write --"+name+"=VALUE for a value that begins with a dash",
+			"%s: --%s has no value", p.decl.Verb, name)
 	}
 	value, problem := o.convert(value)
 	if problem != "" {
@@ -199,6 +205,23 @@ func (p *parser) positional() error {
 		if d.ShipsFiles {
 			p.out.Source = paths[0]
 		}
+	case Paths:
+		return p.paths()
+	}
+	return nil
+}
+
+// paths checks the words of a verb that takes paths.
+func (p *parser) paths() error {
+	d := p.decl
+	paths, err := SplitPaths(p.out.Job.Text)
+	switch {
+	case err != nil:
+		return p.fail(len(p.text), "", "%s: %v", d.Verb, err)
+	case len(paths) < d.WordsMin || d.WordsMax > 0 && len(paths) > d.WordsMax:
+		return p.fail(len(p.text), "put a path that holds blanks in quotes", "%s needs %s, not %d words", d.Verb, d.Text, len(paths))
+	case d.ShipsFiles && len(paths) > 0:
+		p.out.Source = paths[0]
 	}
 	return nil
 }
@@ -289,6 +312,9 @@ func (p *parser) finish() (*Parsed, error) {
 		default:
 			j.Options = append(j.Options, Option{Name: name, Value: value})
 		}
+	}
+	if _, set := p.options[p.decl.FromHost]; set {
+		p.out.Source = ""
 	}
 	slices.SortFunc(j.Options, func(a, b Option) int { return cmp.Compare(a.Name, b.Name) })
 	if p.decl.Check != nil {

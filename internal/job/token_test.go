@@ -99,14 +99,14 @@ func TestOptionOr(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"a b", "--n 5 a", "--n=5 -- a", "a --flag 'b c' {{ d e }}", "#!x\n y", "--list a b -c", "--mode 0640"} {
-		for kind := range uint8(5) {
+		for kind := range uint8(6) {
 			f.Add(kind, text, "n", "7")
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, text, name, value string) {
 		d := Declaration{
-			Verb: "X", Positional: Positional(kind % 5), Verbatim: kind%2 == 0,
-			Options: []OptionDecl{{Name: "n", Kind: Int}, {Name: "flag"}, {Name: "list", Kind: List}, {Name: "mode", Kind: Mode}, {Name: "s", Kind: String}},
+			Verb: "X", Positional: Positional(kind % 6), Verbatim: kind%2 == 0,
+			Options: []OptionDecl{{Name: "n", Kind: Int}, {Name: "flag"}, {Name: "list", Kind: List}, {Name: "mode", Kind: Mode}, {Name: "s", Kind: String}, {Name: "p", Kind: Phrase}},
 		}
 		if kind > 128 {
 			d.Late = []string{"flag"}

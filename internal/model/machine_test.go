@@ -273,11 +273,11 @@ func (m *machine) greet(s *state, at uint16) bool {
 	switch fault := a.JournalFault(id, seq); {
 	case fault != "":
 		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: fault, JournalID: id, JournalSeq: seq})
-	case a.MissingAttempt(k.Attempts()) != 0 && m.mutant != begunUnnumbered:
+	case a.MissingAttempt(k.Attempts(), k.Acked) != 0 && m.mutant != begunUnnumbered:
 		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: "an attempt is missing"})
 	default:
 		t, _ = m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})
-		t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: id, JournalSeq: seq})
+		t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: id, JournalSeq: seq, Acked: k.Acked, Attempts: k.Attempts()})
 		m.anew(&t)
 	}
 	*s = t
@@ -289,11 +289,11 @@ func (m *machine) greet(s *state, at uint16) bool {
 func (m *machine) readHello(s *state, at uint16) {
 	k := m.js.all[at].state
 	a := m.cl.folded[s.orch].state.Agents[m.cl.agent]
-	if a.JournalFault(k.JournalID, k.ShownSeq()) != "" || a.MissingAttempt(k.Attempts()) != 0 {
+	if a.JournalFault(k.JournalID, k.ShownSeq()) != "" || a.MissingAttempt(k.Attempts(), k.Acked) != 0 {
 		return
 	}
 	t, _ := m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})
-	t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: k.JournalID, JournalSeq: k.ShownSeq()})
+	t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: k.JournalID, JournalSeq: k.ShownSeq(), Acked: k.Acked, Attempts: k.Attempts()})
 	m.anew(&t)
 	m.disconnect(&t) // its gateway sees that it was replaced
 	*s = t

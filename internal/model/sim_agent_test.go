@@ -107,7 +107,10 @@ func (a *agent) reboot() {
 }
 
 func (a *agent) hello() wire.Hello {
-	return wire.Hello{JournalID: a.state.JournalID, JournalSeq: a.state.ShownSeq(), BootID: a.state.BootID, Attempts: a.state.Attempts()}
+	return wire.Hello{
+		JournalID: a.state.JournalID, JournalSeq: a.state.ShownSeq(), BootID: a.state.BootID,
+		Attempts: a.state.Attempts(), Acked: a.state.Acked,
+	}
 }
 
 // outcast is what an agent does that the cluster has given up: it ends what runs.

@@ -116,7 +116,7 @@ func (s *session) serve() {
 
 // greet compares the journal with the record, once more where it does not fit.
 func (s *session) greet(rec *engine.Agent) {
-	missing := rec.MissingAttempt(s.hello.Attempts)
+	missing := rec.MissingAttempt(s.hello.Attempts, s.hello.Acked)
 	fault := rec.JournalFault(s.hello.JournalID, s.hello.JournalSeq)
 	if fault == "" && missing == 0 {
 		s.record()
@@ -151,7 +151,7 @@ func (s *session) record() {
 			return
 		}
 		rec := s.r.state.Agents[s.id]
-		s.connection = indexes[0]
+		s.connection = s.r.state.Serial(indexes[0])
 		s.received, s.acked = rec.JournalSeq, rec.JournalSeq
 		s.fence = wire.Fence{ClusterID: clusterID, Session: s.nonce, JournalID: s.hello.JournalID}
 		s.toAgent = append(s.toAgent, &wire.Welcome{
@@ -160,6 +160,7 @@ func (s *session) record() {
 		s.stage = serving
 	}, &eventlog.AgentConnected{
 		Agent: s.id, Gateway: s.r.id, Session: s.nonce, BootID: s.hello.BootID, JournalID: s.hello.JournalID, JournalSeq: s.hello.JournalSeq,
+		Acked: s.hello.Acked, Attempts: s.hello.Attempts,
 	})
 }
 

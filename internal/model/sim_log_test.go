@@ -248,7 +248,7 @@ func (r *replica) lead() {
 		r.propose(func(indexes []uint64, voids []string, known bool) {
 			r.proposed = false
 			if known && voids[0] == "" {
-				r.epoch = indexes[0]
+				r.epoch = r.state.Serial(indexes[0])
 			}
 		}, &eventlog.LeaderEstablished{Replica: r.id})
 		return

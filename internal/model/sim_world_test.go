@@ -113,7 +113,7 @@ func (w *sim) enrol(a *agent) {
 	w.must(&eventlog.TokenCreated{TokenHash: token, Name: a.name, Role: "agent", Labels: labels})
 	journalID := fmt.Sprint("journal ", w.nonces)
 	w.must(&eventlog.AgentEnrolled{TokenHash: token, Name: a.name, KeyDigest: token, JournalID: journalID})
-	a.id = w.head.Index
+	a.id = w.truth.Serial(w.head.Index)
 	a.format(journalID)
 	w.touched[a.at] = false
 }

@@ -99,16 +99,6 @@ func (s *soak) setUp(ctx context.Context, net *lab.Network) error {
 		Binary: s.cfg.Binary, Network: net, Orchestrators: s.cfg.Orchestrators, Agents: s.cfg.Agents, Clocks: s.cfg.Clocks,
 		SmallDisk: s.cfg.Orchestrators, SmallDiskBytes: smallDisk,
 	}
-	if s.cfg.Clocks && s.cfg.Binary == "" {
-		dir, err := os.MkdirTemp("", "qlab-bin-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir) // running processes keep the file
-		if opt.Binary, err = lab.BuildSkewed(dir); err != nil {
-			return err
-		}
-	}
 	var err error
 	if s.lab, err = lab.New(ctx, opt); err != nil {
 		return err

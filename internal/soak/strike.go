@@ -277,7 +277,9 @@ func (in *injector) agents(ctx context.Context, f Fault, verb, whom string) erro
 			return err
 		})
 	case "crash":
-		return in.during(ctx, f, names, a.Crash, a.Start)
+		return in.during(ctx, f, names, a.Reboot, a.Start)
+	case "slay":
+		return in.during(ctx, f, names, func() error { a.Slay(); return nil }, a.Start)
 	case "pause":
 		return in.during(ctx, f, names, func() error { a.Pause(); return nil }, func() error { a.Resume(); return nil })
 	case "cut":

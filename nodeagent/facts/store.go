@@ -50,6 +50,8 @@ type Origin struct {
 // A Store is the memory of one agent. Its methods may be called concurrently.
 type Store struct {
 	db *bolt.DB
+	// rehearsal stores take every change back, see [Store.Rehearsal].
+	rehearsal bool
 
 	mu      sync.Mutex // guards what follows
 	pending map[Key]Result
@@ -108,8 +110,14 @@ func (s *Store) update(change func(tx *bolt.Tx) error) error {
 				return err
 			}
 		}
-		return change(tx)
+		if err := change(tx); err != nil || !s.rehearsal {
+			return err
+		}
+		return errRehearsal
 	})
+	if s.rehearsal && errors.Is(err, errRehearsal) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

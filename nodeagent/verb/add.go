@@ -2,6 +2,7 @@ package verb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,17 +15,21 @@ import (
 
 // addVerb is ADD, and COPY, which is the same.
 func addVerb(name string) *Verb {
-	return &Verb{Run: addJob, Decl: job.Declaration{
-		Verb:       name,
-		Summary:    "Put files of the operator's machine on the host.",
+	return &Verb{Run: addJob, Check: addCheck, Decl: job.Declaration{
+		Verb:    name,
+		Summary: "Put files of the operator's machine on the host.",
+		Details: "The source is a path or a glob, beside the file that names it or in the folder of the command. " +
+			"A destination that ends in a slash is a directory, which has to be there. " +
+			"A file is replaced in one step, keeps its owner and mode where no others are asked for, and is left alone where it is right.",
+		Example:    name + ": --chmod 0640 --chown root:www nginx.conf /etc/nginx/nginx.conf",
 		Text:       "SOURCE DESTINATION",
 		Positional: job.TwoPaths,
 		Options: append(ownership(),
 			job.OptionDecl{Name: "blueprint", Kind: job.Flag, Help: "render the files as templates"}),
-		ShipsFiles: true,
-		Cacheable:  true,
-		Idempotent: true,
-		Executable: true,
+		ShipsFiles:   true,
+		Idempotent:   true,
+		Executable:   true,
+		HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			out := ownershipFields(&p.Job)
 			paths, _ := job.SplitPaths(p.Job.Text)
@@ -80,34 +85,15 @@ func checkOwnership(p *job.Parsed) string {
 // addJob executes ADD and COPY. It looks at the files themselves, so that a
 // changed source, a deleted destination and a changed mode are all put right.
 func addJob(ctx context.Context, env *Env, j *job.Job) Result {
-	paths, err := job.SplitPaths(j.Text)
-	if err != nil || len(paths) != 2 {
-		return failed("%s needs a source and a destination", j.Verb)
-	}
-	to, err := env.render(ctx, paths[1])
+	placements, want, err := env.placements(ctx, j)
 	if err != nil {
 		return unrendered(err)
 	}
-	switch {
-	case to == "":
-		return failed("the destination is empty")
-	case len(j.Files) == 0:
-		return failed("the plan holds no file for %s", paths[0])
-	case len(j.Files) > 1 && !strings.HasSuffix(to, "/"):
-		return failed("%d files do not fit into %s: end the destination with a slash", len(j.Files), to)
-	}
-	want, err := ownershipOf(j)
-	if err != nil {
-		return failed("%v", err)
-	}
 	var lines strings.Builder
 	changed := false
-	for _, f := range j.Files {
-		destination := env.path(to)
-		if strings.HasSuffix(to, "/") {
-			destination = filepath.Join(destination, filepath.Base(f.Name))
-		}
-		digest, different, err := env.place(ctx, f, destination, want, isSet(j, "blueprint"))
+	for _, p := range placements {
+		destination := p.destination
+		digest, different, err := env.place(ctx, p.file, destination, want, isSet(j, "blueprint"))
 		changed = changed || different
 		if err != nil {
 			res := failed("%s: %v", destination, err)
@@ -119,21 +105,88 @@ func addJob(ctx context.Context, env *Env, j *job.Job) Result {
 	return succeeded(changed, lines.String())
 }
 
+// A placement is a shipped file and the path it goes to.
+type placement struct {
+	file        job.File
+	destination string
+}
+
+// placements resolves where the files of a job go.
+func (env *Env) placements(ctx context.Context, j *job.Job) ([]placement, owner, error) {
+	paths, err := job.SplitPaths(j.Text)
+	if err != nil || len(paths) != 2 {
+		return nil, owner{}, fmt.Errorf("%s needs a source and a destination", j.Verb)
+	}
+	to, err := env.render(ctx, paths[1])
+	switch {
+	case err != nil:
+		return nil, owner{}, err
+	case to == "":
+		return nil, owner{}, errors.New("the destination is empty")
+	case len(j.Files) == 0:
+		return nil, owner{}, fmt.Errorf("the plan holds no file for %s", paths[0])
+	case len(j.Files) > 1 && !strings.HasSuffix(to, "/"):
+		return nil, owner{}, fmt.Errorf("%d files do not fit into %s: end the destination with a slash", len(j.Files), to)
+	}
+	want, err := ownershipOf(j)
+	var out []placement
+	for _, f := range j.Files {
+		destination := env.path(to)
+		if strings.HasSuffix(to, "/") {
+			destination = filepath.Join(destination, filepath.Base(f.Name))
+		}
+		out = append(out, placement{f, destination})
+	}
+	return out, want, err
+}
+
+// addCheck says which files ADD and COPY would write.
+func addCheck(ctx context.Context, env *Env, j *job.Job) Checked {
+	placements, want, err := env.placements(ctx, j)
+	if err != nil {
+		return wouldFail("%v", err)
+	}
+	var lines []string
+	var diffs strings.Builder
+	for _, p := range placements {
+		c, err := env.content(ctx, p.file, isSet(j, "blueprint"))
+		if err != nil {
+			return wouldFail("%s: %v", p.destination, err)
+		}
+		line, diff, err := c.compared(ctx, p.destination, want)
+		if err != nil {
+			return wouldFail("%s: %v", p.destination, err)
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+		diffs.WriteString(diff)
+	}
+	return changes(lines, diffs.String())
+}
+
+// content is that of a shipped file, rendered where it is a template.
+func (env *Env) content(ctx context.Context, f job.File, blueprint bool) (content, error) {
+	source, err := env.Blob(ctx, f.Digest)
+	if err != nil {
+		return content{}, fmt.Errorf("content %s: %w", f.Digest, err)
+	}
+	c := content{path: source, digest: f.Digest, size: f.Size}
+	if blueprint {
+		return env.blueprint(ctx, c)
+	}
+	return c, nil
+}
+
 // place puts one file on the host.
 func (env *Env) place(ctx context.Context, f job.File, destination string, want owner, blueprint bool) (digest string, changed bool, err error) {
 	target, err := followed(destination)
 	if err != nil {
 		return "", false, err
 	}
-	source, err := env.Blob(ctx, f.Digest)
+	content, err := env.content(ctx, f, blueprint)
 	if err != nil {
-		return "", false, fmt.Errorf("content %s: %w", f.Digest, err)
-	}
-	content := content{path: source, digest: f.Digest, size: f.Size}
-	if blueprint {
-		if content, err = env.blueprint(ctx, content); err != nil {
-			return "", false, err
-		}
+		return "", false, err
 	}
 	same, err := content.isIn(ctx, target)
 	if err != nil {

@@ -8,26 +8,32 @@ import (
 )
 
 func argVerb() *Verb {
-	return &Verb{Run: argJob, Decl: keyValue("ARG", "args", "Store an argument for templates on the host.",
+	return &Verb{Run: argJob, Check: rehearsed(argJob), Decl: keyValue("ARG", "args", "Store an argument for templates on the host.",
+		"ARG: colours ['teal', 'grey']",
 		func(text string) pyvalue.Value { return pyvalue.Argument(text) })}
 }
 
 func envVerb() *Verb {
-	return &Verb{Run: argJob, Decl: keyValue("ENV", "envs", "Store an environment variable for commands on the host.",
+	return &Verb{Run: argJob, Check: rehearsed(argJob), Decl: keyValue("ENV", "envs", "Store an environment variable for commands on the host.",
+		"ENV: https_proxy http://proxy.example:3128",
 		func(text string) pyvalue.Value { return pyvalue.Str(pyvalue.String(pyvalue.Argument(text))) })}
 }
 
-func keyValue(verb, key, summary string, typed func(string) pyvalue.Value) job.Declaration {
+func keyValue(verb, key, summary, example string, typed func(string) pyvalue.Value) job.Declaration {
 	return job.Declaration{
-		Verb:       verb,
-		Summary:    summary,
+		Verb:    verb,
+		Summary: summary,
+		Details: "A value that cannot be rendered yet is stored as it is written, with a warning. " +
+			"Values are typed as Python writes them: numbers, True, lists and mappings.",
+		Example:    example,
 		Text:       "KEY VALUE",
 		Positional: job.KeyValue,
 		Options: []job.OptionDecl{
 			{Name: "extend-args", Kind: job.Flag, Help: "merge mappings and append lists instead of replacing the value"},
 		},
-		Idempotent: true,
-		Executable: true,
+		Idempotent:   true,
+		HasCheckMode: true,
+		Executable:   true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			var out []job.Field
 			if isSet(&p.Job, "extend-args") {

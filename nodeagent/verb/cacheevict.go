@@ -8,8 +8,9 @@ import (
 )
 
 func cacheevictVerb() *Verb {
-	return &Verb{Run: cacheevictJob, Decl: oneWord("CACHEEVICT", "one TAG", "cacheevict",
-		"Forget remembered results and values: all, jobs, parents, query, args, envs or a fingerprint.")}
+	return &Verb{Run: cacheevictJob, Check: rehearsed(cacheevictJob), Decl: oneWord("CACHEEVICT", "one TAG", "cacheevict",
+		"Forget remembered results and values: all, jobs, parents, query, args, envs or a fingerprint.",
+		"CACHEEVICT: jobs")}
 }
 
 func cacheevictJob(ctx context.Context, env *Env, j *job.Job) Result {

@@ -13,21 +13,24 @@ import (
 )
 
 func cachefileVerb() *Verb {
-	return &Verb{Run: cachefileJob, Decl: oneWord("CACHEFILE", "one PATH", "cachefile",
-		"Load a YAML or JSON file of the host into its arguments.")}
+	return &Verb{Run: cachefileJob, Check: rehearsed(cachefileJob), Decl: oneWord("CACHEFILE", "one PATH", "cachefile",
+		"Load a YAML or JSON file of the host into its arguments.",
+		"CACHEFILE: /etc/shop/values.yaml")}
 }
 
 // oneWord declares a verb that takes a single word and no options of its own.
-func oneWord(verb, text, key, summary string) job.Declaration {
+func oneWord(verb, text, key, summary, example string) job.Declaration {
 	return job.Declaration{
-		Verb:       verb,
-		Summary:    summary,
-		Text:       text,
-		Positional: job.Words,
-		WordsMin:   1,
-		WordsMax:   1,
-		Idempotent: true,
-		Executable: true,
+		Verb:         verb,
+		Summary:      summary,
+		Example:      example,
+		Text:         text,
+		Positional:   job.Words,
+		WordsMin:     1,
+		WordsMax:     1,
+		Idempotent:   true,
+		Executable:   true,
+		HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			return []job.Field{textField(key, p.Job.Text)}
 		},

@@ -19,8 +19,8 @@ import (
 	"quorate/internal/pyvalue"
 )
 
-// A userVerb is a user-defined component that came with a job.
-type userVerb struct {
+// An ownVerb is a user-defined component that came with a job.
+type ownVerb struct {
 	desc       *component.Description
 	executable string // its path on this host
 }
@@ -58,7 +58,7 @@ func findComponent(ctx context.Context, env *Env, j *job.Job) (*Verb, *job.Job, 
 	if err != nil {
 		return refuse(failed("component %s: %v", j.Verb, err))
 	}
-	u := &userVerb{desc: desc}
+	u := &ownVerb{desc: desc}
 	if u.executable, err = env.brought(ctx, j); err != nil {
 		return refuse(failed("component %s: %v", j.Verb, err))
 	}
@@ -73,6 +73,9 @@ func findComponent(ctx context.Context, env *Env, j *job.Job) (*Verb, *job.Job, 
 		}
 	}
 	v := &Verb{Decl: *desc.Declaration(), Run: u.run, rendered: true}
+	if desc.Check {
+		v.Check = u.check
+	}
 	// One that can look at the host itself needs no memory.
 	v.Decl.Cacheable = desc.Cacheable && !desc.Check
 	return v, &rendered, nil
@@ -139,7 +142,7 @@ func (env *Env) brought(ctx context.Context, j *job.Job) (string, error) {
 
 // run executes a job of the component. One that can tell is asked first whether
 // there is anything to do.
-func (u *userVerb) run(ctx context.Context, env *Env, j *job.Job) Result {
+func (u *ownVerb) run(ctx context.Context, env *Env, j *job.Job) Result {
 	action := component.Run
 	if u.desc.Check && !j.SkipCache && !env.IgnoreCache {
 		action = component.Check
@@ -161,8 +164,22 @@ func (u *userVerb) run(ctx context.Context, env *Env, j *job.Job) Result {
 	return failed("component %s: asked to run, it replied to a check", j.Verb)
 }
 
+// check asks the component what it would do.
+func (u *ownVerb) check(ctx context.Context, env *Env, j *job.Job) Checked {
+	res, answered := u.ask(ctx, env, j, component.Check)
+	switch {
+	case res.Outcome != Succeeded:
+		return wouldFail("%s", ended(ctx, res).Info)
+	case answered != component.Check:
+		return Checked{Verdict: CannotTell, Info: "the component was asked to check, and replied that it ran"}
+	case res.Changed:
+		return Checked{Verdict: WouldChange, Info: res.Info}
+	}
+	return Checked{Verdict: Unchanged, Info: res.Info}
+}
+
 // ask runs the component once.
-func (u *userVerb) ask(ctx context.Context, env *Env, j *job.Job, action component.Action) (Result, component.Action) {
+func (u *ownVerb) ask(ctx context.Context, env *Env, j *job.Job, action component.Action) (Result, component.Action) {
 	request, err := u.request(env, j, action)
 	if err != nil {
 		return failed("component %s: %v", j.Verb, err), ""
@@ -205,7 +222,7 @@ func requestFile(request []byte) (string, error) {
 }
 
 // result makes the job's result of a process that has ended.
-func (u *userVerb) result(env *Env, j *job.Job, exited Exited) (Result, component.Action) {
+func (u *ownVerb) result(env *Env, j *job.Job, exited Exited) (Result, component.Action) {
 	res := commandResult(exited, nil, nil)
 	broken := func(format string, args ...any) (Result, component.Action) {
 		ended := ""
@@ -246,7 +263,7 @@ func (u *userVerb) result(env *Env, j *job.Job, exited Exited) (Result, componen
 }
 
 // store makes arguments of the facts that a job replied.
-func (u *userVerb) store(env *Env, reply *component.Reply, res *Result) error {
+func (u *ownVerb) store(env *Env, reply *component.Reply, res *Result) error {
 	if res.Outcome != Succeeded {
 		return nil
 	}
@@ -266,7 +283,7 @@ func (u *userVerb) store(env *Env, reply *component.Reply, res *Result) error {
 }
 
 // request writes what the component reads.
-func (u *userVerb) request(env *Env, j *job.Job, action component.Action) ([]byte, error) {
+func (u *ownVerb) request(env *Env, j *job.Job, action component.Action) ([]byte, error) {
 	scope, err := env.scope("query")
 	if err != nil {
 		return nil, err
@@ -301,7 +318,7 @@ func (u *userVerb) request(env *Env, j *job.Job, action component.Action) ([]byt
 const plainBytesMax = 32 << 10
 
 // plainEnv is text and options for components that would rather not read JSON.
-func (u *userVerb) plainEnv(j *job.Job) []string {
+func (u *ownVerb) plainEnv(j *job.Job) []string {
 	var out []string
 	add := func(name, value string) {
 		if len(value) <= plainBytesMax && !strings.ContainsRune(value, 0) {

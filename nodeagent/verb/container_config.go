@@ -17,6 +17,7 @@ const configFilesMax = 4096
 func containerConfigDataVerb() *Verb {
 	return &Verb{Run: containerConfigDataJob, Decl: job.Declaration{
 		Verb: "CONTAINER_CONFIG_DATA", Summary: "Store the JSON files of a directory as container configuration.",
+		Example:    "CONTAINER_CONFIG_DATA: --config-path /etc/containers",
 		Positional: job.NoWords,
 		Options: []job.OptionDecl{
 			{Name: "config-path", Kind: job.String, Required: true, Help: "the directory"},

@@ -22,7 +22,7 @@ func containerImageVerb() *Verb {
 	options = append(options,
 		job.OptionDecl{Name: "no-tlsverify", Kind: job.Flag, Help: "do not verify the registry's certificate"}, socketPath())
 	return &Verb{Run: containerImageJob, templated: true, Decl: job.Declaration{
-		Verb: "CONTAINER_IMAGE", Summary: "Manage container images with podman.", Text: "IMAGES",
+		Verb: "CONTAINER_IMAGE", Summary: "Manage container images with podman.", Text: "IMAGES", Example: "CONTAINER_IMAGE: --pull registry.example/web",
 		Positional: job.Words, Options: options, OneOf: [][]string{actions}, Cacheable: true, Idempotent: true, Executable: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			return []job.Field{wordsField("images", job.SplitWords(p.Job.Text)), socketField(p),

@@ -26,6 +26,8 @@ type content struct {
 	text   []byte // where path is empty
 	digest string // SHA-256, lower-case hex
 	size   int64
+	// prove, where it is not nil, has to accept the new file before it takes its place.
+	prove func(ctx context.Context, path string) error
 }
 
 var errDigest = errors.New("the content does not have the digest that the plan names")
@@ -128,10 +130,13 @@ func (c content) write(ctx context.Context, path string, want owner) (err error)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
+	if err == nil && c.prove != nil {
+		err = c.prove(ctx, f.Name())
+	}
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err = os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(dir)
@@ -214,4 +219,50 @@ func (o *owner) inherit(path string) {
 			o.gid, o.lenient = int(st.Gid), true
 		}
 	}
+}
+
+// compared says what putting the content at a path would change, in one line and as
+// a diff; the line is empty where nothing would.
+func (c content) compared(ctx context.Context, path string, want owner) (line, diff string, err error) {
+	target, err := followed(path)
+	if err != nil {
+		return "", "", err
+	}
+	if info, err := os.Stat(filepath.Dir(target)); err != nil || !info.IsDir() {
+		return "", "", fmt.Errorf("there is no directory %s", filepath.Dir(target))
+	}
+	same, err := c.isIn(ctx, target)
+	if err != nil {
+		return "", "", err
+	}
+	pending, err := want.pending(target)
+	if err != nil {
+		return "", "", err
+	}
+	if same && len(pending) == 0 {
+		return "", "", nil
+	}
+	line = strings.Join(append([]string{target}, pending...), ", ")
+	if same {
+		return line, "", nil
+	}
+	after, err := c.head()
+	if err != nil {
+		return "", "", err
+	}
+	before, err := content{path: target}.head()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "create " + line, unified(target, nil, after), nil
+	}
+	return "write " + line, unified(target, before, after), err
+}
+
+// head is the content as far as a diff needs it: enough to be too long for one.
+func (c content) head() ([]byte, error) {
+	r, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, diffSourceBytesMax+1))
 }

@@ -2,6 +2,7 @@ package verb
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"quorate/internal/job"
@@ -9,9 +10,11 @@ import (
 )
 
 func dnfVerb() *Verb {
-	return &Verb{Run: dnfJob, Decl: job.Declaration{
+	return &Verb{Run: dnfJob, Check: dnfCheck, Decl: job.Declaration{
 		Verb:       "DNF",
 		Summary:    "Install or remove packages with dnf.",
+		Details:    "PACKAGE does the same with the package manager that the host has.",
+		Example:    "DNF: --latest nginx curl",
 		Text:       "one or more PACKAGES",
 		Positional: job.Words,
 		WordsMin:   1,
@@ -22,10 +25,11 @@ func dnfVerb() *Verb {
 			{Name: "clear-metadata", Kind: job.Flag, Help: "fetch the lists of packages anew first"},
 			{Name: "retry", Kind: job.Int, Default: "3", Help: "how often to try"},
 		},
-		Exclusive:  [][]string{{"latest", "absent"}},
-		Cacheable:  true,
-		Idempotent: true,
-		Executable: true,
+		Exclusive:    [][]string{{"latest", "absent"}},
+		Cacheable:    true,
+		Idempotent:   true,
+		Executable:   true,
+		HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			state := "present"
 			for _, name := range [...]string{"latest", "absent"} {
@@ -75,3 +79,70 @@ func dnfJob(ctx context.Context, env *Env, j *job.Job) Result {
 	words = append(append(words, action), packages...)
 	return env.attempts(ctx, quoteWords(words), intOption(j, "retry", 3), nil)
 }
+
+// dnfCheck asks rpm's database which packages are there, and dnf which are outdated.
+func dnfCheck(ctx context.Context, env *Env, j *job.Job) Checked {
+	for _, tool := range [...]string{"dnf", "rpm"} {
+		if err := requireTool("DNF", tool); err != nil {
+			return wouldFail("%v", err)
+		}
+	}
+	packages := strings.Fields(j.Text)
+	if len(packages) == 0 {
+		return wouldFail("no packages are named")
+	}
+	if i := slices.IndexFunc(packages, func(p string) bool { return strings.ContainsAny(p, "@*?[/") }); i >= 0 {
+		return Checked{Verdict: CannotTell, Info: packages[i] + " may stand for several packages"}
+	}
+	var lines []string
+	for _, name := range packages {
+		there, err := env.rpmHas(ctx, name)
+		if err != nil {
+			return Checked{Verdict: CannotTell, Info: err.Error()}
+		}
+		switch {
+		case there && isSet(j, "absent"):
+			lines = append(lines, "remove "+name)
+		case !there && !isSet(j, "absent"):
+			lines = append(lines, "install "+name)
+		}
+	}
+	if !isSet(j, "latest") || len(lines) > 0 {
+		return changes(lines, "")
+	}
+	outdated, err := env.dnfOutdated(ctx, packages)
+	if err != nil {
+		return Checked{Verdict: CannotTell, Info: err.Error()}
+	}
+	return changes(outdated, "")
+}
+
+// rpmHas reports whether a package, or one that provides what is named so, is installed.
+func (env *Env) rpmHas(ctx context.Context, name string) (bool, error) {
+	_, exited, err := env.ask(ctx, "rpm", "-q", "--whatprovides", name)
+	return exited.Code == 0, err
+}
+
+// dnfOutdated lists the packages that there are newer versions of, by the lists
+// that the host has.
+func (env *Env) dnfOutdated(ctx context.Context, packages []string) ([]string, error) {
+	text, exited, err := env.ask(ctx, append([]string{"dnf", "-q", "check-update"}, packages...)...)
+	switch {
+	case err != nil:
+		return nil, err
+	case exited.Code == 0:
+		return nil, nil
+	case exited.Code != dnfUpdates:
+		return nil, refused("dnf", exited)
+	}
+	var out []string
+	for line := range strings.Lines(text) {
+		if words := strings.Fields(line); len(words) == 3 {
+			out = append(out, "update "+words[0]+" to "+words[1])
+		}
+	}
+	return out, nil
+}
+
+// dnfUpdates is the exit code of dnf check-update where there are updates.
+const dnfUpdates = 100

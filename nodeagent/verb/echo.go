@@ -7,14 +7,16 @@ import (
 )
 
 func echoVerb() *Verb {
-	return &Verb{Run: echoJob, Decl: job.Declaration{
-		Verb:       "ECHO",
-		Summary:    "Report a text as output.",
-		Text:       "any text",
-		Positional: job.FreeText,
-		Cacheable:  true,
-		Idempotent: true,
-		Executable: true,
+	return &Verb{Run: echoJob, Check: harmless, Decl: job.Declaration{
+		Verb:         "ECHO",
+		Summary:      "Report a text as output.",
+		Example:      "ECHO: the shop is at {{ version }}",
+		Text:         "any text",
+		Positional:   job.FreeText,
+		Cacheable:    true,
+		Idempotent:   true,
+		Executable:   true,
+		HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			return []job.Field{textField("echo", collapsed(p.Job.Text))}
 		},

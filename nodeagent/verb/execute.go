@@ -50,7 +50,7 @@ func Execute(ctx context.Context, env *Env, j *job.Job) (res Result) {
 	case v.Run == nil || !v.Decl.Executable:
 		return failed("%s cannot be executed by this version", j.Verb)
 	}
-	if !v.Decl.Cacheable || stateful(j.Verb) {
+	if !v.Decl.Cacheable {
 		return finish(ctx, &e, j, v.Run(ctx, &e, j))
 	}
 	return remembered(ctx, &e, j, v)
@@ -65,29 +65,31 @@ func find(ctx context.Context, env *Env, j *job.Job) (*Verb, *job.Job, *Result) 
 	return findComponent(ctx, env, j)
 }
 
-// stateful verbs look at the host itself and so need no memory.
-func stateful(verb string) bool {
-	return verb == "ADD" || verb == "COPY" || verb == "WORKDIR"
+// renderJob expands the text of a job that may be remembered, and its options where
+// the verb has templates in them.
+func (env *Env) renderJob(ctx context.Context, v *Verb, j *job.Job) (*job.Job, error) {
+	rendered := *j
+	var err error
+	if !v.rendered {
+		if rendered.Text, err = env.render(ctx, j.Text); err != nil {
+			return nil, err
+		}
+	}
+	if v.templated {
+		if rendered.Options, err = env.renderOptions(ctx, j.Options); err != nil {
+			return nil, err
+		}
+	}
+	return &rendered, nil
 }
 
 // remembered runs a job unless an earlier run has done it with success.
 func remembered(ctx context.Context, env *Env, j *job.Job, v *Verb) Result {
-	rendered := *j
-	if !v.rendered {
-		text, err := env.render(ctx, j.Text)
-		if err != nil {
-			return ended(ctx, unrendered(err))
-		}
-		rendered.Text = text
+	rendered, err := env.renderJob(ctx, v, j)
+	if err != nil {
+		return ended(ctx, unrendered(err))
 	}
-	if v.templated {
-		options, err := env.renderOptions(ctx, j.Options)
-		if err != nil {
-			return ended(ctx, unrendered(err))
-		}
-		rendered.Options = options
-	}
-	key := keyOf(&rendered)
+	key := keyOf(rendered)
 	if !j.SkipCache && !env.IgnoreCache {
 		before, known, err := env.Facts.Recall(key)
 		if err != nil {
@@ -97,7 +99,7 @@ func remembered(ctx context.Context, env *Env, j *job.Job, v *Verb) Result {
 			return skip(env, j, before)
 		}
 	}
-	res := finish(ctx, env, j, v.Run(ctx, env, &rendered))
+	res := finish(ctx, env, j, v.Run(ctx, env, rendered))
 	switch res.Outcome {
 	case Succeeded:
 		if res.volatile {

@@ -12,7 +12,7 @@ import (
 
 func facterVerb() *Verb {
 	return &Verb{Run: facterJob, templated: true, Decl: job.Declaration{
-		Verb: "FACTER", Summary: "Store what facter finds out about the host.", Positional: job.NoWords,
+		Verb: "FACTER", Summary: "Store what facter finds out about the host.", Example: "FACTER: --custom-dir /etc/facts", Positional: job.NoWords,
 		Options: []job.OptionDecl{
 			{Name: "custom-dir", Kind: job.String, Help: "directory of custom facts"},
 			{Name: "external-dir", Kind: job.String, Help: "directory of external facts"},

@@ -32,6 +32,7 @@ type host struct {
 	// ignoreCache is the option of the same name of a whole run.
 	ignoreCache bool
 	scripts     []string // that the shell was given
+	mountInfo   string
 }
 
 func newHost(t *testing.T) *host {
@@ -59,21 +60,109 @@ func (h *host) do(text string) Result {
 
 func (h *host) doContext(ctx context.Context, text string) Result {
 	h.t.Helper()
+	j := h.job(text)
+	h.next++
+	return Execute(ctx, h.env(j.Index), j)
+}
+
+// job parses one job and ships its files.
+func (h *host) job(text string) *job.Job {
+	h.t.Helper()
 	verb, text, _ := strings.Cut(text, " ")
 	p := parse(h.t, verb, text)
 	j := p.Job
 	j.Index = h.next
-	h.next++
 	if p.Source != "" {
 		j.Files = h.ship(p.Source)
 	}
-	return Execute(ctx, h.env(j.Index), &j)
+	return &j
+}
+
+// check says what a job would do. Nothing on the host may change by that.
+func (h *host) check(text string) Checked {
+	h.t.Helper()
+	j := h.job(text)
+	before := h.tree()
+	c := Check(context.Background(), h.env(j.Index), j)
+	if after := h.tree(); after != before {
+		h.t.Errorf("checking %s changed the host from\n%s\nto\n%s", text, before, after)
+	}
+	return c
+}
+
+// tree describes every file of the host but for the log of its tools.
+func (h *host) tree() string {
+	h.t.Helper()
+	var out strings.Builder
+	err := filepath.WalkDir(h.dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || path == filepath.Join(h.dir, "log") {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&out, "%s %s", path, info.Mode())
+		if info.Mode().IsRegular() {
+			data, err := os.ReadFile(path)
+			fmt.Fprintf(&out, " %q", data)
+			if err != nil {
+				return err
+			}
+		}
+		out.WriteByte('\n')
+		return nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// settles does a job that has something to do, checking it before and after: first
+// it would change something, then it does, and then nothing is left to do.
+func (h *host) settles(text string) Result {
+	h.t.Helper()
+	if c := h.check(text); c.Verdict != WouldChange || c.Info == "" {
+		h.t.Errorf("%s: before: %s, %s", text, c.Verdict, c.Info)
+	}
+	res := h.do(text)
+	if res.Outcome != Succeeded || !res.Changed {
+		h.t.Fatalf("%s: outcome %d, changed %t, %s\n%s%s", text, res.Outcome, res.Changed, res.Info, res.Stdout.Head, res.Stderr.Head)
+	}
+	h.settled(text)
+	return res
+}
+
+// settled checks that a job has nothing to do, and finds so when it is done.
+func (h *host) settled(text string) {
+	h.t.Helper()
+	if c := h.check(text); c.Verdict != Unchanged {
+		h.t.Errorf("%s: after: %s, %s\n%s", text, c.Verdict, c.Info, c.Diff)
+	}
+	h.newRun()
+	if res := h.do(text); res.Outcome != Succeeded || res.Changed {
+		h.t.Errorf("%s: again: outcome %d, changed %t, %s", text, res.Outcome, res.Changed, res.Info)
+	}
+}
+
+// refuses does a job that has to fail, with one sentence that holds want.
+func (h *host) refuses(text, want string) {
+	h.t.Helper()
+	before := h.tree()
+	res := h.do(text)
+	if res.Outcome != Failed || !strings.Contains(res.Info, want) || strings.Contains(res.Info, "\n") {
+		h.t.Errorf("%s: outcome %d, %q, want a failure with %q", text, res.Outcome, res.Info, want)
+	}
+	if after := h.tree(); res.Changed || after != before {
+		h.t.Errorf("%s: failed, and changed (%t) the host from\n%s\nto\n%s", text, res.Changed, before, after)
+	}
 }
 
 func (h *host) env(index uint32) *Env {
 	return &Env{
 		Facts: h.store, Vars: h.vars, WorkDir: h.dir, JobEnv: []string{"QUORATE_TASK=t"},
-		Shell: h.shell, IgnoreCache: h.ignoreCache, Attempt: h.run * 100,
+		Shell: h.shell, mountInfo: h.mountInfo, IgnoreCache: h.ignoreCache, Attempt: h.run * 100,
 		Blob: func(_ context.Context, digest string) (string, error) {
 			path, ok := h.blobs[digest]
 			if !ok {

@@ -200,11 +200,12 @@ func TestFingerprints(t *testing.T) {
 func TestTableIsComplete(t *testing.T) {
 	table := Table()
 	want := strings.Fields(`RUN ARG ENV ADD COPY WORKDIR CACHEFILE CACHEEVICT DNF QUERY QUEUESENTINEL SERVICE WAIT
+		TEMPLATE LINE SYSCTL CRON GROUP USER PACKAGE GET MOUNT UNARCHIVE
 		ECHO FACTER QUERY_WAIT JOB_WAIT REBOOT POD CONTAINER_IMAGE CONTAINER_CONFIG_DATA SECONTEXT`)
 	var got []string
 	for name, v := range table {
 		got = append(got, name)
-		if v.Decl.Verb != name || v.Decl.Executable != (v.Run != nil) || v.Decl.FingerprintKeys == nil || v.Decl.Summary == "" {
+		if v.Decl.Verb != name || v.Decl.Executable != (v.Run != nil) || v.Decl.HasCheckMode != (v.Check != nil) || v.Decl.FingerprintKeys == nil || v.Decl.Summary == "" {
 			t.Errorf("%s is declared inconsistently", name)
 		}
 	}

@@ -31,7 +31,7 @@ func podVerb() *Verb {
 		job.OptionDecl{Name: "kill-signal", Kind: job.String, Default: "SIGKILL", Help: "the signal of --kill"},
 		socketPath())
 	return &Verb{Run: podJob, templated: true, Decl: job.Declaration{
-		Verb: "POD", Summary: "Manage pods with podman.", Positional: job.NoWords, Options: options,
+		Verb: "POD", Summary: "Manage pods with podman.", Example: "POD: --start web", Positional: job.NoWords, Options: options,
 		OneOf: [][]string{actions}, Cacheable: true, Executable: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			action, kwargs := "", pyvalue.NewDict()

@@ -36,7 +36,8 @@ var errAlone = errors.New("it needs an orchestrator, and there is none")
 
 // queryVerb gathers an argument of all hosts.
 func queryVerb() *Verb {
-	d := oneWord("QUERY", "one KEY", "query", "Gather an argument of all hosts.")
+	d := oneWord("QUERY", "one KEY", "query", "Gather an argument of all hosts.", "QUERY: address")
+	d.HasCheckMode = false
 	d.Options = []job.OptionDecl{{Name: "no-wait", Kind: job.Flag, Help: "do not wait for the data"}}
 	d.FingerprintKeys = func(p *job.Parsed) []job.Field {
 		return []job.Field{textField("query", p.Job.Text), flagField("no_wait", p, "no-wait")}
@@ -149,7 +150,9 @@ func checkIdentities(p *job.Parsed) string {
 
 // queryWaitVerb waits for an argument of other hosts.
 func queryWaitVerb() *Verb {
-	d := oneWord("QUERY_WAIT", "one KEY", "item", "Wait until a gathered argument is there.")
+	d := oneWord("QUERY_WAIT", "one KEY", "item", "Wait until a gathered argument is there.",
+		"QUERY_WAIT: address --identity web-1 web-2")
+	d.HasCheckMode = false
 	d.Options = []job.OptionDecl{
 		{Name: "query-timeout", Kind: job.Int, Default: "600", Help: "seconds to wait"}, identity(false)}
 	d.FingerprintKeys = func(p *job.Parsed) []job.Field {
@@ -171,7 +174,9 @@ func queryWaitVerb() *Verb {
 
 // jobWaitVerb waits for a job of other hosts.
 func jobWaitVerb() *Verb {
-	d := oneWord("JOB_WAIT", "one FINGERPRINT", "job_sha", "Wait until hosts have done a job.")
+	d := oneWord("JOB_WAIT", "one FINGERPRINT", "job_sha", "Wait until hosts have done a job.",
+		"JOB_WAIT: 420796fea893c71e --identity web-1")
+	d.HasCheckMode = false
 	d.Options = []job.OptionDecl{identity(true)}
 	d.FingerprintKeys = func(p *job.Parsed) []job.Field {
 		return []job.Field{textField("job_sha", p.Job.Text), identityField(p)}
@@ -210,7 +215,8 @@ func (env *Env) await(ctx context.Context, j *job.Job, want wire.Want) Result {
 
 // queuesentinelVerb drops what waits on the host.
 func queuesentinelVerb() *Verb {
-	d := oneWord("QUEUESENTINEL", "one WORD", "", "Drop the jobs that wait on the host.")
+	d := oneWord("QUEUESENTINEL", "one WORD", "", "Drop the jobs that wait on the host.", "QUEUESENTINEL: now")
+	d.HasCheckMode = false
 	d.FingerprintKeys = func(*job.Parsed) []job.Field {
 		return []job.Field{field("parent_async_bypass", pyvalue.Bool(true))}
 	}

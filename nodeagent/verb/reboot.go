@@ -12,7 +12,8 @@ import (
 const NameReboot = "REBOOT"
 
 func rebootVerb() *Verb {
-	d := oneWord(NameReboot, "a number of SECONDS", "time", "Restart the host, and go on when it is back.")
+	d := oneWord(NameReboot, "a number of SECONDS", "time", "Restart the host, and go on when it is back.", "REBOOT: 10")
+	d.HasCheckMode = false
 	d.Idempotent = false
 	d.Check = func(p *job.Parsed) string {
 		if _, err := strconv.ParseUint(p.Job.Text, 10, 31); err != nil && p.Job.Text != "" && p.Job.Text[0] != '{' {

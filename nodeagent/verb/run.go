@@ -13,8 +13,11 @@ import (
 
 func runVerb() *Verb {
 	return &Verb{Run: runJob, Decl: job.Declaration{
-		Verb:       "RUN",
-		Summary:    "Run a command with the host's shell.",
+		Verb:    "RUN",
+		Summary: "Run a command with the host's shell.",
+		Details: "The text goes to bash where the host has it, and to sh otherwise; line breaks become blanks. " +
+			"A text that begins with #! is a script, whose lines stay as they are.",
+		Example:    "RUN: --stdout-arg kernel uname -r",
 		Text:       "a command",
 		Positional: job.FreeText,
 		WordsMin:   1,

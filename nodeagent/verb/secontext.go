@@ -8,7 +8,9 @@ import (
 )
 
 func secontextVerb() *Verb {
-	d := oneWord("SECONTEXT", "one PATH", "target", "Set the SELinux context of a path.")
+	d := oneWord("SECONTEXT", "one PATH", "target", "Set the SELinux context of a path.",
+		"SECONTEXT: /srv/www --setype httpd_sys_content_t")
+	d.HasCheckMode = false
 	d.Cacheable = true
 	d.Options = []job.OptionDecl{
 		{Name: "setype", Kind: job.String, Required: true, Help: "the type"},

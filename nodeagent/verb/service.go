@@ -3,6 +3,7 @@ package verb
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"quorate/internal/job"
@@ -10,9 +11,11 @@ import (
 )
 
 func serviceVerb() *Verb {
-	return &Verb{Run: serviceJob, Decl: job.Declaration{
+	return &Verb{Run: serviceJob, Check: serviceCheck, Decl: job.Declaration{
 		Verb:       "SERVICE",
 		Summary:    "Change the state of systemd units.",
+		Details:    "Units are started unless another state is asked for, or they are disabled or masked.",
+		Example:    "SERVICE: --enable --restarted nginx",
 		Text:       "one or more UNITS",
 		Positional: job.Words,
 		WordsMin:   1,
@@ -27,9 +30,10 @@ func serviceVerb() *Verb {
 			{Name: "unmask", Kind: job.Flag, Help: "undo --mask"},
 			{Name: "retry", Kind: job.Int, Default: "3", Help: "how often to try"},
 		},
-		Exclusive:  [][]string{{"reloaded", "restarted", "stopped"}, {"enable", "disable", "mask", "unmask"}},
-		Cacheable:  true,
-		Executable: true,
+		Exclusive:    [][]string{{"reloaded", "restarted", "stopped"}, {"enable", "disable", "mask", "unmask"}},
+		Cacheable:    true,
+		Executable:   true,
+		HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			var out []job.Field
 			given := func(key string, options ...string) {
@@ -101,4 +105,73 @@ func phases(j *job.Job) []string {
 		return out
 	}
 	return append(out, state)
+}
+
+// serviceCheck asks systemd how the units are now.
+func serviceCheck(ctx context.Context, env *Env, j *job.Job) Checked {
+	if err := requireTool("SERVICE", "systemctl"); err != nil {
+		return wouldFail("%v", err)
+	}
+	units := strings.Fields(j.Text)
+	if len(units) == 0 {
+		return wouldFail("no units are named")
+	}
+	var lines []string
+	for _, phase := range phases(j) {
+		question, there := settled(phase)
+		if question == "" {
+			lines = append(lines, strings.TrimSpace(phase+" "+strings.Join(unless(phase == "daemon-reload", units), " ")))
+			continue
+		}
+		for _, unit := range units {
+			answer, err := env.unitState(ctx, question, unit)
+			if err != nil {
+				return Checked{Verdict: CannotTell, Info: err.Error()}
+			}
+			if !slices.Contains(there, answer) {
+				lines = append(lines, fmt.Sprintf("%s %s, which is %s", phase, unit, answer))
+			}
+		}
+	}
+	return changes(lines, "")
+}
+
+func unless(not bool, words []string) []string {
+	if not {
+		return nil
+	}
+	return words
+}
+
+// settled is what to ask systemctl before a phase, and the answers with which the
+// phase changes nothing. Restarting and reloading always do something.
+func settled(phase string) (question string, there []string) {
+	switch phase {
+	case "start":
+		return "is-active", []string{"active", "reloading", "activating"}
+	case "stop":
+		return "is-active", []string{"inactive", "failed", "unknown"}
+	case "enable":
+		return "is-enabled", []string{"enabled", "static", "alias", "indirect", "generated", "transient"}
+	case "disable":
+		return "is-enabled", []string{"disabled", "static", "masked", "indirect", "generated", "transient"}
+	case "mask":
+		return "is-enabled", []string{"masked"}
+	case "unmask":
+		return "is-enabled", []string{"enabled", "disabled", "static", "alias", "indirect", "generated", "transient"}
+	}
+	return "", nil
+}
+
+// unitState is the first word of systemctl's answer. Its exit code says the same in
+// another way, which differs between versions.
+func (env *Env) unitState(ctx context.Context, question, unit string) (string, error) {
+	text, exited, err := env.ask(ctx, "systemctl", question, unit)
+	if err != nil {
+		return "", err
+	}
+	if words := strings.Fields(text); len(words) > 0 {
+		return words[0], nil
+	}
+	return "", refused("systemctl", exited)
 }

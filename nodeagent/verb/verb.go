@@ -35,6 +35,9 @@ type Verb struct {
 	// Run executes a job. It is nil where the declaration says that the verb
 	// cannot be executed.
 	Run func(ctx context.Context, env *Env, j *job.Job) Result
+	// Check says what Run would do, and does nothing. It is nil where nobody can
+	// tell; the declaration says which.
+	Check func(ctx context.Context, env *Env, j *job.Job) Checked
 
 	// rendered is true where Execute need not render the text: the job is not as it
 	// was sent any more.
@@ -103,6 +106,9 @@ type Env struct {
 	Provenance facts.Origin
 	// Fleet is the way to other hosts; nil where there is none.
 	Fleet Fleet
+
+	// mountInfo is the kernel's list of mounts; empty is that of the process.
+	mountInfo string
 }
 
 // Table returns all verbs by their upper-case names.
@@ -111,7 +117,9 @@ func Table() map[string]*Verb {
 	for _, v := range slices.Concat(
 		[]*Verb{runVerb(), argVerb(), envVerb(), addVerb("ADD"), addVerb("COPY"), workdirVerb(),
 			cachefileVerb(), cacheevictVerb(), queryVerb(), queuesentinelVerb(),
-			dnfVerb(), serviceVerb(), waitVerb(), echoVerb()},
+			dnfVerb(), serviceVerb(), waitVerb(), echoVerb(),
+			templateVerb(), lineVerb(), sysctlVerb(), cronVerb(), groupVerb(), userVerb(), packageVerb(),
+			getVerb(), mountVerb(), unarchiveVerb()},
 		contributedVerbs()) {
 		table[v.Decl.Verb] = v
 	}

@@ -12,9 +12,10 @@ import (
 )
 
 func waitVerb() *Verb {
-	return &Verb{Run: waitJob, Decl: job.Declaration{
+	return &Verb{Run: waitJob, Check: checkedWait, Decl: job.Declaration{
 		Verb:       "WAIT",
 		Summary:    "Wait for a time, an address that answers, or a command that succeeds.",
+		Example:    "WAIT: --url --retry 60 http://localhost:8080/health",
 		Text:       "an address or a command",
 		Positional: job.FreeText,
 		Options: []job.OptionDecl{
@@ -25,9 +26,10 @@ func waitVerb() *Verb {
 			{Name: "retry-wait", Kind: job.Int, Default: "1", Help: "seconds between tries"},
 			{Name: "insecure", Kind: job.Flag, Help: "do not verify the certificate of the address"},
 		},
-		OneOf:      [][]string{{"seconds", "url", "cmd"}},
-		Idempotent: true,
-		Executable: true,
+		OneOf:        [][]string{{"seconds", "url", "cmd"}},
+		Idempotent:   true,
+		Executable:   true,
+		HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			first := textField("command", collapsed(p.Job.Text))
 			switch {
@@ -43,6 +45,15 @@ func waitVerb() *Verb {
 		},
 		Check: checkWait,
 	}}
+}
+
+// checkedWait is what WAIT would do: nothing but wait, or run a command that it
+// knows nothing of.
+func checkedWait(_ context.Context, _ *Env, j *job.Job) Checked {
+	if isSet(j, "cmd") {
+		return Checked{Verdict: CannotTell, Info: "what the command does shows only when it is done"}
+	}
+	return Checked{Verdict: Unchanged, Info: "it would only wait"}
 }
 
 func checkWait(p *job.Parsed) string {

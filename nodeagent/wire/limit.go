@@ -14,7 +14,7 @@ const (
 	OutputTailBytesMax = 32 << 10
 	// InfoBytesMax bounds Report.Info and Report.Reason.
 	InfoBytesMax = 16 << 10
-	// ServersMax bounds the addresses in a Welcome or Move, and AddressBytesMax each.
+	// ServersMax bounds the addresses in a Welcome, Move or Servers, and AddressBytesMax each.
 	ServersMax      = 64
 	AddressBytesMax = 300
 	// ElementsMax bounds every list in a message.
@@ -44,7 +44,7 @@ func (t Type) sender() (Side, bool) {
 	switch t {
 	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing, TypeAsk, TypeFactsReply:
 		return Agent, true
-	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove, TypeChallenge,
+	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove, TypeChallenge, TypeServers,
 		TypeLearn, TypeAnswer, TypeFactsAsk:
 		return Orchestrator, true
 	}
@@ -92,6 +92,8 @@ func newMessage(t Type) (Message, bool) {
 		return new(Move), true
 	case TypeChallenge:
 		return new(Challenge), true
+	case TypeServers:
+		return new(Servers), true
 	case TypeLearn:
 		return new(Learn), true
 	case TypeAsk:

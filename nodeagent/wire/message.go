@@ -39,12 +39,13 @@ const (
 	TypeMove     Type = 14 // orchestrator: connect elsewhere
 
 	TypeChallenge Type = 15 // orchestrator: say hello once more
+	TypeServers   Type = 16 // orchestrator: where the gateways are now
 
-	TypeLearn      Type = 16 // orchestrator: values that hosts have published
-	TypeAsk        Type = 17 // agent: tell me when something is there
-	TypeAnswer     Type = 18 // orchestrator: the answer
-	TypeFactsAsk   Type = 19 // orchestrator: what do you remember of your host?
-	TypeFactsReply Type = 20 // agent: the answer
+	TypeLearn      Type = 17 // orchestrator: values that hosts have published
+	TypeAsk        Type = 18 // agent: tell me when something is there
+	TypeAnswer     Type = 19 // orchestrator: the answer
+	TypeFactsAsk   Type = 20 // orchestrator: what do you remember of your host?
+	TypeFactsReply Type = 21 // agent: the answer
 )
 
 // A Message is one of the messages above.
@@ -62,8 +63,11 @@ type Hello struct {
 	BootID     string
 	Floor      uint64
 	EpochMax   uint64
-	// Attempts are those the journal holds above the floor, ascending.
+	// Attempts are those that the journal holds, ascending.
 	Attempts []uint64
+	// Acked is the newest report that a cluster has acknowledged: the journal need
+	// not hold it, or any before it, any more.
+	Acked uint64
 }
 
 // Welcome accepts a connection.
@@ -103,6 +107,15 @@ type Move struct {
 
 	Servers []string
 	Reason  string
+}
+
+// Servers tells a connected agent where the cluster's gateways are, when that has
+// changed since it was told. It stays where it is.
+type Servers struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	// Servers are as in Welcome.
+	Servers []string
 }
 
 // Challenge answers a Hello that does not fit what the cluster has on record. A
@@ -318,6 +331,9 @@ func (*Move) Type() Type     { return TypeMove }
 
 // Type implements Message.
 func (*Challenge) Type() Type { return TypeChallenge }
+
+// Type implements Message.
+func (*Servers) Type() Type { return TypeServers }
 
 // Type implements Message.
 func (*BlobRequest) Type() Type { return TypeBlob }

@@ -50,6 +50,7 @@ func samples() []Message {
 		&Pong{},
 		&Move{Servers: []string{"a:1"}, Reason: "r"},
 		&Challenge{Acked: 1 << 33, Reason: "r"},
+		&Servers{Servers: []string{"a:1", "b:2"}},
 	}
 }
 
@@ -84,18 +85,19 @@ func TestGolden(t *testing.T) {
 		{&Ack{Seq: 1, Floor: 2}, "0000000406920102"},
 		{&Reply{Attempt: 300, Status: StatusBusy, Reason: "x"}, "000000080793cd012c02a178"},
 		{&Refuse{Code: "busy"}, "000000080892a462757379a0"},
-		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}}, "000000130197a176a0cf0000010000000000a000009107"},
+		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}, Acked: 3}, "000000140198a176a0cf0000010000000000a00000910703"},
 		{&Welcome{Servers: []string{"a:1"}, HeartbeatMillis: 500}, "000000110299a000a0a000000091a3613a31cd01f4"},
 		{&Ping{}, "000000020c90"},
 		{&Pong{}, "000000020d90"},
 		{&Move{Servers: []string{"a:1"}}, "000000080e9291a3613a31a0"},
 		{&Challenge{Acked: 7}, "000000040f9207a0"},
+		{&Servers{Servers: []string{"a:1"}}, "00000007109191a3613a31"},
 		{&Results{Reports: []Report{{Seq: 2, Attempt: 9, Began: true}}}, "0000001e059191dc00120209c3c20000c2000000a093c0c00093c0c000a0a0c2c2c0"},
-		{&Learn{Values: []Learned{{Host: "h", Value: Value{Key: "k", Value: []byte("n")}, Run: 1}}}, "0000001210919197a16893a16bc4016ec201a0000000"},
-		{&Ask{ID: 1, Want: WantQuery, Attempt: 300, Job: 2, Key: "k"}, "0000000b11960101cd012c02a16bc0"},
-		{&Answer{ID: 1}, "00000005129301a0a0"},
-		{&FactsAsk{ID: 1}, "00000003139101"},
-		{&FactsReply{ID: 1, Facts: []Fact{{Name: "n", Value: []byte("t")}}}, "000000111493019198c2a16ec4017400a0000000c2"},
+		{&Learn{Values: []Learned{{Host: "h", Value: Value{Key: "k", Value: []byte("n")}, Run: 1}}}, "0000001211919197a16893a16bc4016ec201a0000000"},
+		{&Ask{ID: 1, Want: WantQuery, Attempt: 300, Job: 2, Key: "k"}, "0000000b12960101cd012c02a16bc0"},
+		{&Answer{ID: 1}, "00000005139301a0a0"},
+		{&FactsAsk{ID: 1}, "00000003149101"},
+		{&FactsReply{ID: 1, Facts: []Fact{{Name: "n", Value: []byte("t")}}}, "000000111593019198c2a16ec4017400a0000000c2"},
 		{&Cancel{Attempt: 1}, "00000009049394a0a0a00001a0"},
 		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "0000001e059191dc00120100c2c20000c2ff0000a093c0c00093c0c000a0a0c2c2c0"},
 	} {

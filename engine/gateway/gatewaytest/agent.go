@@ -34,6 +34,7 @@ type Agent struct {
 	mu      sync.Mutex
 	reports []wire.Report // all that were ever made; reports[i].Seq is i+1
 	held    []uint64      // attempts whose beginning was recorded
+	acked   uint64        // the newest report that was acknowledged
 }
 
 // Enrol makes an agent of a name, over the wire.
@@ -117,7 +118,7 @@ func (a *Agent) Dial(ctx context.Context) (*Link, error) {
 func (a *Agent) Hello() *wire.Hello {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return &wire.Hello{Version: "test", JournalID: a.JournalID, JournalSeq: uint64(len(a.reports)), BootID: "boot", Attempts: slices.Clone(a.held)}
+	return &wire.Hello{Version: "test", JournalID: a.JournalID, JournalSeq: uint64(len(a.reports)), BootID: "boot", Attempts: slices.Clone(a.held), Acked: a.acked}
 }
 
 // Connect dials and is welcomed, or fails with what the orchestrator refused it
@@ -199,6 +200,14 @@ func (a *Agent) Record(reports ...wire.Report) []wire.Report {
 	return reports
 }
 
+// settle forgets what a journal forgets.
+func (a *Agent) settle(m *wire.Ack) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.acked = max(a.acked, m.Seq)
+	a.held = slices.DeleteFunc(a.held, func(id uint64) bool { return id <= m.Floor })
+}
+
 // After returns the reports behind a number.
 func (a *Agent) After(seq uint64) []wire.Report {
 	a.mu.Lock()
@@ -250,6 +259,8 @@ func (l *Link) Serve(do func(d *wire.Dispatch, step *wire.Step) []wire.Report) e
 			reports = do(m, step)
 		case *wire.Cancel:
 			reports = []wire.Report{{Attempt: m.Attempt, End: true, Outcome: uint8(eventlog.Cancelled), Reason: m.Reason}}
+		case *wire.Ack:
+			l.Agent.settle(m)
 		case *wire.Refuse:
 			return &Refused{m.Code, m.Reason}
 		}
@@ -272,7 +283,7 @@ func (a *Agent) Work(t testing.TB) *Link {
 
 // On is the agent with its journal, talking to another rig of the same cluster.
 func (a *Agent) On(r *Rig) *Agent {
-	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, rig: r, reports: a.After(0), held: a.Hello().Attempts}
+	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, rig: r, reports: a.After(0), held: a.Hello().Attempts, acked: a.Hello().Acked}
 }
 
 // PublicKey returns the public half of a new key.

@@ -146,13 +146,17 @@ func (a *Agent) newBoot() error {
 	return os.WriteFile(a.boot, []byte(id), 0o600)
 }
 
-// Crash ends the agent and everything that it has started, as the death of its
-// host would.
-func (a *Agent) Crash() error {
+// Slay ends the agent and everything that it has started.
+func (a *Agent) Slay() {
 	a.Kill()
 	for _, pid := range a.Pids() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
+}
+
+// Reboot ends everything on the agent's host, which has another boot id from then on.
+func (a *Agent) Reboot() error {
+	a.Slay()
 	if a.boot == "" {
 		return nil
 	}

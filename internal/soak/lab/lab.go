@@ -127,10 +127,15 @@ func Prepare(opt Options) (*Lab, error) {
 	if l.Net == nil {
 		l.Net, l.own = Loopback(), true
 	}
-	if l.Bin == "" {
-		if l.Bin, err = Build(dir); err != nil {
-			return nil, errors.Join(err, l.Close())
-		}
+	switch {
+	case l.Bin != "":
+	case opt.Clocks:
+		l.Bin, err = BuildSkewed(dir)
+	default:
+		l.Bin, err = Build(dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }

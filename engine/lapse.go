@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"quorate/eventlog"
+)
+
+// A cluster that is recovered goes on behind an earlier record, so indexes are
+// given away a second time. Agents, whose journals are of the lost log, must not
+// take one for the other: what they are told by are serials.
+
+// generationBits is how far a serial leaves room for the indexes of a second's
+// records: more than twice what any log can take.
+const generationBits = 21
+
+// generationMax keeps serials of the worst clock within 64 bits.
+const generationMax = 1 << 40
+
+// Serial is the number by which agents know what the record at the index has made:
+// an attempt, an epoch, a connection, an agent. It grows with the index, and is
+// greater than any that was given away before the newest recovery, also where the
+// log was recovered to the same record twice. Without a recovery it is the index.
+func (s *State) Serial(index uint64) uint64 { return s.Generation<<generationBits + index }
+
+// recovered begins a generation. A log from before there were any goes on as it did.
+func (s *State) recovered(generation uint64) {
+	if generation == 0 {
+		return
+	}
+	s.Generation = max(s.Generation+1, min(generation, generationMax))
+	s.RecoveredAt = s.Index
+}
+
+// judgeJournal compares a journal that is the agent's with what is on record. What
+// a cluster acknowledged, and what it gave out, was committed before: where the
+// journal tells of more, the log has lost records. It returns why the agent has to
+// be quarantined, or nothing where it may go on.
+//
+// An agent that is idle may, when it connects for the first time since a recovery:
+// nothing that was lost is under way any more. What it had under way on record may
+// have ended meanwhile, which is unknown.
+func (s *State) judgeJournal(a *Agent, e *eventlog.AgentConnected) string {
+	lost := s.strange(a, e.Attempts)
+	switch {
+	case len(lost) == 0 && e.Acked <= a.JournalSeq:
+		return ""
+	case len(e.Attempts) == 0 && a.Connection < s.Serial(0):
+		s.resume(a, e.Acked)
+		return ""
+	}
+	what := fmt.Sprintf("its reports %d to %d", a.JournalSeq+1, e.Acked)
+	if len(lost) > 0 {
+		what = "what its journal holds of " + attemptList(lost)
+	}
+	how := "the log was put back without \"quorate cluster restore\""
+	if s.Generation != 0 {
+		how = "the cluster was recovered to before that"
+	}
+	return fmt.Sprintf("%s is not on record: %s, and nobody knows what the agent has done. Look at the host, then enrol it anew: \"quorate agent revoke %s\"", what, how, a.Name)
+}
+
+// strange returns those of the attempts that the log did not give to the agent.
+func (s *State) strange(a *Agent, attempts []uint64) (lost []uint64) {
+	for _, id := range attempts {
+		if at := s.Attempts[id]; at == nil || at.Agent != a.ID {
+			lost = append(lost, id)
+		}
+	}
+	return lost
+}
+
+// attemptList names attempts, the first few of many.
+func attemptList(ids []uint64) string {
+	const listedMax = 5
+	words := make([]string, 0, listedMax)
+	for _, id := range ids[:min(len(ids), listedMax)] {
+		words = append(words, fmt.Sprint(id))
+	}
+	list := strings.Join(words, ", ")
+	if more := len(ids) - len(words); more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	if len(ids) == 1 {
+		return "attempt " + list
+	}
+	return "attempts " + list
+}
+
+// resume lets an agent go on behind reports that are lost. Of runs from before the
+// recovery nobody can be sure what it has done: what is under way of them becomes
+// unknown, and so does, when its turn comes, each step that it has not been given
+// on record.
+func (s *State) resume(a *Agent, acked uint64) {
+	a.JournalSeq = acked
+	a.Lapse = s.RecoveredAt
+	for _, id := range slices.Clone(a.Open) {
+		if at := s.Attempts[id]; s.Run(at.Run).Index < a.Lapse {
+			s.settle(at, eventlog.Unknown, "the cluster was recovered to before the attempt's end", "")
+		}
+	}
+}

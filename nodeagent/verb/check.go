@@ -1,0 +1,130 @@
+package verb
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"quorate/internal/job"
+)
+
+// A Verdict is what [Check] found out about a job.
+type Verdict uint8
+
+// The verdicts.
+const (
+	// CannotTell: what the job does shows only when it is done.
+	CannotTell Verdict = iota
+	// Unchanged: the host is as the job wants it, or the job changes nothing ever.
+	Unchanged
+	// WouldChange: the job has something to do.
+	WouldChange
+	// WouldFail: the job would fail before it changed anything, as things stand.
+	WouldFail
+)
+
+// String is the verdict in words.
+func (v Verdict) String() string {
+	return [...]string{"cannot tell", "unchanged", "would change", "would fail"}[v]
+}
+
+// Checked is what a job would do.
+type Checked struct {
+	Verdict Verdict
+	// Info says what would change, why the job would fail or why nobody can tell. A
+	// line is one change.
+	Info string
+	// Diff is a unified diff of the text files that would change; may be empty.
+	// It is bounded by diffBytesMax for each file.
+	Diff string
+}
+
+// Check says what [Execute] would do with a job as things stand, and does nothing
+// of it: it reads files, asks databases and fetches the content that the job ships.
+// Changes of jobs before it are not thought of. It does not panic.
+func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
+	defer func() {
+		if p := recover(); p != nil {
+			c = Checked{Verdict: CannotTell, Info: fmt.Sprintf("internal error in %s: %v\n%s", j.Verb, p, debug.Stack())}
+		}
+	}()
+	store, err := env.Facts.Rehearsal()
+	if err != nil {
+		return Checked{Verdict: CannotTell, Info: err.Error()}
+	}
+	e := *env
+	e.Facts = store
+	e.Provenance.Job, e.Provenance.Time = j.Index, time.Now().UnixNano()
+	if j.TimeoutSeconds > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(j.TimeoutSeconds)*time.Second, errTimeout)
+		defer cancel()
+	}
+	v, j, problem := find(ctx, &e, j)
+	switch {
+	case problem != nil:
+		return wouldFail("%s", ended(ctx, *problem).Info)
+	case v.Run == nil || !v.Decl.Executable:
+		return wouldFail("%s cannot be executed by this version", j.Verb)
+	}
+	if v.Decl.Cacheable {
+		rendered, known, err := e.recalled(ctx, v, j)
+		switch {
+		case err != nil:
+			return wouldFail("%v", err)
+		case known:
+			return Checked{Verdict: Unchanged, Info: "its success is remembered"}
+		}
+		j = rendered
+	}
+	if v.Check == nil {
+		return Checked{Verdict: CannotTell, Info: "what " + j.Verb + " does shows only when it is done"}
+	}
+	return v.Check(ctx, &e, j)
+}
+
+// recalled renders the text of a job, and reports whether its success is remembered.
+func (env *Env) recalled(ctx context.Context, v *Verb, j *job.Job) (*job.Job, bool, error) {
+	rendered, err := env.renderJob(ctx, v, j)
+	if err != nil {
+		return nil, false, err
+	}
+	if j.SkipCache || env.IgnoreCache {
+		return rendered, false, nil
+	}
+	before, known, err := env.Facts.Recall(keyOf(rendered))
+	return rendered, known && skips(before.Origin, env.Provenance), err
+}
+
+func wouldFail(format string, args ...any) Checked {
+	return Checked{Verdict: WouldFail, Info: fmt.Sprintf(format, args...)}
+}
+
+// harmless is the check of a verb that changes nothing on a host.
+func harmless(context.Context, *Env, *job.Job) Checked { return Checked{Verdict: Unchanged} }
+
+// rehearsed is the check of a verb that changes the agent's memory and nothing
+// else: it runs on a memory that keeps nothing.
+func rehearsed(run func(context.Context, *Env, *job.Job) Result) func(context.Context, *Env, *job.Job) Checked {
+	return func(ctx context.Context, env *Env, j *job.Job) Checked {
+		res := run(ctx, env, j)
+		switch {
+		case res.Outcome != Succeeded:
+			return wouldFail("%s", res.Info)
+		case res.Changed:
+			text, _ := outputText(res.Stdout)
+			return Checked{Verdict: WouldChange, Info: strings.TrimSpace("the agent's memory: " + text + "\n" + res.Info)}
+		}
+		return Checked{Verdict: Unchanged, Info: res.Info}
+	}
+}
+
+// changes is the check of a job that would do what the lines say.
+func changes(lines []string, diff string) Checked {
+	if len(lines) == 0 {
+		return Checked{Verdict: Unchanged}
+	}
+	return Checked{Verdict: WouldChange, Info: strings.Join(lines, "\n"), Diff: diff}
+}
