@@ -158,10 +158,10 @@ func TestCase43Query(t *testing.T) {
 	_, n2 := newNode(t, rig, "n1"), newNode(t, rig, "n2")
 	s := apply(t, rig, "succeeded", `
 - jobs:
+  - RUN: sleep 0.3
+    assign: [n1]
   - ARG: only 7
     assign: [n1]
-  - QUERY_WAIT: only
-    assign: [n2]
   - QUERY: only
     assign: [n2]
   - RUN: echo {{ query['n1']['only'] }} {{ query['n2']['only'] }} > seen
@@ -170,7 +170,7 @@ func TestCase43Query(t *testing.T) {
 	if got := n2.read("seen"); got != "7 None" {
 		t.Errorf("n2 saw %q", got)
 	}
-	if v := s.AgentByName("n1").Value("only"); v == nil || v.Run != 1 || v.Job != 0 || string(v.Value) != "i\x0e" {
+	if v := s.AgentByName("n1").Value("only"); v == nil || v.Run != 1 || v.Job != 1 || string(v.Value) != "i\x0e" {
 		t.Errorf("on record is %+v", v)
 	}
 }
