@@ -179,11 +179,12 @@ func (g *Graph) jobHosts(task, job uint32) []uint32 {
 	return g.HostSets[t.HostSet]
 }
 
-// Unanswered returns the first host, of those of the QUERY at the task's job from
-// the position on, that may still publish the key for it, and its position; "" where
-// none is left. A position that was passed need not be looked at again.
+// Unanswered returns the first host, of those of the task from the position on, that
+// has yet to come to the QUERY at the task's job, and its position; "" where none is
+// left. A host that the QUERY is not for has to be behind the jobs before it: they
+// may publish the key as well. A position that was passed need not be looked at again.
 func (s *State) Unanswered(r *Run, task, job uint32, key string, from int) (host string, position int) {
-	hosts := r.Graph.jobHosts(task, job)
+	hosts := r.Graph.HostSets[r.Graph.Tasks[task].HostSet]
 	for ; from < len(hosts); from++ {
 		name := r.Graph.Hosts[hosts[from]]
 		if s.passed(r, task, hosts[from], job) {
@@ -210,8 +211,11 @@ func (s *State) passed(r *Run, task, host, job uint32) bool {
 	if st.Status.Settled() {
 		return true
 	}
-	a := s.Attempts[st.Attempt]
-	return a != nil && r.resume(a) > job
+	next := r.Graph.nextJob(task, host, 0)
+	if a := s.Attempts[st.Attempt]; a != nil {
+		next = r.resume(a)
+	}
+	return next > job
 }
 
 // JobPassed reports whether a job of the task is done on a host, or never will be;

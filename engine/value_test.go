@@ -171,3 +171,26 @@ func TestUnanswered(t *testing.T) {
 	l.ok(published(l.attempt(r, 0, 3).ID, 2, "k=later"))
 	want("")
 }
+
+// Also a host that the QUERY is not for has to be behind the jobs before it.
+func TestUnansweredElsewhere(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	for i := range 3 {
+		l.agent(fmt.Sprintf("h%d", i))
+	}
+	p := plan(3, eventlog.PlanTask{Jobs: 3})
+	p.HostSets = append(p.HostSets, []uint32{0}, []uint32{1}, []uint32{2})
+	n := uint32(len(p.HostSets))
+	p.Tasks[0].JobHostSets = []uint32{n - 3, n - 2, n - 1} // h0 sets, h1 asks, h2 comes later
+	r := l.run(p)
+	l.decide()
+	l.ok(published(l.attempt(r, 0, 1).ID, 1, "k"))
+	if got, _ := l.s.Unanswered(r, 0, 1, "k", 0); got != "h0" {
+		t.Errorf("%q is waited for", got)
+	}
+	l.ok(&eventlog.JobEnded{Attempt: l.attempt(r, 0, 0).ID, Job: 0, Outcome: eventlog.Succeeded})
+	if got, _ := l.s.Unanswered(r, 0, 1, "k", 0); got != "" {
+		t.Errorf("%q is waited for, whose jobs come behind the QUERY", got)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"quorate/eventlog"
 	"quorate/nodeagent"
 	"quorate/nodeagent/verb"
+	"quorate/nodeagent/wire"
 	"quorate/planner"
 )
 
@@ -158,10 +159,10 @@ func TestCase43Query(t *testing.T) {
 	_, n2 := newNode(t, rig, "n1"), newNode(t, rig, "n2")
 	s := apply(t, rig, "succeeded", `
 - jobs:
+  - RUN: sleep 0.3
+    assign: [n1]
   - ARG: only 7
     assign: [n1]
-  - QUERY_WAIT: only
-    assign: [n2]
   - QUERY: only
     assign: [n2]
   - RUN: echo {{ query['n1']['only'] }} {{ query['n2']['only'] }} > seen
@@ -170,7 +171,7 @@ func TestCase43Query(t *testing.T) {
 	if got := n2.read("seen"); got != "7 None" {
 		t.Errorf("n2 saw %q", got)
 	}
-	if v := s.AgentByName("n1").Value("only"); v == nil || v.Run != 1 || v.Job != 0 || string(v.Value) != "i\x0e" {
+	if v := s.AgentByName("n1").Value("only"); v == nil || v.Run != 1 || v.Job != 1 || string(v.Value) != "i\x0e" {
 		t.Errorf("on record is %+v", v)
 	}
 }
@@ -324,4 +325,100 @@ func TestCase37Sentinel(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	apply(t, rig, "succeeded", "- targets: [n1]\n  jobs: [{RUN: touch afterwards}]\n", "n1")
+}
+
+// What a job waits for reaches it by whichever gateway the agent has by then.
+func TestWaitMovesToAnotherGateway(t *testing.T) {
+	rigs := gatewaytest.Cluster(t, 3, gatewaytest.Options{Verbs: verb.Lookup})
+	n1, _ := newNode(t, rigs[1], "n1"), newNode(t, rigs[2], "n2")
+	run := rigs[0].Run(t, compile(t, rigs[0], `
+- targets: [n1]
+  jobs: [{QUERY_WAIT: k}, {RUN: "echo {{ query['n2']['k'] }} > seen"}]
+`, "n1", "n2"))
+	rigs[0].Until(t, "the wait", func(s *engine.State) bool { return s.Run(run).Counts.Running == 1 })
+	rigs[1].Stop()
+	apply(t, rigs[0], "succeeded", "- targets: [n2]\n  jobs: [{ARG: k there}, {QUERY: k}]\n", "n2")
+	if status := rigs[0].UntilEnded(t, run); status != "succeeded" || n1.read("seen") != "there" {
+		t.Errorf("run is %s, n1 saw %q\n%s", status, n1.read("seen"), results(t, rigs[0], run))
+	}
+}
+
+// What is too large to be told fails the job that brings it about: others would go
+// on without it.
+func TestTooLargeToTell(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{Verbs: verb.Lookup})
+	n1 := newNode(t, rig, "n1")
+	if err := os.WriteFile(filepath.Join(n1.workDir, "much.yaml"), []byte("much: "+strings.Repeat("x", wire.ValueBytesMax)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := rig.Run(t, compile(t, rig, "- jobs: [{CACHEFILE: much.yaml}, {RUN: touch after}]\n- jobs: [{QUERY: much}]\n", "n1"))
+	status := rig.UntilEnded(t, run)
+	if got := results(t, rig, run); status != "failed" || n1.read("after") != "absent" || !strings.Contains(got, "job 0: failed the argument much has 65540 bytes") {
+		t.Errorf("run is %s\n%s", status, got)
+	}
+}
+
+// Values, and questions, beyond their bounds end an agent's service or connection.
+func TestHostileValues(t *testing.T) {
+	many := make([]wire.Value, wire.ValuesMax+1)
+	for i := range many {
+		many[i].Key = "k"
+	}
+	for name, r := range map[string]wire.Report{
+		"too many":            {Published: true, Values: many},
+		"too large":           {Published: true, Values: []wire.Value{{Key: "k", Value: make([]byte, wire.ValueBytesMax+1)}}},
+		"without a name":      {Published: true, Values: []wire.Value{{}}},
+		"beside an end":       {Published: true, End: true, Outcome: 1},
+		"in a job's end":      {Outcome: 1, Values: []wire.Value{{Key: "k"}}},
+		"waiting at an end":   {Outcome: 1, Waits: true},
+		"of another's doings": {Published: true, Attempt: 1, Values: []wire.Value{{Key: "k"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rig := gatewaytest.Start(t, gatewaytest.Options{})
+			agent := rig.Enrol(t, "n1")
+			link := agent.MustConnect(t)
+			run := rig.Run(t, rig.Plan(t, []string{"n1"}, gatewaytest.Task{ID: "svc-a", Jobs: 1}))
+			d := until[*wire.Dispatch](t, link)
+			if r.Attempt == 0 {
+				r.Attempt = d.Attempt
+			}
+			r.Seq = 1
+			if err := wire.WriteMessage(link.Control, &wire.Results{Reports: []wire.Report{r}}); err != nil {
+				t.Fatal(err)
+			}
+			rig.Until(t, "quarantine", func(s *engine.State) bool { return s.AgentByName("n1").Quarantined != "" && s.Run(run) != nil })
+		})
+	}
+}
+
+// An agent learns of what its plan asks for, and asks for its own attempts alone.
+func TestQuestionsOfOthers(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{Verbs: verb.Lookup})
+	link := rig.Enrol(t, "n1").MustConnect(t)
+	rig.Run(t, compile(t, rig, "- targets: [n1]\n  jobs: [{QUERY: k}]\n", "n1"))
+	d := until[*wire.Dispatch](t, link)
+	for _, tc := range []struct {
+		ask  wire.Ask
+		want string
+	}{
+		{wire.Ask{ID: 1, Want: wire.WantValue, Attempt: d.Attempt, Key: "other"}, `the plan does not ask for "other"`},
+		{wire.Ask{ID: 2, Want: wire.WantQuery, Attempt: d.Attempt, Job: 7, Key: "k"}, "has no job 7"},
+		{wire.Ask{ID: 3, Want: wire.WantQuery, Attempt: d.Attempt + 1, Key: "k"}, "is not under way"},
+	} {
+		if err := wire.WriteMessage(link.Control, &tc.ask); err != nil {
+			t.Fatal(err)
+		}
+		if a := until[*wire.Answer](t, link); a.ID != tc.ask.ID || !strings.Contains(a.Error, tc.want) {
+			t.Errorf("%+v is answered with %+v, want %q", tc.ask, a, tc.want)
+		}
+	}
+	if err := wire.WriteMessage(link.Control, &wire.Ask{ID: 4, Want: wire.WantValue, Key: strings.Repeat("k", wire.KeyBytesMax+1)}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-link.Quic.Context().Done():
+	case <-time.After(gatewaytest.Patience):
+		t.Error("a question beyond its bounds is endured")
+	}
 }
