@@ -118,6 +118,33 @@ func TestComponentInPython(t *testing.T) {
 	}
 }
 
+func TestComponentInCheckMode(t *testing.T) {
+	h := newHost(t)
+	check := func(file, text string) Checked {
+		j := h.component(file, text)
+		return Check(context.Background(), h.env(j.Index), j)
+	}
+	if c := check(motd, "hello"); c.Verdict != WouldChange || c.Info != "the message would change" || h.read("etc/motd") != "absent" {
+		t.Errorf("%+v", c)
+	}
+	h.execute(h.component(motd, "hello"))
+	if c := check(motd, "hello"); c.Verdict != Unchanged {
+		t.Errorf("%+v", c)
+	}
+	if c := check(motd, "{{ nope }}"); c.Verdict != WouldFail || !strings.Contains(c.Info, "nope") {
+		t.Errorf("%+v", c)
+	}
+	if c := check(h.scripted(free, succeeds), "x"); c.Verdict != CannotTell || h.read("log") != "absent" {
+		t.Errorf("one that does not check: %+v", c)
+	}
+	if c := check(h.scripted(free+`, "check": true`, succeeds), "x"); c.Verdict != CannotTell {
+		t.Errorf("one that replies that it ran: %+v", c)
+	}
+	if c := check(h.scripted(free+`, "check": true`, "exit 3"), "x"); c.Verdict != WouldFail || !strings.Contains(c.Info, "exit status 3") {
+		t.Errorf("one that dies: %+v", c)
+	}
+}
+
 const free = `, "text": {"kind": "free"}`
 
 func TestRequestHoldsWhatTheJobIs(t *testing.T) {
