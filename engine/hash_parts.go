@@ -34,6 +34,9 @@ func (d digest) agent(a *Agent) {
 	d.flags(a.Pending, a.Revoked, a.Connected)
 	d.ids(a.Open)
 	d.ids(a.begun)
+	if len(a.values) == 0 { // as before there were any
+		return
+	}
 	for _, k := range sortedKeys(d, a.values) {
 		v := a.values[k]
 		d.str(k, v.Key, string(v.Value))
@@ -111,7 +114,9 @@ func (d digest) task(t *Task) {
 		st := &t.Steps[i]
 		d.u64(uint64(st.Host), uint64(st.Status), st.Attempt, uint64(st.Attempts))
 		d.u64(uint64(st.unmet), uint64(st.doom), uint64(st.retries), uint64(st.unstarted))
-		d.flags(st.parked)
+		if st.parked {
+			d.flags(true)
+		}
 		d.str(st.Reason)
 	}
 }

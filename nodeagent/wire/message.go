@@ -14,7 +14,7 @@ import "quorate/internal/job"
 // grows when messages change so that an earlier peer would misread them: the two
 // then part in the handshake, with a plain error.
 const (
-	ALPNAgent = "quorate-agent/3"
+	ALPNAgent = "quorate-agent/4"
 	ALPNEnrol = "quorate-enrol/1"
 )
 
@@ -40,11 +40,11 @@ const (
 
 	TypeChallenge Type = 15 // orchestrator: say hello once more
 
-	TypeLearn      Type = 16 // orchestrator: values that hosts have published
-	TypeAsk        Type = 17 // agent: tell me when something is there
-	TypeAnswer     Type = 18 // orchestrator: the answer
-	TypeFactsAsk   Type = 19 // orchestrator: what do you remember of your host?
-	TypeFactsReply Type = 20 // agent: the answer
+	TypeLearn      Type = 17 // orchestrator: values that hosts have published
+	TypeAsk        Type = 18 // agent: tell me when something is there
+	TypeAnswer     Type = 19 // orchestrator: the answer
+	TypeFactsAsk   Type = 20 // orchestrator: what do you remember of your host?
+	TypeFactsReply Type = 21 // agent: the answer
 )
 
 // A Message is one of the messages above.
