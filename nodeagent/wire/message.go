@@ -14,7 +14,7 @@ import "quorate/internal/job"
 // grows when messages change so that an earlier peer would misread them: the two
 // then part in the handshake, with a plain error.
 const (
-	ALPNAgent = "quorate-agent/3"
+	ALPNAgent = "quorate-agent/4"
 	ALPNEnrol = "quorate-enrol/1"
 )
 
