@@ -195,6 +195,7 @@ func soak(t *testing.T) time.Duration {
 // G1: what was acknowledged is on all replicas, once, where it was said to be,
 // whoever is killed or paused.
 func TestNothingAcknowledgedIsLostWhileReplicasAreKilled(t *testing.T) {
+	t.Parallel()
 	runChaos(t, 3, 4, max(soak(t), 3*time.Second))
 }
 

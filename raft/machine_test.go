@@ -97,6 +97,7 @@ func TestProposalTooOldToTellIsRefused(t *testing.T) {
 
 // Two replicas that flush and restart at different points agree on every answer.
 func TestReplicasAgreeWhateverTheirFlushes(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		dir := t.TempDir()
 		paths := []string{filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db")}

@@ -9,6 +9,7 @@ import (
 // While two of three are dead nothing is acknowledged and nothing that a majority
 // would have to confirm is answered; what waits goes on when one is back.
 func TestNothingIsAcknowledgedWithoutAMajority(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, testDeadline)
 	f.found(3)
 	leader := f.leader(1, 2, 3)
@@ -48,6 +49,7 @@ func TestNothingIsAcknowledgedWithoutAMajority(t *testing.T) {
 // A dead member is replaced by a new one with an empty directory, which has
 // everything; the cluster then survives the death of another.
 func TestDeadMemberIsReplaced(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, testDeadline)
 	f.found(3)
 	for i := range 20 {

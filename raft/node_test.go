@@ -27,6 +27,7 @@ func subject() logtest.Subject {
 func TestNodeKeepsTheContract(t *testing.T) { logtest.Run(t, subject()) }
 
 func TestNodeLosesNothingAcknowledgedWhenKilled(t *testing.T) {
+	t.Parallel()
 	logtest.RunKilled(t, subject(), 3, 300)
 }
 

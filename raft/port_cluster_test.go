@@ -32,6 +32,7 @@ func (g *group) joinAt(p *ports, through, id uint64) {
 // of a snapshot, catches up on more than a frame holds after it was away, and
 // finds the others again at their new addresses.
 func TestReplicasOverPorts(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	p := newPorts(t)
 	g.startAt(p, 1, Config{Bootstrap: true})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net/rpc"
 	"os"
@@ -57,9 +58,11 @@ func newFleet(tb testing.TB, deadline time.Duration) *fleet {
 		}
 		cancel()
 	})
-	pid := os.Getpid()
-	for id := range uint64(9) { // an address that no other test process uses
-		f.book[id+1] = fmt.Sprintf("127.%d.%d.%d:%d", 100+pid>>16&0x3f, pid>>8&0xff, pid&0xff, 7001+id)
+	pid, name := os.Getpid(), fnv.New32a()
+	name.Write([]byte(tb.Name())) // never fails
+	base := 10000 + 10*uint64(name.Sum32()%2000)
+	for id := range uint64(9) { // an address that no other test uses, nor its process
+		f.book[id+1] = fmt.Sprintf("127.%d.%d.%d:%d", 100+pid>>16&0x3f, pid>>8&0xff, pid&0xff, base+id)
 	}
 	return f
 }

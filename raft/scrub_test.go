@@ -16,6 +16,7 @@ import (
 // bbolt returns a flipped bit as data (B1): a read or the scrub finds it, and the
 // replica that has it neither serves nor votes again.
 func TestDamageInTheStoreHaltsTheReplica(t *testing.T) {
+	t.Parallel()
 	for name, find := range map[string]func(*Node){
 		"scrub": func(n *Node) { n.scrub(0, 1<<40) },
 		"read": func(n *Node) {

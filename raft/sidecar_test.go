@@ -78,6 +78,7 @@ func FuzzSidecarSlot(f *testing.F) {
 // ones. Of all at once nothing in the directory can tell: the other replicas have
 // to.
 func TestOldCopiesAreRefused(t *testing.T) {
+	t.Parallel()
 	dir, old := t.TempDir(), t.TempDir()
 	c := &trio{dir: dir, nodes: map[uint64]*Node{}}
 	c.start(t, 1)

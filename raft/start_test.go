@@ -107,6 +107,7 @@ func chunks(b []byte) []int {
 // A zeroed chunk header reads as the end of the log: 11 bytes, and everything
 // behind them is gone without an error.
 func TestRaftLogThatLostItsEndIsRefused(t *testing.T) {
+	t.Parallel()
 	_, crashed, head := filledAndCrashed(t)
 	for _, tenths := range []int{2, 5, 9} {
 		dir := t.TempDir()
@@ -179,8 +180,9 @@ func TestStartTellsWhatIsWrongWithADirectory(t *testing.T) {
 		want   error
 	}{
 		{"raft's files are gone", func(dir string) error { return os.RemoveAll(filepath.Join(dir, raftDir)) }, ErrBehind},
-		{"another host", func(dir string) error {
-			return os.Rename(filepath.Join(dir, raftDir, host), filepath.Join(dir, raftDir, "elsewhere"))
+		{"two other hosts", func(dir string) error {
+			raft := filepath.Join(dir, raftDir)
+			return errors.Join(os.CopyFS(filepath.Join(raft, "elsewhere"), os.DirFS(filepath.Join(raft, host))), os.Rename(filepath.Join(raft, host), filepath.Join(raft, "third")))
 		}, ErrHostname},
 		{"the store is another file", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, eventlog.StoreFile), []byte("not a log"), 0o600)
@@ -205,6 +207,7 @@ func TestStartTellsWhatIsWrongWithADirectory(t *testing.T) {
 }
 
 func TestNoClusterIsMadeUnlessAskedFor(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if _, err := tryStart(t, Config{DataDir: dir}); !errors.Is(err, ErrNotBootstrapped) {
 		t.Fatalf("start of an empty directory: %v", err)

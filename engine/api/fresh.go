@@ -33,6 +33,11 @@ const (
 // never proposed is never recorded, which is worth more to an operator than to
 // learn after a while that the outcome is not known.
 func (h *Handler) freshen(w http.ResponseWriter, r *http.Request, want freshness) (stale bool, err error) {
+	if want == majority {
+		if err := h.writable(); err != nil {
+			return false, err
+		}
+	}
 	limit := map[freshness]time.Duration{newest: readBarrierTimeout, majority: writeBarrierTimeout}[want]
 	if limit == 0 {
 		return false, nil
@@ -53,6 +58,19 @@ func (h *Handler) freshen(w http.ResponseWriter, r *http.Request, want freshness
 	}
 	w.Header().Set(staleHeader, "true")
 	return true, nil
+}
+
+// writable is the error of an orchestrator whose disk is full. Others can do what
+// it cannot, and a client that knows of them goes on with them.
+func (h *Handler) writable() error {
+	why := h.o.ReadOnly()
+	if why == "" {
+		return nil
+	}
+	return &Error{
+		Code: "unavailable", Message: "the disk of this orchestrator is full: " + why, Unrecorded: true,
+		Hint: "make room there, or ask another orchestrator with --server",
+	}
 }
 
 // notKnown makes an answer of "there is none" that was given without a majority

@@ -68,3 +68,41 @@ func TestWithoutMajority(t *testing.T) {
 		t.Errorf("%d records were written", head)
 	}
 }
+
+// A fullCluster is one of which this orchestrator's disk is full.
+type fullCluster struct{ orchestrator.Cluster }
+
+func (fullCluster) Alarms() []orchestrator.Alarm {
+	return []orchestrator.Alarm{{Code: "low-space", Text: "little"}, {Code: "read-only", Text: "free 64 MiB"}}
+}
+
+func (fullCluster) Leader() (replica, term uint64, known bool) { return 2, 1, true }
+
+// An orchestrator whose disk is full says that, and leaves commands and streams to
+// others: the log is reachable all the while.
+func TestFullDiskSendsElsewhere(t *testing.T) {
+	ca, err := pki.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := eventlog.OpenBlobs(filepath.Join(t.TempDir(), "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := orchestrator.New(orchestrator.Config{Log: eventlog.NewMemory(), Blobs: blobs, CA: ca, Replica: 1, Version: "test", Cluster: fullCluster{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := NewHandler(o)
+	defer h.Close()
+	r := httptest.NewRequest("POST", "/v1/tokens", strings.NewReader(`{"role":"agent","ttl_seconds":60}`))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), localKey{}, "local:root")))
+	if says := "the disk of this orchestrator is full: free 64 MiB"; w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), says) {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+	if err := h.writable(); !elsewhere(err) {
+		t.Errorf("a client with others stays here after %v", err)
+	}
+}

@@ -21,6 +21,9 @@ func (h *Handler) watch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := h.writable(); err != nil { // what it tells may be old, and would stay so
+		return err
+	}
 	out, err := newLines(w)
 	if err != nil {
 		return nil // nobody reads it
@@ -65,6 +68,9 @@ func (v *viewing) follow(ctx context.Context) error {
 				return ctx.Err()
 			case <-news:
 			case <-beat.C:
+				if err := v.h.writable(); err != nil {
+					return err
+				}
 				if err := v.out.heartbeat(); err != nil {
 					return errGone
 				}

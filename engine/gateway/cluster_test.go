@@ -328,21 +328,7 @@ func TestStopLosesNothing(t *testing.T) {
 	t.Parallel()
 	rigs := gatewaytest.Cluster(t, 2, gatewaytest.Options{Verbs: verb.Lookup})
 	f := startFleet(t, rigs, 4, rigs[1].Address)
-	plan := rigs[0].Plan(t, f.names, gatewaytest.Task{ID: "svc-a", Jobs: 1})
-	plan.Tasks[0].Jobs[0].Spec.Text = "until test -e gate; do sleep 0.05; done"
-	if _, err := rigs[0].O.Blobs().PutBytes(plan.Encode()); err != nil {
-		t.Fatal(err)
-	}
-	run := rigs[0].Run(t, plan)
-	rigs[0].Until(t, "all attempts begun", func(s *engine.State) bool {
-		n := 0
-		for _, a := range s.Attempts {
-			if a.Began {
-				n++
-			}
-		}
-		return n == len(f.names)
-	})
+	run := f.begin(t, rigs[0])
 	alone := false
 	stop := rigs[0].O.Observe(func(s *engine.State, _ *eventlog.Record, _ eventlog.Event, _ string) {
 		alone = alone || connected(s) < len(f.names)

@@ -98,6 +98,60 @@ func (f *fleet) open(t *testing.T) {
 	}
 }
 
+// A gateway that was taken for dead and is not finds its sessions ended on record:
+// its agents connect once more, and what they had under way goes on.
+func TestTakenForDead(t *testing.T) {
+	t.Parallel()
+	rigs := gatewaytest.Cluster(t, 2, gatewaytest.Options{Verbs: verb.Lookup})
+	f := startFleet(t, rigs, 2, rigs[1].Address)
+	run := f.begin(t, rigs[0])
+	var gone []eventlog.Event
+	rigs[0].O.View(func(s *engine.State) {
+		for _, a := range s.Agents {
+			gone = append(gone, &eventlog.AgentDisconnected{Agent: a.ID, Session: a.Session, Reason: "orchestrator 2 does not answer"})
+		}
+	})
+	connections := 0
+	stop := rigs[0].O.Observe(func(_ *engine.State, _ *eventlog.Record, event eventlog.Event, void string) {
+		if _, ok := event.(*eventlog.AgentConnected); ok && void == "" {
+			connections++
+		}
+	}, nil)
+	defer stop()
+	gatewaytest.Must2(rigs[0].O.Propose(t.Context(), gone...))
+	rigs[0].Until(t, "the agents again", func(s *engine.State) bool { return connected(s) == len(f.names) })
+	f.open(t)
+	if status := rigs[0].UntilEnded(t, run); status != "succeeded" {
+		t.Errorf("run is %s", status)
+	}
+	rigs[0].O.View(func(*engine.State) {
+		if connections != len(f.names) {
+			t.Errorf("%d connections of %d agents", connections, len(f.names))
+		}
+	})
+}
+
+// begin runs a job on all agents that ends when the gate opens.
+func (f *fleet) begin(t *testing.T, rig *gatewaytest.Rig) (run uint64) {
+	t.Helper()
+	plan := rig.Plan(t, f.names, gatewaytest.Task{ID: "svc-a", Jobs: 1})
+	plan.Tasks[0].Jobs[0].Spec.Text = "until test -e gate; do sleep 0.05; done"
+	if _, err := rig.O.Blobs().PutBytes(plan.Encode()); err != nil {
+		t.Fatal(err)
+	}
+	run = rig.Run(t, plan)
+	rig.Until(t, "all attempts begun", func(s *engine.State) bool {
+		n := 0
+		for _, a := range s.Attempts {
+			if a.Began {
+				n++
+			}
+		}
+		return n == len(f.names)
+	})
+	return run
+}
+
 // spread waits until every gateway has agents.
 func (f *fleet) spread(t testing.TB, rigs []*gatewaytest.Rig) {
 	t.Helper()

@@ -59,6 +59,7 @@ func (o *Orchestrator) leadTerm(ctx context.Context, term uint64, changed <-chan
 		}
 		if first {
 			side.Go(func() { o.reconcile(ctx) })
+			side.Go(func() { o.keepVigil(ctx) })
 		}
 		o.logger.Info("leading", "term", term, "epoch", epoch)
 		o.leadEpoch(ctx, epoch)

@@ -1,0 +1,122 @@
+package orchestrator_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"quorate/engine"
+	"quorate/engine/orchestrator"
+	"quorate/eventlog"
+)
+
+// enrolAgents puts agents on record, connected to members in turn.
+func enrolAgents(t *testing.T, o *orchestrator.Orchestrator, gateways ...uint64) (agents []uint64) {
+	t.Helper()
+	for i, gateway := range gateways {
+		name := fmt.Sprint("n", i)
+		indexes, _, err := o.Propose(t.Context(), &eventlog.TokenCreated{TokenHash: name, Name: name, Role: "agent"},
+			&eventlog.AgentEnrolled{TokenHash: name, Name: name, KeyDigest: name, JournalID: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		agents = append(agents, indexes[1])
+		connect(t, o, indexes[1], gateway, "first of "+name)
+	}
+	return agents
+}
+
+func connect(t *testing.T, o *orchestrator.Orchestrator, agent, gateway uint64, session string) {
+	t.Helper()
+	var journal string
+	o.View(func(s *engine.State) { journal = s.Agent(agent).JournalID })
+	_, voids, err := o.Propose(t.Context(), &eventlog.AgentConnected{Agent: agent, Gateway: gateway, Session: session, JournalID: journal})
+	if err != nil || voids[0] != "" {
+		t.Fatal(err, voids)
+	}
+}
+
+// connectedAgents are those of the agents that are connected on record.
+func connectedAgents(o *orchestrator.Orchestrator, agents []uint64) (out []uint64) {
+	o.View(func(s *engine.State) {
+		for _, id := range agents {
+			if s.Agent(id).Connected {
+				out = append(out, id)
+			}
+		}
+	})
+	return out
+}
+
+// The agents of a member that does not answer count as disconnected after a while,
+// and not before; those of the others stay. The log says why.
+func TestAgentsOfWhoDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peers := &reachable{down: map[uint64]bool{}}
+		_, r := three(t, func(c *orchestrator.Config) { c.Peers = peers })
+		agents := enrolAgents(t, r[1].o, 1, 2, 3, 2)
+		want := func(what string, want ...uint64) {
+			t.Helper()
+			if got := connectedAgents(r[1].o, agents); !slices.Equal(got, want) {
+				t.Fatalf("%s: connected are %d, want %d", what, got, want)
+			}
+		}
+		pass := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+		}
+		pass(time.Minute)
+		want("all answer", agents...)
+
+		peers.set(2, true)
+		pass(7 * time.Second)
+		want("2 is silent for a moment", agents...)
+		peers.set(2, false)
+		pass(3 * time.Second)
+		peers.set(2, true)
+		pass(7 * time.Second)
+		want("2 is silent for another moment", agents...)
+		pass(6 * time.Second)
+		want("2 is silent", agents[0], agents[2])
+		if got := lastReason(t, r[1]); got != "orchestrator 2 does not answer" {
+			t.Errorf("the log says %q", got)
+		}
+
+		// It serves agents all the same: they are left alone until it has answered.
+		connect(t, r[1].o, agents[1], 2, "second")
+		pass(time.Minute)
+		want("2 reached the log", agents[0], agents[1], agents[2])
+		peers.set(2, false)
+		pass(5 * time.Second)
+		peers.set(2, true)
+		pass(13 * time.Second)
+		want("2 is silent again", agents[0], agents[2])
+
+		// The next leader goes on with that.
+		peers.set(1, true)
+		r[1].shared.elect(3)
+		pass(13 * time.Second)
+		want("1 is silent", agents[2])
+	})
+}
+
+func lastReason(t *testing.T, r *replica) (reason string) {
+	t.Helper()
+	head, _ := r.Head()
+	records, err := r.Read(t.Context(), 1, int(head))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range records {
+		event, err := eventlog.Decode(rec.Kind, rec.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := event.(*eventlog.AgentDisconnected); ok {
+			reason = e.Reason
+		}
+	}
+	return reason
+}
