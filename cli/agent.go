@@ -83,6 +83,9 @@ func (p *program) runAgent(c *cli.Context) error {
 	if errors.Is(err, nodeagent.ErrNoServers) {
 		return hinted(err, "name one with --server ADDRESS")
 	}
+	if errors.Is(err, nodeagent.ErrLocked) {
+		return hinted(err, "stop that one, or choose another --data-dir: two agents need two of them")
+	}
 	if errors.Is(err, nodeagent.ErrIncomplete) {
 		return hinted(err, "revoke the agent, make a new token, and start with an empty data directory")
 	}
@@ -100,7 +103,7 @@ func joinToken(c *cli.Context) (string, error) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("token file: %w", err)
+		return "", fail(exitError, fmt.Errorf("token file: %w", err), "write the token to it, which \"quorate token create\" prints on the orchestrator's machine")
 	}
 	return strings.TrimSpace(string(text)), nil
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,12 +27,13 @@ func (p *program) clusterCommand() *cli.Command {
 				Flags: []cli.Flag{
 					&cli.DurationFlag{Name: "ttl", Value: time.Hour, Usage: "how long the token may be used, a `DURATION`"},
 					&cli.Uint64Flag{Name: "replace", Usage: "the `NUMBER` of the orchestrator that leaves for the new one, because it is lost"},
+					&cli.BoolFlag{Name: "force-replace", Usage: "replace it also where it answers"},
 				}},
 			{Name: "remove", Usage: "end an orchestrator's part in the cluster, for ever", ArgsUsage: "NUMBER", Action: p.clusterRemove,
 				Flags: []cli.Flag{reasonFlag(), yesFlag(),
 					&cli.BoolFlag{Name: "force", Usage: "also where too few of the others seem to be up"}}},
 			{Name: "transfer", Usage: "let another orchestrator lead", ArgsUsage: "[NUMBER]", Action: p.clusterTransfer},
-			{Name: "backup", Usage: "write all that the cluster can be restored from to a file", ArgsUsage: "FILE", Action: p.clusterBackup,
+			{Name: "backup", Usage: "write all that the cluster can be restored from to a file, or to - for stdout", ArgsUsage: "FILE", Action: p.clusterBackup,
 				Description: "The file holds the log, the blobs of all plans, and the cluster's keys: whoever has it can act\n" +
 					"as any part of the cluster. It is made with mode 0600, by a local administrator only."},
 			{Name: "restore", Usage: "make a cluster of one from a backup; offline", ArgsUsage: "FILE", Action: p.clusterRestore,
@@ -74,11 +76,16 @@ func (p *program) clusterStatus(c *cli.Context) error {
 func (p *program) printCluster(now *api.Cluster) error {
 	fmt.Fprintf(p.con.out, "cluster %.12s, at %d\n%s\n", now.ClusterID, now.Seq, headline(now))
 	g := &grid{header: []any{"NUMBER", "NAME", "STATE", "AT", "LAG", "AGENTS", "ADDRESS"}}
-	alarms := now.Alarms
+	alarms := slices.Clone(now.Alarms)
 	for i := range now.Members {
 		m := &now.Members[i]
 		if m.Role == "removed" {
 			continue
+		}
+		for _, a := range m.Alarms {
+			if !m.Self {
+				alarms = append(alarms, fmt.Sprintf("orchestrator %d: %s", m.Replica, a))
+			}
 		}
 		g.add(number(m), shortened(m.Name, nameColumns), stateOf(m, now.Stale), optional(m.Seq), optional(m.Lag), m.Agents, shortened(m.RaftAddress, addressColumns))
 	}

@@ -12,8 +12,6 @@ import (
 	cli "github.com/urfave/cli/v2"
 
 	"quorate/engine/api"
-	"quorate/eventlog"
-	"quorate/internal/pki"
 	"quorate/raft"
 )
 
@@ -22,8 +20,13 @@ func (p *program) clusterBackup(c *cli.Context) error {
 		return usage(commandLine(c)+" --help", "want the FILE to write")
 	}
 	file := c.Args().First()
-	if _, err := os.Stat(file); err == nil {
+	switch {
+	case file == "-":
+		return p.streamBackup(c.Context)
+	case !missing(file):
 		return fail(exitRefused, fmt.Errorf("%s is there already", file), "name a file that is not, or remove that one")
+	case missing(filepath.Dir(file)):
+		return fail(exitError, fmt.Errorf("backup: the directory %s does not exist", filepath.Dir(file)), "make it, or name a file elsewhere")
 	}
 	client, err := p.dial()
 	if err != nil {
@@ -50,6 +53,41 @@ func (p *program) clusterBackup(c *cli.Context) error {
 	})
 }
 
+// streamBackup writes a backup to stdout, which is whole where this succeeds.
+func (p *program) streamBackup(ctx context.Context) error {
+	if p.con.outTerminal {
+		return fail(exitUsage, errors.New("a backup is no text for a terminal"), "pipe it on, or name a FILE")
+	}
+	client, err := p.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	body, err := client.Backup(ctx)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	about, size, err := copyBackup(p.con.out, body)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	p.con.note("%d bytes, cluster %.12s, made by orchestrator %d at %s", size, about.ClusterID, about.Replica, stamp(about.MadeAt))
+	p.con.note("it holds the cluster's keys: whoever has it can act as any part of the cluster")
+	return nil
+}
+
+// copyBackup reads a backup as it copies it: what cannot be read back is none.
+func copyBackup(out io.Writer, in io.Reader) (about manifest, size int64, err error) {
+	count := &counter{}
+	u := &unpacking{}
+	in = io.TeeReader(in, io.MultiWriter(out, count))
+	if err = u.read(in); err == nil {
+		_, err = io.Copy(io.Discard, in) // the end of the archive
+	}
+	return u.about, count.n, err
+}
+
 // saveBackup writes a backup to a file, which is there as a whole or not at all.
 func saveBackup(ctx context.Context, client *api.Client, file string) (about manifest, size int64, err error) {
 	body, err := client.Backup(ctx)
@@ -62,13 +100,7 @@ func saveBackup(ctx context.Context, client *api.Client, file string) (about man
 		return about, 0, err
 	}
 	defer os.Remove(f.Name())
-	// Read as it is written: what cannot be read back is not kept.
-	count := &counter{}
-	u := &unpacking{}
-	in := io.TeeReader(body, io.MultiWriter(f, count))
-	if err = u.read(in); err == nil {
-		_, err = io.Copy(io.Discard, in) // the end of the archive
-	}
+	about, size, err = copyBackup(f, body)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -81,7 +113,7 @@ func saveBackup(ctx context.Context, client *api.Client, file string) (about man
 	if err != nil {
 		return about, 0, fmt.Errorf("backup: %w", err)
 	}
-	return u.about, count.n, nil
+	return about, size, nil
 }
 
 // A counter counts the bytes that are written to it.
@@ -91,113 +123,6 @@ type counter struct{ n int64 }
 func (c *counter) Write(p []byte) (int, error) {
 	c.n += int64(len(p))
 	return len(p), nil
-}
-
-func (p *program) clusterRestore(c *cli.Context) error {
-	if c.NArg() != 1 {
-		return usage(commandLine(c)+" --help", "want the FILE of the backup")
-	}
-	dir, err := p.dataDir(c, "server")
-	if err != nil {
-		return err
-	}
-	about, err := readManifest(c.Args().First())
-	if err != nil {
-		return notABackup(c.Args().First(), err)
-	}
-	if err := wantVacant(dir); err != nil {
-		return err
-	}
-	err = p.con.confirm(c.Bool("yes"), "a cluster of one will be made in %s from the backup of %s: what was recorded since is lost, and no orchestrator of the old cluster may be started again",
-		dir, stamp(about.MadeAt))
-	if err != nil {
-		return err
-	}
-	lock, err := lockDir(dir)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	m, found, err := restore(dir, c.Args().First())
-	if err != nil {
-		return errors.Join(notABackup(c.Args().First(), err), clearDir(dir))
-	}
-	return p.rebuilt(dir, m, found, fmt.Sprintf("what was recorded after %s is not in the backup and lost", stamp(about.MadeAt)))
-}
-
-// notABackup adds a hint where the file is to blame.
-func notABackup(file string, err error) error {
-	if errors.Is(err, errBackup) {
-		return hinted(fmt.Errorf("%s: %w", file, err), "name a file that \"quorate cluster backup\" wrote")
-	}
-	return err
-}
-
-// errHeadRead ends an unpacking that wants to know what a backup is.
-var errHeadRead = errors.New("head read")
-
-func readManifest(file string) (manifest, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return manifest{}, err
-	}
-	defer f.Close()
-	u := &unpacking{log: func(io.Reader) error { return errHeadRead }}
-	if err := u.read(f); !errors.Is(err, errHeadRead) {
-		return manifest{}, err
-	}
-	return u.about, nil
-}
-
-// restoredNames are what an orchestrator's directory is made of.
-var restoredNames = []string{memberFile, joinFile, eventlog.StoreFile, raftDir, "pki", "blobs"}
-
-// wantVacant refuses a directory that holds an orchestrator, or a part of one.
-func wantVacant(dir string) error {
-	for _, name := range restoredNames {
-		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
-			return fail(exitRefused, fmt.Errorf("%s holds an orchestrator's files already", dir), "name an empty directory with --data-dir")
-		}
-	}
-	return nil
-}
-
-// clearDir takes away what a restore that failed has left.
-func clearDir(dir string) error {
-	var failed error
-	for _, name := range restoredNames {
-		failed = errors.Join(failed, os.RemoveAll(filepath.Join(dir, name)))
-	}
-	return failed
-}
-
-// restore makes an orchestrator's directory of a backup.
-func restore(dir, file string) (*membership, raft.Recovered, error) {
-	var found raft.Recovered
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, found, err
-	}
-	defer f.Close()
-	blobs, err := eventlog.OpenBlobs(filepath.Join(dir, "blobs"))
-	if err != nil {
-		return nil, found, err
-	}
-	m := &membership{Started: true}
-	u := &unpacking{
-		secrets: func(files map[string][]byte) error { return pki.Install(filepath.Join(dir, "pki"), files) },
-		blob:    func(digest string, r io.Reader) error { return blobs.Put(r, digest) },
-	}
-	u.log = func(r io.Reader) (err error) {
-		m.Replica = afterAll(u.about.NextReplica)
-		found, err = raft.Restore(raft.Config{DataDir: dir, Replica: m.Replica}, r)
-		return err
-	}
-	if err := u.read(f); err != nil {
-		return nil, found, err
-	}
-	m.Recovered = &recovery{At: found.Index, Source: "backup", By: "local:" + userName()}
-	return m, found, m.write(dir)
 }
 
 // numberStep is what a cluster that is built anew rounds its number up to. The
@@ -211,6 +136,9 @@ func afterAll(next uint64) uint64 { return (next + numberStep - 1) / numberStep 
 func (p *program) clusterRecover(c *cli.Context) error {
 	dir, err := p.dataDir(c, "server")
 	if err != nil {
+		return err
+	}
+	if err := wantRestored(dir); err != nil {
 		return err
 	}
 	m, err := readMembership(dir)

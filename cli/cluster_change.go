@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	cli "github.com/urfave/cli/v2"
@@ -34,6 +35,10 @@ func (p *program) clusterAdd(c *cli.Context) error {
 			if m.Role == "removed" {
 				return fail(exitRefused, fmt.Errorf("orchestrator %d is no member any more: %s", replaces, m.Reason), "leave --replace out")
 			}
+			if !c.Bool("force-replace") && (m.Self || m.Reachable != nil && *m.Reachable) {
+				return fail(exitRefused, fmt.Errorf("orchestrator %d answers: it is not lost", replaces),
+					fmt.Sprintf("check the number with \"quorate cluster status\"; if you mean that one, use \"quorate cluster remove %d\", or --force-replace", replaces))
+			}
 		}
 		out := addition{Schema: api.Schema, Join: raftAddresses(now, replaces)}
 		if out.Join == "" {
@@ -45,18 +50,39 @@ func (p *program) clusterAdd(c *cli.Context) error {
 			return err
 		}
 		out.Token, out.ExpiresAt = token.Token, token.ExpiresAt
-		out.Command = fmt.Sprintf("quorate server --data-dir DIR --raft :7442 --join %s --token %s", out.Join, out.Token)
+		out.Command = fmt.Sprintf("quorate server --data-dir DIR --raft :7442 --join %s --token @%s", out.Join, tokenFile)
 		if replaces != 0 {
 			out.Command += fmt.Sprintf(" --replace %d", replaces)
+			if c.Bool("force-replace") {
+				out.Command += " --force-replace"
+			}
 		}
 		return p.emit(out, func() error {
-			if _, err := fmt.Fprintln(p.con.out, out.Command); err != nil {
+			// The token is no argument of a program: every user of the machine sees those.
+			if _, err := fmt.Fprintf(p.con.out, "(umask 077; echo %s > %s)\n%s\n", out.Token, tokenFile, out.Command); err != nil {
 				return err
 			}
 			p.con.note("run that on the new machine, with an empty directory as DIR; the token may be used once, until %s", stamp(out.ExpiresAt))
+			p.con.note("the first line puts the token into a file, which may go once the orchestrator has joined; QUORATE_TOKEN in the environment will do as well")
+			if onlyLocal(out.Join) {
+				p.con.warn("%s is for this machine alone: for a new machine to reach this one, start it again with --raft :7442 first", out.Join)
+			}
 			return nil
 		})
 	})
+}
+
+// tokenFile is where the commands that "cluster add" prints put the token.
+const tokenFile = "quorate.token"
+
+// onlyLocal reports whether nobody elsewhere reaches any of the addresses.
+func onlyLocal(addresses string) bool {
+	for address := range strings.SplitSeq(addresses, ",") {
+		if !loopback(address) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *program) clusterRemove(c *cli.Context) error {

@@ -56,6 +56,8 @@ func (n *node) becomeMember(ctx context.Context, book *port.Book) (*membership, 
 // under the same id, and is the same member.
 type joinRequest struct {
 	RequestID string `json:"request_id"`
+
+	fresh bool // it was made just now
 }
 
 func (n *node) joinCluster(ctx context.Context, book *port.Book) (*membership, error) {
@@ -72,17 +74,17 @@ func (n *node) joinCluster(ctx context.Context, book *port.Book) (*membership, e
 	if found, err := readDocument(path, &kept); err != nil {
 		return nil, err
 	} else if !found || kept.RequestID == "" {
-		kept.RequestID = requestID()
+		kept.RequestID, kept.fresh = requestID(), true
 		if err := writeDocument(path, kept); err != nil {
 			return nil, err
 		}
 	}
-	answer, err := n.askToJoin(ctx, token, orchestrator.JoinRequest{
+	answer, asked, err := n.askToJoin(ctx, token, orchestrator.JoinRequest{
 		Secret: token.Secret, RequestID: kept.RequestID, Name: n.at.host, Replaces: n.cfg.join.replaces, Force: n.cfg.join.force,
 		FreeBytes: free, RaftAddress: n.at.raft, AgentAddress: n.at.agents, APIAddress: n.at.api,
 	})
 	if err != nil {
-		if !mayAskAgain(err) { // it is no member, and will not become one by asking again
+		if !mayAskAgain(err) || !asked && kept.fresh { // it is no member, and will not become one by asking again
 			err = errors.Join(err, os.Remove(path))
 		}
 		return nil, err
@@ -128,46 +130,48 @@ func (n *node) joinToken() (pki.Token, error) {
 }
 
 // askToJoin asks one orchestrator after the other until one has an answer. That
-// may take an election.
-func (n *node) askToJoin(ctx context.Context, token pki.Token, req orchestrator.JoinRequest) (*orchestrator.JoinAnswer, error) {
+// may take an election. It reports whether anybody was asked at all.
+func (n *node) askToJoin(ctx context.Context, token pki.Token, req orchestrator.JoinRequest) (_ *orchestrator.JoinAnswer, asked bool, _ error) {
 	for start := time.Now(); ; {
 		var failures []error
 		for _, address := range n.cfg.join.addresses {
-			answer, err := n.askOne(ctx, address, token, req)
+			answer, reached, err := n.askOne(ctx, address, token, req)
+			asked = asked || reached
 			if err == nil {
-				return answer, nil
+				return answer, true, nil
 			}
 			if !mayAskAgain(err) {
-				return nil, refusedToJoin(err)
+				return nil, true, refusedToJoin(err)
 			}
 			failures = append(failures, fmt.Errorf("%s: %w", address, rootOfDial(err)))
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, asked, ctx.Err()
 		}
 		if err := errors.Join(failures...); time.Since(start) > joinMax || !unavailable(err) {
-			return nil, fail(exitError, fmt.Errorf("joining: %w", err),
+			return nil, asked, fail(exitError, fmt.Errorf("joining: %w", err),
 				"check that --join names the --raft address of an orchestrator that runs, as \"quorate cluster members\" lists them there")
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, asked, ctx.Err()
 		case <-time.After(joinPause):
 		}
 	}
 }
 
-func (n *node) askOne(ctx context.Context, address string, token pki.Token, req orchestrator.JoinRequest) (*orchestrator.JoinAnswer, error) {
+func (n *node) askOne(ctx context.Context, address string, token pki.Token, req orchestrator.JoinRequest) (_ *orchestrator.JoinAnswer, reached bool, _ error) {
 	dialing, cancel := context.WithTimeout(ctx, joinDialMax)
 	defer cancel()
 	conn, err := (&tls.Dialer{Config: pki.JoinTLS(token.Pin)}).DialContext(dialing, "tcp", address)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer conn.Close()
 	asking, done := context.WithTimeout(ctx, joinAnswerMax)
 	defer done()
-	return peer.RequestJoin(asking, conn, req)
+	answer, err := peer.RequestJoin(asking, conn, req)
+	return answer, true, err
 }
 
 // rootOfDial drops the address, which the message has already.

@@ -84,6 +84,9 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	n.closed = append(n.closed, lock)
+	if err := wantRestored(cfg.dir); err != nil {
+		return err
+	}
 	starting := ctx
 	// Not ended by the signal that ends the command: a leader hands over before.
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))

@@ -100,8 +100,8 @@ func (s *State) afterUnknown(r *Run, a *Attempt, st *Step) (TaskStatus, string) 
 // successor of the attempt starts with.
 func (r *Run) resume(a *Attempt) uint32 {
 	from := a.FromJob
-	for i := range a.Jobs {
-		switch j := &a.Jobs[i]; j.Outcome {
+	for j := range a.Jobs.All() {
+		switch j.Outcome {
 		case eventlog.Unknown, eventlog.NotStarted:
 			return j.Job
 		default:

@@ -148,10 +148,10 @@ func (s *State) takeJob(a *Attempt, e *eventlog.JobEnded) string {
 		return "no such job"
 	case a.Outcome != 0 && !s.undecided(a):
 		return "the attempt is settled"
-	case a.job(e.Job) != nil:
+	case a.Jobs.has(e.Job):
 		return "the job has ended"
 	}
-	a.Jobs = append(a.Jobs, JobResult{
+	a.Jobs.add(JobResult{
 		Job:      e.Job,
 		Outcome:  e.Outcome,
 		Changed:  e.Changed,
@@ -172,20 +172,6 @@ func (s *State) takeJob(a *Attempt, e *eventlog.JobEnded) string {
 		a.JobFailed = true
 	}
 	return ""
-}
-
-// job returns the job's result. Results come in the order of the jobs, so the
-// search is for the exception.
-func (a *Attempt) job(job uint32) *JobResult {
-	if n := len(a.Jobs); n == 0 || a.Jobs[n-1].Job < job {
-		return nil
-	}
-	for i := range a.Jobs {
-		if a.Jobs[i].Job == job {
-			return &a.Jobs[i]
-		}
-	}
-	return nil
 }
 
 // undecided reports whether the attempt is unknown and evidence about it can
@@ -235,6 +221,7 @@ func (s *State) takeEnd(a *Attempt, e *eventlog.AttemptEnded) string {
 // settle ends an attempt that is under way.
 func (s *State) settle(a *Attempt, o eventlog.Outcome, reason, by string) {
 	a.Outcome, a.Reason, a.By, a.EndedAt = o, reason, by, s.Time
+	a.Jobs.clip()
 	s.Agents[a.Agent].settledAttempt(a)
 	s.conclude(a)
 }

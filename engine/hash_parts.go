@@ -37,8 +37,8 @@ func (d digest) agent(a *Agent) {
 	d.flags(a.Pending, a.Revoked, a.Connected)
 	d.ids(a.Open)
 	d.ids(a.begun)
-	if a.Lapse != 0 { // as with a token's Until
-		d.u64(a.Lapse)
+	if a.Lapse != 0 || a.Judged != 0 { // as with a token's Until
+		d.u64(a.Lapse, a.Judged)
 	}
 	if len(a.values) == 0 { // as before there were any
 		return
@@ -146,9 +146,8 @@ func (d digest) attempt(a *Attempt) {
 	d.u64(a.Epoch, uint64(a.Outcome), uint64(a.Late), uint64(a.NextJob), uint64(a.ScheduledAt), uint64(a.EndedAt))
 	d.str(a.Reason, a.By, a.Resolved, a.ResolvedBy)
 	d.flags(a.Cancel, a.JobFailed, a.Began)
-	d.u64(uint64(len(a.Jobs)))
-	for i := range a.Jobs {
-		j := &a.Jobs[i]
+	d.u64(uint64(a.Jobs.Len()))
+	for j := range a.Jobs.All() {
 		d.u64(uint64(j.Job), uint64(j.Outcome), uint64(j.Exit), j.Index, uint64(j.Duration))
 		d.flags(j.Changed)
 	}

@@ -49,10 +49,14 @@ func (s *State) recovered(generation uint64) {
 // have ended meanwhile, which is unknown.
 func (s *State) judgeJournal(a *Agent, e *eventlog.AgentConnected) string {
 	lost := s.strange(a, e.Attempts)
+	first := a.Connection < s.Serial(0)
 	switch {
 	case len(lost) == 0 && e.Acked <= a.JournalSeq:
+		if first {
+			s.settleBelow(a, e)
+		}
 		return ""
-	case len(e.Attempts) == 0 && a.Connection < s.Serial(0):
+	case len(e.Attempts) == 0 && first:
 		s.resume(a, e.Acked)
 		return ""
 	}
@@ -103,7 +107,21 @@ func (s *State) resume(a *Agent, acked uint64) {
 	a.Lapse = s.RecoveredAt
 	for _, id := range slices.Clone(a.Open) {
 		if at := s.Attempts[id]; s.Run(at.Run).Index < a.Lapse {
-			s.settle(at, eventlog.Unknown, "the cluster was recovered to before the attempt's end", "")
+			s.settle(at, eventlog.Unknown, lostEnd, "")
+			a.Judged = s.Index
 		}
 	}
 }
+
+// settleBelow settles what was settled in the lost log without a word of the agent,
+// which will not begin it any more.
+func (s *State) settleBelow(a *Agent, e *eventlog.AgentConnected) {
+	for _, id := range slices.Clone(a.Open) {
+		if id <= e.Floor && !slices.Contains(e.Attempts, id) {
+			s.settle(s.Attempts[id], eventlog.Unknown, lostEnd, "")
+			a.Judged = s.Index
+		}
+	}
+}
+
+const lostEnd = "the cluster was recovered to before the attempt's end"

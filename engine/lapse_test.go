@@ -98,6 +98,24 @@ func TestJournalOfALostLog(t *testing.T) {
 	}
 }
 
+// What somebody gave up in the lost log, the agent will never begin: it has been told
+// that it is settled.
+func TestGivenUpInTheLostLog(t *testing.T) {
+	t.Parallel()
+	for held, want := range map[bool]eventlog.Outcome{true: 0, false: eventlog.Unknown} {
+		l := newLapse(t)
+		l.recover(77)
+		e := &eventlog.AgentConnected{Agent: l.agent.ID, Session: "x", JournalID: l.agent.JournalID, JournalSeq: 4, Acked: 4, Floor: l.open}
+		if held {
+			e.Attempts = []uint64{l.open}
+		}
+		l.ok(e)
+		if at := l.s.Attempts[l.open]; at.Outcome != want || l.agent.Quarantined != "" || l.agent.Lapse != 0 {
+			t.Errorf("held %v: the attempt is %v, the agent %+v", held, at.Outcome, l.agent)
+		}
+	}
+}
+
 // Only the first connection since the recovery may find that reports are lost. An
 // acknowledgement that no record tells of is proof that somebody put the log back.
 func TestLogPutBackByHand(t *testing.T) {

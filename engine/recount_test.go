@@ -79,7 +79,7 @@ func recountRun(s *State, r *Run) error {
 		return fmt.Errorf("counts %+v, counted %+v", r.Counts, want)
 	}
 	for _, a := range s.Attempts {
-		for _, j := range a.Jobs {
+		for j := range a.Jobs.All() {
 			switch {
 			case a.Run != r.ID:
 			case j.Outcome == eventlog.Succeeded || j.Outcome == eventlog.Skipped:

@@ -160,8 +160,8 @@ func (w *simWorld) final() {
 			continue
 		}
 		for job := range w.s.Run(a.Run).Graph.Tasks[a.Task].Jobs {
-			ended := a.job(job) != nil && a.job(job).Outcome == eventlog.Succeeded
-			if n := w.byAttempt[[2]uint64{a.ID, uint64(job)}]; n > 0 && !ended && a.job(job) == nil {
+			ended := a.Jobs.has(job)
+			if n := w.byAttempt[[2]uint64{a.ID, uint64(job)}]; n > 0 && !ended {
 				w.t.Errorf("attempt %d is not started, and its job %d took effect", a.ID, job)
 			}
 		}

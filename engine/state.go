@@ -118,6 +118,9 @@ type Agent struct {
 	// Lapse is the index of the recovery that lost something which the agent had
 	// reported, or 0. Of what it did in runs from before that nobody can be sure.
 	Lapse uint64
+	// Judged is the index of the connection that settled attempts of it because their
+	// ends are lost, or 0.
+	Judged uint64
 
 	// begun are those of Open that its journal is known to hold, ascending.
 	begun []uint64
@@ -282,17 +285,7 @@ type Attempt struct {
 	Resolved, ResolvedBy string
 	// NextJob is the least job for a successor to start with, by an operator's word.
 	NextJob uint32
-	// Jobs are the results so far, in the order of their records.
-	Jobs                 []JobResult
+	// Jobs are the results so far.
+	Jobs                 JobResults
 	ScheduledAt, EndedAt int64
-}
-
-// A JobResult points to the record that holds the whole of it.
-type JobResult struct {
-	Job      uint32
-	Outcome  eventlog.Outcome
-	Changed  bool
-	Exit     int32
-	Index    uint64
-	Duration int64 // nanoseconds
 }

@@ -128,10 +128,12 @@ type AgentConnected struct {
 	JournalID  string `json:"journal_id"`
 	JournalSeq uint64 `json:"journal_seq"`
 	Address    string `json:"address"`
-	// Acked is the newest report that a cluster has acknowledged to the journal, and
-	// Attempts are those that the journal holds. Where the log has lost records they
-	// tell of more than is on record.
+	// Acked is the newest report that a cluster has acknowledged to the journal, Floor
+	// the attempt up to which it said that all are settled, and Attempts are those that
+	// the journal holds. Where the log has lost records they tell of more than is on
+	// record.
 	Acked    uint64   `json:"acked" added:"true"`
+	Floor    uint64   `json:"floor" added:"true"`
 	Attempts []uint64 `json:"attempts" added:"true"`
 }
 

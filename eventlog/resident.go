@@ -11,6 +11,10 @@ import (
 // any time, and reading a whole log would make it as large as the log.
 const residentBytes = 8 << 20
 
+// commitTouches is what a commit maps, at most: around each page that it looks at,
+// the kernel maps others that are in the page cache.
+const commitTouches = 64 << 10
+
 // read counts what was read of the file, and gives its pages back now and then.
 // Whoever reads them again finds them in the page cache.
 func (s *Store) read(tx *bolt.Tx, bytes int) {

@@ -290,6 +290,7 @@ func (s *Store) Commit(c Commit) error {
 	}
 	applied = max(applied, c.Applied)
 	err := s.update(func(tx *bolt.Tx) error {
+		s.read(tx, commitTouches)
 		return writeCommit(tx, c, head, applied, cluster)
 	})
 	s.metaMu.Lock()

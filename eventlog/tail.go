@@ -7,8 +7,8 @@ import (
 
 // Bounds of what a tail keeps beyond what it must.
 const (
-	tailRecordsMax = 65536
-	tailBytesMax   = 32 << 20
+	tailRecordsMax = 16384
+	tailBytesMax   = 8 << 20
 	// PageBytesMax bounds the data of the records that one Read returns, except
 	// that it always returns one where there is one.
 	PageBytesMax = 16 << 20

@@ -48,6 +48,8 @@ var (
 	ErrReplicaUsed = errors.New("this replica number was used before")
 	// ErrNotEmpty is wrapped where a log would be restored over another.
 	ErrNotEmpty = errors.New("data directory is not empty")
+	// ErrExport is wrapped by Restore where what it reads is not what Export wrote.
+	ErrExport = errors.New("this is not what was exported")
 )
 
 const (
@@ -150,7 +152,9 @@ func restore(cfg *Config, r io.Reader) (got Recovered, err error) {
 		return got, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if _, err := receive(r, store, nil); err != nil {
+	if _, err := receive(r, store, nil); errors.Is(err, errSnapshot) {
+		return got, fmt.Errorf("%w: %w", ErrExport, err)
+	} else if err != nil {
 		return got, err
 	}
 	err = rebuild(cfg, store, &got)

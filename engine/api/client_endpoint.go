@@ -219,12 +219,22 @@ func rootCause(err error) error {
 	return err
 }
 
+// refusedProtocol is what a server says, in package tls, that knows none of the
+// protocols that it was offered and has its own way to choose.
+const refusedProtocol = "tls: internal error"
+
 // transportError tells an absent orchestrator from a request that was given up.
 func (e *endpoint) transportError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" && op.Err.Error() == refusedProtocol {
+		return &Unreachable{
+			Address: e.address, Err: err,
+			Hint: "that looks like the address for other orchestrators (--raft): name the one for operators (\"quorate server --http\")",
+		}
+	}
 	if !errors.As(err, &op) || op.Op != "dial" {
 		return fmt.Errorf("request to %s: %w", e.address, rootCause(err))
 	}

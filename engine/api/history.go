@@ -10,7 +10,7 @@ import (
 
 // historyEventsMax bounds the events of runs that are kept in memory. What is
 // older is told again from the log.
-const historyEventsMax = 100_000
+const historyEventsMax = 20_000
 
 // history keeps what was told of the newest runs, so that any number of watchers
 // costs one telling.

@@ -69,7 +69,7 @@ func (n *Narrator) Events(s *engine.State, rec *eventlog.Record, event eventlog.
 	case *eventlog.AgentQuarantined, *eventlog.AgentRevoked, *eventlog.AgentEnrolled, *eventlog.AgentApproved:
 		return n.rights(s, rec)
 	case *eventlog.AgentConnected:
-		if a := s.Agent(e.Agent); a.Quarantined != "" || a.Lapse != 0 && a.Connection == s.Serial(rec.Index) {
+		if a := s.Agent(e.Agent); a.Quarantined != "" || a.Judged == rec.Index {
 			return n.rights(s, rec) // it was judged by what the log has lost
 		}
 		return nil

@@ -80,8 +80,8 @@ func (h *Handler) outputs(run uint64, task, host string) (refs []outputRef, grap
 func appendOutputs(refs []outputRef, s *engine.State, attempt uint64) []outputRef {
 	first := len(refs)
 	for at := s.Attempts[attempt]; at != nil; at = s.Attempts[at.Supersedes] {
-		for i := range at.Jobs {
-			refs = append(refs, outputRef{at.Task, at.Host, at.ID, at.Jobs[i].Index})
+		for j := range at.Jobs.All() {
+			refs = append(refs, outputRef{at.Task, at.Host, at.ID, j.Index})
 		}
 	}
 	slices.SortFunc(refs[first:], func(a, b outputRef) int {

@@ -67,10 +67,12 @@ func (w *teller) scheduled(e *eventlog.StepScheduled) {
 // job tells of a job's end, unless the record only repeats or comes too late.
 func (w *teller) job(e *eventlog.JobEnded) {
 	at := w.s.Attempts[e.Attempt]
-	if n := len(at.Jobs); n == 0 || at.Jobs[n-1].Index != w.rec.Index {
+	if at.Jobs.Newest() != w.rec.Index {
 		return
 	}
-	job := jobView(&at.Jobs[len(at.Jobs)-1])
+	job := jobView(&engine.JobResult{
+		Job: e.Job, Outcome: e.Outcome, Changed: e.Changed, Exit: e.Exit, Index: w.rec.Index, Duration: e.Duration,
+	})
 	ev := w.add("job-ended")
 	ev.Task, ev.Host, ev.Attempt = w.r.Graph.Tasks[at.Task].ID, w.r.Graph.HostName(at.Task, at.Host), at.ID
 	ev.Job = &job

@@ -69,8 +69,8 @@ func taskView(s *engine.State, r *engine.Run, task uint32) Task {
 			Attempt: st.Attempt, Attempts: st.Attempts, Reason: st.Reason,
 		}
 		if at := s.Attempts[st.Attempt]; at != nil {
-			for i := range at.Jobs {
-				view.Steps[pos].Jobs = append(view.Steps[pos].Jobs, jobView(&at.Jobs[i]))
+			for j := range at.Jobs.All() {
+				view.Steps[pos].Jobs = append(view.Steps[pos].Jobs, jobView(&j))
 			}
 		}
 	}

@@ -179,7 +179,7 @@ func commandFor(state *engine.State, id uint64) command {
 	at := state.Attempts[id]
 	run := state.Run(at.Run)
 	c := command{Command: state.Command(id), attempt: *at, graph: run.Graph, run: &run.RunCreated}
-	c.attempt.Jobs = nil
+	c.attempt.Jobs = engine.JobResults{}
 	return c
 }
 

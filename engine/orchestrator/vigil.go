@@ -13,10 +13,12 @@ import (
 
 const (
 	// vigilEvery is how often the leader asks the gateways of connected agents
-	// whether they are there, and vigilRounds how many times in a row one has to say
-	// nothing before its agents count as disconnected. Rounds and not time: a leader
-	// that slept has missed one of them.
-	vigilEvery  = 2 * time.Second
+	// whether they are there, vigilAgain how often while one of them is not, and
+	// vigilRounds how many times in a row one has to say nothing before its agents
+	// count as disconnected. Rounds and not time: a leader that slept has missed one
+	// of them. Every question costs a handshake, of which an idle cluster has few.
+	vigilEvery  = 4 * time.Second
+	vigilAgain  = 2 * time.Second
 	vigilRounds = 5
 	// absentEventsMax bounds the events of one append.
 	absentEventsMax = 512
@@ -41,14 +43,8 @@ func (o *Orchestrator) keepVigil(ctx context.Context) {
 		return
 	}
 	v := &vigil{silent: map[uint64]int{}, newest: map[uint64]uint64{}, absent: map[uint64]bool{}}
-	round := time.NewTicker(vigilEvery)
-	defer round.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-round.C:
-		}
+	for pause := vigilAgain; wait(ctx, pause, nil); {
+		pause = vigilEvery
 		newest := o.newestConnections()
 		asked := v.watched(newest)
 		if len(asked) == 0 {
@@ -57,6 +53,9 @@ func (o *Orchestrator) keepVigil(ctx context.Context) {
 		there := o.reachable(ctx, asked)
 		if ctx.Err() != nil {
 			return
+		}
+		if len(there) < len(asked) {
+			pause = vigilAgain
 		}
 		for _, member := range v.look(asked, there, newest) {
 			if o.endSessions(ctx, member) {

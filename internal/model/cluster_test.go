@@ -178,7 +178,7 @@ func (cl *cluster) look(s *engine.State, log []entry) folded {
 	for id, at := range s.Attempts {
 		if i := id - firstAttempt; i < attemptsMax {
 			f.outcome[i], f.began[i], f.fromJob[i] = at.Outcome, at.Began, at.FromJob
-			for _, j := range at.Jobs {
+			for j := range at.Jobs.All() {
 				f.doubt[i] = f.doubt[i] || j.Outcome != eventlog.Succeeded
 			}
 		}

@@ -155,7 +155,7 @@ func (w *sim) end() end {
 			fmt.Fprintf(&steps, "%d@%d %s %q\n", i, host, st.Status, st.Reason)
 			var results []string
 			for id := st.Attempt; id != 0; id = w.truth.Attempts[id].Supersedes {
-				for _, j := range w.truth.Attempts[id].Jobs {
+				for j := range w.truth.Attempts[id].Jobs.All() {
 					results = append(results, fmt.Sprintf("%d@%d job %d outcome %d changed %v\n", i, host, j.Job, j.Outcome, j.Changed))
 				}
 			}

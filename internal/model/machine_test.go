@@ -277,7 +277,7 @@ func (m *machine) greet(s *state, at uint16) bool {
 		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: "an attempt is missing"})
 	default:
 		t, _ = m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})
-		t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: id, JournalSeq: seq, Acked: k.Acked, Attempts: k.Attempts()})
+		t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: id, JournalSeq: seq, Acked: k.Acked, Floor: k.Floor, Attempts: k.Attempts()})
 		m.anew(&t)
 	}
 	*s = t
@@ -293,7 +293,7 @@ func (m *machine) readHello(s *state, at uint16) {
 		return
 	}
 	t, _ := m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})
-	t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: k.JournalID, JournalSeq: k.ShownSeq(), Acked: k.Acked, Attempts: k.Attempts()})
+	t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: k.JournalID, JournalSeq: k.ShownSeq(), Acked: k.Acked, Floor: k.Floor, Attempts: k.Attempts()})
 	m.anew(&t)
 	m.disconnect(&t) // its gateway sees that it was replaced
 	*s = t

@@ -109,7 +109,7 @@ func (a *agent) reboot() {
 func (a *agent) hello() wire.Hello {
 	return wire.Hello{
 		JournalID: a.state.JournalID, JournalSeq: a.state.ShownSeq(), BootID: a.state.BootID,
-		Attempts: a.state.Attempts(), Acked: a.state.Acked,
+		Attempts: a.state.Attempts(), Acked: a.state.Acked, Floor: a.state.Floor,
 	}
 }
 

@@ -109,8 +109,7 @@ func (w *sim) checkAttempt(a *engine.Attempt) {
 	case a.Outcome == eventlog.Succeeded && sum != len(jobs):
 		w.fail("G3: attempt %d succeeded with %d effects of %d", a.ID, sum, len(jobs))
 	}
-	for i := range a.Jobs {
-		j := &a.Jobs[i]
+	for j := range a.Jobs.All() {
 		if n := w.byAttempt[[2]uint64{a.ID, uint64(j.Job)}]; j.Outcome == eventlog.Succeeded && n != 1 {
 			w.fail("G3: job %d of attempt %d succeeded with %d effects", j.Job, a.ID, n)
 		}
@@ -137,7 +136,7 @@ func (w *sim) checkRun(r *engine.Run) {
 				w.fail("task %d of run %d is done before what it requires", task, r.ID)
 			}
 			step := stepRef{r.ID, task, host}
-			if w.words[step] > 0 {
+			if w.words[step] > 0 || !w.sharp(r.ID, host) {
 				continue
 			}
 			for _, job := range jobsFor(r.Graph, task, host, 0) {

@@ -160,7 +160,7 @@ func (s *session) record() {
 		s.stage = serving
 	}, &eventlog.AgentConnected{
 		Agent: s.id, Gateway: s.r.id, Session: s.nonce, BootID: s.hello.BootID, JournalID: s.hello.JournalID, JournalSeq: s.hello.JournalSeq,
-		Acked: s.hello.Acked, Attempts: s.hello.Attempts,
+		Acked: s.hello.Acked, Floor: s.hello.Floor, Attempts: s.hello.Attempts,
 	})
 }
 

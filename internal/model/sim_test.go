@@ -47,6 +47,35 @@ func TestSim(t *testing.T) {
 	}
 }
 
+// TestSimOfRecoveries loses the cluster, and goes on with an earlier copy of the
+// log. What the log says of an attempt is true all the same, and no step takes
+// effect twice that a sound agent can speak for.
+func TestSimOfRecoveries(t *testing.T) {
+	first, seeds := 0, max(1, *seedsFlag/4)
+	if testing.Short() {
+		seeds = min(seeds, 50)
+	}
+	if *seedFlag >= 0 {
+		first, seeds = int(*seedFlag), 1
+	}
+	seen := map[string]int{}
+	for seed := first; seed < first+seeds; seed++ {
+		w := simulate(uint64(seed), func(w *sim) { w.recovers = true })
+		if w.failure != nil {
+			t.Fatalf("%v\nreproduce: go test ./internal/model -run SimOfRecoveries -seed %d", w.failure, seed)
+		}
+		for what, n := range w.seen {
+			seen[what] += n
+		}
+	}
+	t.Logf("%d seeds: %v", seeds, seen)
+	for _, what := range []string{"recoveries", "quarantines of the lost", "agents resumed"} {
+		if seeds >= 50 && seen[what] < seeds/10 {
+			t.Errorf("only %d %s in %d seeds", seen[what], what, seeds)
+		}
+	}
+}
+
 // TestSimIsDeterministic wants the same history of the same seed.
 func TestSimIsDeterministic(t *testing.T) {
 	for seed := range uint64(5) {
@@ -63,7 +92,7 @@ func (w *sim) fingerprint() string {
 	return fmt.Sprintf("%s/%s", hex.EncodeToString(w.trace.Sum(nil)[:8]), w.head.Hash.String()[:16])
 }
 
-func simulate(seed uint64) *sim {
+func simulate(seed uint64, with ...func(*sim)) *sim {
 	hosts := 1 + int(seed%4)
 	replicas := []int{3, 3, 5}[seed%3]
 	w := newSim(seed, replicas, hosts)
@@ -74,6 +103,10 @@ func simulate(seed uint64) *sim {
 	}
 	for i := range w.plans {
 		w.must(randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts))
+	}
+	w.founded = len(w.log)
+	for _, f := range with {
+		f(w)
 	}
 	w.elect()
 	for range 4000 + w.rng.IntN(4000) {

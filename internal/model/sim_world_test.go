@@ -34,10 +34,12 @@ type sim struct {
 
 	faults  bool
 	failing float64 // chance that a job fails, always the same job
-	nonces  int
-	request int
-	plans   int
-	done    map[string]bool // requests that took effect
+	// recovers: the cluster may be lost, and recovered.
+	recovers bool
+	nonces   int
+	request  int
+	plans    int
+	done     map[string]bool // requests that took effect
 	// struck is called when an orchestrator has folded a record.
 	struck  func(r *replica, index uint64)
 	touched map[int]bool // hosts whose disk was wiped or put back
@@ -45,6 +47,11 @@ type sim struct {
 	effects   map[jobRef]int
 	byAttempt map[[2]uint64]int // attempt and job
 	words     map[stepRef]int   // operators' words that let a step go on
+
+	founded    int // records before anything was asked for
+	recoveries int
+	lost       map[uint64]bool // attempts that only a lost log knew
+	blurred    map[blur]bool
 }
 
 type stepRef struct {
@@ -62,6 +69,7 @@ func newSim(seed uint64, replicas, hosts int) *sim {
 	w := &sim{
 		rng: rand.New(rand.NewPCG(seed, 7)), trace: sha256.New(), truth: engine.NewState(), hashEvery: 8, faults: true,
 		seen: map[string]int{}, done: map[string]bool{}, touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
+		lost: map[uint64]bool{}, blurred: map[blur]bool{},
 	}
 	for i := range replicas {
 		r := &replica{w: w, id: uint64(i) + 1, clock: 1_700_000_000_000_000_000}
@@ -131,8 +139,25 @@ func (w *sim) saw(e eventlog.Event) {
 	case *eventlog.AgentQuarantined:
 		w.seen["quarantines"]++
 		for _, a := range w.agents {
+			if a.id == e.Agent && w.recoveries > 0 {
+				w.blurHost(a) // what it did in the lost log is on no disk either
+			}
 			if a.id == e.Agent && !w.touched[a.at] {
 				w.fail("%s is quarantined with a sound journal: %s", a.name, e.Reason)
+			}
+		}
+	case *eventlog.AgentConnected:
+		for _, a := range w.agents {
+			switch rec := w.truth.Agents[e.Agent]; {
+			case a.id != e.Agent:
+			case rec.Quarantined != "":
+				w.seen["quarantines of the lost"]++
+				w.blurHost(a)
+				if w.recoveries == 0 || rec.Connection >= w.truth.Serial(0) {
+					w.fail("%s is quarantined, and nothing was lost: %s", a.name, rec.Quarantined)
+				}
+			case rec.Lapse == w.truth.RecoveredAt && rec.Lapse != 0 && rec.Connection == w.truth.Serial(w.head.Index):
+				w.seen["agents resumed"]++
 			}
 		}
 	case *eventlog.StepResolved:
@@ -155,6 +180,10 @@ func (w *sim) once(request string) {
 func (w *sim) effect(a *agent, attempt uint64, job uint32) {
 	w.note("effect %d %d", attempt, job)
 	at := w.truth.Attempts[attempt]
+	if w.lost[attempt] {
+		w.seen["effects of lost attempts"]++
+		return
+	}
 	if at == nil {
 		w.fail("G8: %s works on attempt %d, which is in no log", a.name, attempt)
 		return
@@ -172,13 +201,13 @@ func (w *sim) effect(a *agent, attempt uint64, job uint32) {
 	for _, other := range w.agents {
 		for _, p := range other.procs {
 			o := w.truth.Attempts[p.attempt]
-			if p.state == alive && o.ID != attempt && (stepRef{o.Run, o.Task, o.Host}) == step {
+			if p.state == alive && o != nil && o.ID != attempt && (stepRef{o.Run, o.Task, o.Host}) == step {
 				w.fail("invariant 4: attempts %d and %d of a step overlap", o.ID, attempt)
 			}
 		}
 	}
 	t := &r.Graph.Tasks[at.Task]
-	if n := w.effects[jobRef{step, job}]; !t.Idempotent && n > 1+w.words[step] {
+	if n := w.effects[jobRef{step, job}]; !t.Idempotent && n > 1+w.words[step] && w.sharp(at.Run, at.Host) {
 		w.fail("G4: job %d of %s took effect %d times, and operators spoke %d times", job, t.ID, n, w.words[step])
 	}
 }
@@ -273,8 +302,12 @@ func (w *sim) misfortune(n int, a *agent, r *replica) {
 		}
 	case n < 34:
 		w.disks(a)
+	case n < 35:
+		if w.recovers && w.rng.IntN(4) == 0 {
+			w.recover()
+		}
 	default:
-		w.people(n-34, a)
+		w.people(n-35, a)
 	}
 }
 
@@ -308,7 +341,7 @@ func (w *sim) disks(a *agent) {
 		a.format(fmt.Sprint("fresh ", a.boot))
 	case n < 4:
 		a.copy = &disk{slices.Clone(a.disk.data), a.disk.synced}
-	case a.copy != nil && w.heard(a):
+	case a.copy != nil && w.heard(a) && !w.recovers: // who would know that both log and journal are old?
 		w.seen["disks put back"]++
 		w.touched[a.at] = true
 		a.procs = nil
@@ -328,6 +361,8 @@ func (w *sim) heard(a *agent) bool {
 		then, held := c.state.Attempt(id)
 		at := w.truth.Attempts[id]
 		switch {
+		case at == nil:
+			return false
 		case !held && !at.Began && at.Outcome == 0:
 			return false
 		case held && now.Window > then.Window && at.Outcome == 0:

@@ -102,15 +102,15 @@ func judged(idempotent bool, a *engine.Attempt, status engine.TaskStatus) *engin
 
 func TestJudge(t *testing.T) {
 	success := func() *engine.Attempt {
-		return &engine.Attempt{Outcome: eventlog.Succeeded, Jobs: []engine.JobResult{{Job: 0, Outcome: eventlog.Succeeded}, {Job: 1, Outcome: eventlog.Succeeded}}}
+		return &engine.Attempt{Outcome: eventlog.Succeeded, Jobs: engine.ResultsOf(engine.JobResult{Job: 0, Outcome: eventlog.Succeeded}, engine.JobResult{Job: 1, Outcome: eventlog.Succeeded})}
 	}
 	second := func(s *engine.State, resolved string) {
 		s.Attempts[10].Resolved = resolved
-		s.Attempts[20] = &engine.Attempt{ID: 20, Run: 1, Supersedes: 10, Outcome: eventlog.Succeeded, Jobs: []engine.JobResult{{Job: 1, Outcome: eventlog.Succeeded}}}
+		s.Attempts[20] = &engine.Attempt{ID: 20, Run: 1, Supersedes: 10, Outcome: eventlog.Succeeded, Jobs: engine.ResultsOf(engine.JobResult{Job: 1, Outcome: eventlog.Succeeded})}
 		s.Runs[0].Tasks[0].Steps[0].Attempt = 20
 	}
 	unknown := func() *engine.Attempt {
-		return &engine.Attempt{Outcome: eventlog.Unknown, Jobs: []engine.JobResult{{Job: 0, Outcome: eventlog.Succeeded}, {Job: 1, Outcome: eventlog.Unknown}}}
+		return &engine.Attempt{Outcome: eventlog.Unknown, Jobs: engine.ResultsOf(engine.JobResult{Job: 0, Outcome: eventlog.Succeeded}, engine.JobResult{Job: 1, Outcome: eventlog.Unknown})}
 	}
 	tests := []struct {
 		name    string

@@ -73,7 +73,7 @@ func (j *Judge) attempt(a *engine.Attempt) {
 	if a.Outcome == 0 {
 		j.fault("G5: %s never ended", j.name(a))
 	}
-	for _, job := range a.Jobs {
+	for job := range a.Jobs.All() {
 		count := j.Effects[Place{a.ID, job.Job}]
 		if job.Outcome == eventlog.Succeeded && count != 1 {
 			j.fault("G3: job %d of %s succeeded with %d effects", job.Job, j.name(a), count)

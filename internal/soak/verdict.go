@@ -156,7 +156,7 @@ func (s *soak) fill(state *engine.State, records []eventlog.Record, effects map[
 		r.Steps += run.Counts.Steps
 	}
 	for _, a := range state.Attempts {
-		r.Jobs += len(a.Jobs)
+		r.Jobs += a.Jobs.Len()
 		if a.Outcome == eventlog.Unknown {
 			r.Unknown++
 		}
