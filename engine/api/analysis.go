@@ -126,8 +126,7 @@ func timesOf(s *engine.State, run *engine.Run, task string, job *uint32) ([]time
 }
 
 func appendTimes(out []timed, at *engine.Attempt, host string, job *uint32) []timed {
-	for i := range at.Jobs {
-		j := &at.Jobs[i]
+	for j := range at.Jobs.All() {
 		if job != nil && j.Job != *job {
 			continue
 		}
