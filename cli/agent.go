@@ -35,6 +35,8 @@ func (p *program) agentCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{Name: "ls", Usage: "list agents", Action: p.agentList},
 			{Name: "show", Usage: "show an agent", ArgsUsage: "AGENT", Action: p.agentShow},
+			{Name: "facts", Usage: "show what an agent remembers of its host, and what that has published", ArgsUsage: "AGENT", Action: p.agentFacts,
+				Flags: []cli.Flag{&cli.BoolFlag{Name: "published", Usage: "do not ask the agent: show what is on record"}}},
 			{Name: "approve", Usage: "let a pending agent work", ArgsUsage: "AGENT", Action: p.agentApprove},
 			{Name: "revoke", Usage: "end an agent's right to connect, for ever", ArgsUsage: "AGENT", Action: p.agentRevoke,
 				Flags: []cli.Flag{reasonFlag(), yesFlag()}},

@@ -61,10 +61,13 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	if err := checkTimeout(c); err != nil {
 		return err
 	}
+	if err := checkFollowing(c); err != nil {
+		return err
+	}
 	if c.Bool("embedded") && c.Bool("detach") {
 		return usage(commandLine(c)+" --help", "--detach needs a server: with --embedded the run lives in this process")
 	}
-	opt, err := options(c)
+	opt, err := p.options(c)
 	if err != nil {
 		return err
 	}
@@ -113,7 +116,8 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		p.con.note("run %d of plan %.12s", run.ID, run.PlanID)
 	}
 	err = p.follow(c.Context, following{
-		client: be.client, run: run.ID, timeout: c.Duration("timeout"), embedded: be.embedded, outputs: oneJob,
+		client: be.client, run: run.ID, timeout: c.Duration("timeout"), embedded: be.embedded,
+		quiet: c.Bool("wait"), outputs: oneJob || c.Bool("stream"),
 	})
 	if be.embedded == nil || c.Context.Err() != nil {
 		return err
@@ -133,7 +137,7 @@ func checkTimeout(c *cli.Context) error {
 // to: all that the cluster knows. Without a cluster these are the agents that
 // earlier runs left in the data directory, and for one job this machine.
 func (p *program) knownHosts(c *cli.Context, client *api.Client, src planner.Sources, opt *planner.Options) error {
-	if len(src.Orchestrations) == 0 || src.Inventory != "" {
+	if len(src.Orchestrations)+len(src.Texts) == 0 || src.Inventory != "" {
 		return nil
 	}
 	if client == nil {

@@ -52,11 +52,16 @@ type arranging struct {
 	line   string         // the command as typed
 	words  []string       // positional
 	help   bool           // asked for
+	raw    bool           // the innermost command reads its arguments itself
 }
 
 // take reads one argument, or a flag with its value.
 func (a *arranging) take(rest []string) ([]string, error) {
 	token := rest[0]
+	if a.raw {
+		a.words = rest
+		return nil, nil
+	}
 	if token == "--" {
 		a.words = append(a.words, rest[1:]...)
 		return nil, nil
@@ -75,7 +80,7 @@ func (a *arranging) descend(token string) error {
 	for _, cmd := range a.below {
 		if cmd.HasName(token) {
 			a.levels = append(a.levels, level{name: cmd.Name, flags: cmd.Flags})
-			a.below, a.takes = cmd.Subcommands, cmd.ArgsUsage
+			a.below, a.takes, a.raw = cmd.Subcommands, cmd.ArgsUsage, cmd.SkipFlagParsing
 			a.line += " " + cmd.Name
 			return nil
 		}
@@ -149,6 +154,9 @@ func (a *arranging) result() []string {
 	var out []string
 	for _, l := range a.levels {
 		out = append(append(out, l.name), l.given...)
+	}
+	if a.raw {
+		return append(out, a.words...)
 	}
 	if len(a.words) > 0 && !a.help { // behind --help the parser would take a word for a topic
 		out = append(append(out, "--"), a.words...)

@@ -12,7 +12,6 @@ import (
 
 	"quorate/engine/api"
 	"quorate/internal/job"
-	"quorate/nodeagent/verb"
 	"quorate/planner"
 )
 
@@ -31,6 +30,7 @@ func selectFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "limit", Usage: "touch these `HOST,...` only"},
 		&cli.StringSliceFlag{Name: "restrict", Usage: "keep these `TASK,...` (or services, or fingerprints of jobs) only"},
 		&cli.StringSliceFlag{Name: "var", Usage: "set an argument of all templates, `KEY=VALUE`; may be repeated"},
+		componentsFlag(),
 	}
 }
 
@@ -50,8 +50,12 @@ func sources(c *cli.Context) (planner.Sources, error) {
 }
 
 // options reads the flags that narrow a plan.
-func options(c *cli.Context) (planner.Options, error) {
-	opt := planner.Options{Verbs: verb.Lookup, Limit: list(c, "limit"), Restrict: list(c, "restrict"), Targets: list(c, "target")}
+func (p *program) options(c *cli.Context) (planner.Options, error) {
+	verbs, err := p.verbs(c)
+	if err != nil {
+		return planner.Options{}, err
+	}
+	opt := planner.Options{Verbs: verbs, Limit: list(c, "limit"), Restrict: list(c, "restrict"), Targets: list(c, "target"), ForceAsync: c.Bool("force-async")}
 	for _, text := range c.StringSlice("var") {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {

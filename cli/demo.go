@@ -38,7 +38,7 @@ func (p *program) demo(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	opt, err := options(c)
+	opt, err := p.options(c)
 	if err != nil {
 		return err
 	}

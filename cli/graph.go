@@ -20,7 +20,7 @@ func (p *program) graph(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	opt, err := options(c)
+	opt, err := p.options(c)
 	if err != nil {
 		return err
 	}

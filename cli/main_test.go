@@ -11,6 +11,7 @@ import (
 // that tests start real processes of the code under test.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"quorate": func() { os.Exit(Main("test", os.Args)) },
+		"quorate":     func() { os.Exit(Main("test", os.Args)) },
+		directordName: func() { os.Exit(Main("test", os.Args)) },
 	})
 }

@@ -25,7 +25,7 @@ func (p *program) plan(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	opt, err := options(c)
+	opt, err := p.options(c)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func Main(version string, args []string) int {
 		stop(signalled{sig})
 	}()
 	p := &program{con: newConsole(os.Stdin, os.Stdout, os.Stderr, os.Getenv), version: versionOf(version)}
-	err := p.run(ctx, args)
+	err := p.run(ctx, asDirectord(args))
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = interrupted(context.Cause(ctx))
 	}
@@ -78,7 +78,7 @@ func (p *program) app() *cli.App {
 			p.planCommand(), p.applyCommand(), p.orchestrateCommand(), p.execCommand(), p.graphCommand(), p.componentCommand(),
 			p.runCommand(), p.logCommand(), p.replayCommand(),
 			p.serverCommand(), p.agentCommand(), p.tokenCommand(), p.clusterCommand(), p.devCommand(), p.demoCommand(),
-			p.doctorCommand(), p.versionCommand(), p.completionCommand(),
+			p.doctorCommand(), p.directordCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		Before: func(c *cli.Context) error {
 			p.server, p.identity, p.output = c.String("server"), c.String("identity"), c.String("output")

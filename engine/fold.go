@@ -79,6 +79,8 @@ func (s *State) apply(e eventlog.Event) string {
 		return s.foldClusterRecovered(e)
 	case *eventlog.AttemptBegan:
 		return s.foldAttemptBegan(e)
+	case *eventlog.ValuesPublished:
+		return s.foldValuesPublished(e)
 	}
 	return s.applyCommand(e)
 }

@@ -84,6 +84,7 @@ func (s *State) foldAgentRevoked(e *eventlog.AgentRevoked) string {
 	a.Connected, a.Session = false, ""
 	delete(s.names, a.Name)
 	delete(s.keys, a.KeyDigest)
+	s.dropValues(a)
 	s.controllers = slices.DeleteFunc(s.controllers, func(id uint64) bool { return id == a.ID })
 	s.giveUp(a, "the agent was revoked: "+e.Reason, e.By)
 	return ""

@@ -48,6 +48,13 @@ func (s *State) Hash() eventlog.Hash {
 	for _, k := range sortedKeys(d, s.members) {
 		d.member(s.members[k])
 	}
+	if len(s.changes) > 0 || s.trimAt > 0 { // states from before there were values hash as they did
+		d.u64(uint64(len(s.changes)), uint64(s.trimAt))
+	}
+	for _, c := range s.changes {
+		d.u64(c.index, c.agent)
+		d.str(c.key)
+	}
 	return d.sum()
 }
 

@@ -40,6 +40,15 @@ func (d digest) agent(a *Agent) {
 	if a.Lapse != 0 || a.Judged != 0 { // as with a token's Until
 		d.u64(a.Lapse, a.Judged)
 	}
+	if len(a.values) == 0 { // as before there were any
+		return
+	}
+	for _, k := range sortedKeys(d, a.values) {
+		v := a.values[k]
+		d.str(k, v.Key, string(v.Value))
+		d.flags(v.Absent)
+		d.u64(v.Run, uint64(v.Task), uint64(v.Job), v.Attempt, v.Index, uint64(v.Time))
+	}
 }
 
 // graph leaves out what newGraph derives from the rest.
@@ -111,6 +120,9 @@ func (d digest) task(t *Task) {
 		st := &t.Steps[i]
 		d.u64(uint64(st.Host), uint64(st.Status), st.Attempt, uint64(st.Attempts))
 		d.u64(uint64(st.unmet), uint64(st.doom), uint64(st.retries), uint64(st.unstarted))
+		if st.parked {
+			d.flags(true)
+		}
 		d.str(st.Reason)
 	}
 }

@@ -35,7 +35,7 @@ func recountRun(s *State, r *Run) error {
 		JobsSucceeded: r.Counts.JobsSucceeded, JobsFailed: r.Counts.JobsFailed, JobsUnchanged: r.Counts.JobsUnchanged,
 	}
 	jobs := Counts{}
-	running := map[uint32]uint32{}
+	running, parked := map[uint32]uint32{}, 0
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		var tally [statuses]uint32
@@ -44,7 +44,11 @@ func recountRun(s *State, r *Run) error {
 			tally[st.Status]++
 			*want.of(st.Status)++
 			if st.Status == Running {
-				running[st.Host]++
+				if st.parked {
+					parked++
+				} else {
+					running[st.Host]++
+				}
 				if a := s.Attempts[st.Attempt]; a.Outcome != 0 || a.Successor != 0 {
 					return fmt.Errorf("task %d: step %d runs, attempt %d is settled", i, pos, a.ID)
 				}
@@ -97,12 +101,12 @@ func recountRun(s *State, r *Run) error {
 	if r.Outcome != 0 {
 		return nil
 	}
-	return recountQueue(r, running)
+	return recountQueue(r, running, parked)
 }
 
 // recountQueue compares the queues with the steps: while nothing stops the run,
 // a step is ready exactly if nothing that it waits for is left.
-func recountQueue(r *Run, running map[uint32]uint32) error {
+func recountQueue(r *Run, running map[uint32]uint32, parked int) error {
 	queued := map[stepRef]bool{}
 	for i, sl := range r.queue.slots {
 		host := uint32(i)
@@ -122,7 +126,7 @@ func recountQueue(r *Run, running map[uint32]uint32) error {
 	for _, task := range r.queue.engine {
 		queued[stepRef{task, 0}] = true
 	}
-	if int(r.queue.running) != r.Counts.Running || r.queue.running > r.queue.stepsMax {
+	if int(r.queue.running)+parked != r.Counts.Running || r.queue.running > r.queue.stepsMax {
 		return fmt.Errorf("%d under way, counted %d, limit %d", r.queue.running, r.Counts.Running, r.queue.stepsMax)
 	}
 	if r.stopped() {

@@ -40,6 +40,8 @@ type State struct {
 	active      []uint64           // runs under way, ascending
 	members     map[uint64]*Member // by replica, also those that were
 	voided      eventlog.Hash      // over the indexes of all records that were void
+	changes     []valueChange      // of values that hosts published, by index
+	trimAt      int                // how many changes are too many
 }
 
 // NewState returns the state of an empty log.
@@ -122,6 +124,8 @@ type Agent struct {
 
 	// begun are those of Open that its journal is known to hold, ascending.
 	begun []uint64
+	// values are what its host has published, by name; nil where that is nothing.
+	values map[string]*Published
 }
 
 // Floor is the attempt up to which everything of the agent is settled.
@@ -253,6 +257,7 @@ type Step struct {
 	Status    TaskStatus
 	retries   uint8 // successors of unknown attempts that nobody was asked for
 	unstarted uint8 // attempts that ended not started
+	parked    bool  // it runs, waits for other hosts, and takes no room in the run
 }
 
 // An Attempt is one try of a step.

@@ -39,11 +39,14 @@ func (r *Run) shift(task uint32, pos int, from, to TaskStatus) {
 	host := r.Graph.hostAt(task, pos)
 	engine := r.Graph.IsEngine(task)
 	ref := stepRef{task, uint32(pos)}
+	st := &r.Tasks[task].Steps[pos]
 	switch {
 	case from == Ready && engine:
 		r.queue.unqueueEngine(task)
 	case from == Ready:
 		r.queue.unqueue(host, ref)
+	case from == Running && st.parked:
+		st.parked = false
 	case from == Running:
 		r.queue.ended(host)
 	}

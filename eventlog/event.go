@@ -41,6 +41,7 @@ const (
 	KindStateHashed         Kind = 24
 	KindClusterRecovered    Kind = 25
 	KindAttemptBegan        Kind = 26
+	KindValuesPublished     Kind = 27
 )
 
 // An Event is one entry of the catalogue. The set is closed: encoding and

@@ -22,7 +22,7 @@ var catalogue = buildCatalogue(
 	&StepScheduled{}, &JobEnded{}, &AttemptEnded{}, &TaskRecorded{},
 	&TaskSkipped{}, &StepResolved{}, &RunEnded{}, &OperatorIssued{},
 	&OrchestratorJoined{}, &OrchestratorMoved{}, &OrchestratorRemoved{},
-	&StateHashed{}, &ClusterRecovered{}, &AttemptBegan{},
+	&StateHashed{}, &ClusterRecovered{}, &AttemptBegan{}, &ValuesPublished{},
 )
 
 func buildCatalogue(events ...Event) []catalogued {

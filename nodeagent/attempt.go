@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"quorate/internal/job"
 	"quorate/nodeagent/journal"
 	"quorate/nodeagent/runner"
 	"quorate/nodeagent/verb"
@@ -113,10 +114,15 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 		if err != nil {
 			return err
 		}
-		res = run.execute(ctx, j, r.env(run))
+		if res, err = r.perform(ctx, run, j); err != nil {
+			return err
+		}
 	}
 	if run.interrupted(ctx, j, res.Outcome) {
 		return runner.ErrLeave
+	}
+	if err := r.afterwards(run, &res); err != nil {
+		return err
 	}
 	r.note(&res)
 	report := jobReport(r.id, j.Index, begin, &res)
@@ -144,6 +150,31 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 		a.forget(r.id)
 	}
 	return nil
+}
+
+// perform executes the job, unless another one has said that it is to be omitted.
+func (r *attemptRun) perform(ctx context.Context, run *jobRun, j *job.Job) (verb.Result, error) {
+	by, omitted, err := r.agent.facts.Omitted(r.id)
+	if err != nil {
+		return verb.Result{}, err
+	}
+	if omitted {
+		return verb.Result{Outcome: verb.Failed, Exit: -1, Info: fmt.Sprintf("Omitted due to sentinel from %d", by)}, nil
+	}
+	return run.execute(ctx, j, r.env(run)), nil
+}
+
+// afterwards is what is journalled of a job before its end: what others may know of
+// it, and that it waits for no restart of the host any more that did not come. A
+// restart that comes from here on is none of its doing.
+func (r *attemptRun) afterwards(run *jobRun, res *verb.Result) error {
+	if err := run.publishChanges(r.step, res); err != nil {
+		return err
+	}
+	if under := run.restartUnder(); under == "" || under != r.agent.boot {
+		return nil
+	}
+	return run.askRestart(true)
 }
 
 // note takes the outcome of a job into account for the attempt's.

@@ -22,4 +22,14 @@ type Config struct {
 	// Labels are for the log lines only: the cluster's come with the token.
 	Labels []string
 	Logger *slog.Logger
+
+	// bootID tells one boot of the host from the next; nil asks the kernel.
+	bootID func() (string, error)
+}
+
+func (c *Config) boot() (string, error) {
+	if c.bootID != nil {
+		return c.bootID()
+	}
+	return bootID()
 }

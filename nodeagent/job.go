@@ -44,6 +44,7 @@ func (r *attemptRun) env(run *jobRun) *verb.Env {
 			"QUORATE_JOB=" + strconv.FormatUint(uint64(run.ref.Job), 10),
 		},
 		Blob: a.blobs.get, Shell: run.shell, Attempt: r.id, IgnoreCache: r.step.IgnoreCache,
+		Fleet:      &fleet{run},
 		Provenance: facts.Origin{Run: r.step.Run, Task: r.step.Task, Attempt: r.id, Job: run.ref.Job},
 	}
 }
@@ -148,13 +149,25 @@ func (run *jobRun) interrupted(ctx context.Context, j *job.Job, outcome uint8) b
 func (run *jobRun) pickUp(ctx context.Context, j *job.Job, r *attemptRun, recorded runner.Process) (res verb.Result, resume bool) {
 	finding, process := run.agent.runner.Find(run.ref, recorded)
 	v := run.agent.verbs[j.Verb]
+	whole := j.Verb == verbRun || verb.IsComponent(j) // its command is all there is to it
 	log := run.agent.log.With("attempt", run.ref.Attempt, "job", run.ref.Job, "verb", j.Verb)
 	switch {
+	case j.Verb == verb.NameReboot:
+		before := run.restartUnder()
+		if before != "" && before != run.agent.boot {
+			return verb.RebootDone(before, run.agent.boot), true
+		}
+		if before == "" && finding != runner.NotSpawned {
+			run.agent.runner.Kill(run.ref, process)
+			return verb.Result{Outcome: verb.Failed, Exit: -1, Info: "the host has not restarted"}, true
+		}
+		log.Info("going on with a restart of the host")
+		return verb.Result{}, false
 	case v != nil && v.Decl.Idempotent:
 		run.agent.runner.Kill(run.ref, process)
 		log.Info("running an interrupted job again, which is harmless")
 		return verb.Result{}, false
-	case j.Verb != verbRun:
+	case !whole:
 		run.agent.runner.Kill(run.ref, process)
 		return verb.Result{Outcome: verb.Unknown, Exit: -1, Info: fmt.Sprintf("the agent was interrupted while %s was under way", j.Verb)}, true
 	case finding == runner.NotSpawned:
@@ -169,6 +182,11 @@ func (run *jobRun) pickUp(ctx context.Context, j *job.Job, r *attemptRun, record
 	res = run.execute(ctx, j, env)
 	run.mu.Lock()
 	defer run.mu.Unlock()
+	if run.lost && !run.adopting && r.repeatable(ctx, env, j) {
+		run.lost = false
+		log.Info("running an interrupted component again, which is harmless")
+		return verb.Result{}, false
+	}
 	if run.adopting {
 		// The verb gave up before its command, so nothing tells how that ended.
 		run.agent.runner.Kill(run.ref, process)
@@ -177,5 +195,15 @@ func (run *jobRun) pickUp(ctx context.Context, j *job.Job, r *attemptRun, record
 	return res, true
 }
 
-// verbRun is the one verb whose job is exactly one command, which can be adopted.
+// repeatable reports whether a component may simply run again.
+func (r *attemptRun) repeatable(ctx context.Context, env *verb.Env, j *job.Job) bool {
+	if !verb.IsComponent(j) {
+		return false
+	}
+	decl, err := verb.Declared(ctx, env, j)
+	return err == nil && decl.Idempotent
+}
+
+// verbRun is the one built-in verb whose job is exactly one command, which can be
+// adopted. Components are the others.
 const verbRun = "RUN"

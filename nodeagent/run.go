@@ -48,6 +48,8 @@ type agent struct {
 	boot    string
 	slots   chan struct{}
 
+	values values
+
 	servers  *serverList    // the connect loop's
 	sessions sync.WaitGroup // those that run
 	resuming sync.Once
@@ -83,7 +85,7 @@ func run(ctx context.Context, cfg Config, execute executor) error {
 		return err
 	}
 	defer lock.Close()
-	boot, err := bootID()
+	boot, err := cfg.boot()
 	if err != nil {
 		return err
 	}
@@ -276,6 +278,9 @@ func (a *agent) setSession(s *session) {
 	a.session = s
 	a.mu.Unlock()
 	a.blobs.connected()
+	for _, m := range a.values.all() {
+		s.tell(m)
+	}
 }
 
 // unsetSession says that s has ended.

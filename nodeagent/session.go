@@ -51,7 +51,8 @@ type session struct {
 
 	mu      sync.Mutex
 	replies []*wire.Reply
-	sent    uint64 // newest report sent
+	letters []wire.Message // to be sent with the replies
+	sent    uint64         // newest report sent
 	resent  time.Time
 	paused  bool // no reports are sent
 	asking  bool // a ping is to be sent
@@ -257,10 +258,15 @@ func (s *session) askNow() {
 // handle decides about commands, makes the decisions durable with one sync, and
 // only then lets their effects happen.
 func (s *session) handle(batch []wire.Message) error {
+	batch, answers, err := s.hear(batch)
+	if err != nil {
+		s.agent.broken(err)
+		return err
+	}
 	var effects []journal.Effect
 	durable := false
 	acked := false
-	err := s.agent.journal.Append(func(st *journal.State, add func(journal.Record)) error {
+	err = s.agent.journal.Append(func(st *journal.State, add func(journal.Record)) error {
 		for _, m := range batch {
 			d, err := s.decide(st, m)
 			if err != nil {
@@ -290,6 +296,9 @@ func (s *session) handle(batch []wire.Message) error {
 	}
 	for _, e := range effects {
 		s.effect(e)
+	}
+	for _, m := range answers {
+		s.agent.values.answered(m)
 	}
 	if acked {
 		s.agent.ackArrived()
@@ -373,6 +382,16 @@ func (s *session) answer(r *wire.Reply) {
 	}
 }
 
+// tell queues a message.
+func (s *session) tell(m wire.Message) {
+	s.mu.Lock()
+	if len(s.letters) < repliesMax {
+		s.letters = append(s.letters, m)
+	}
+	s.mu.Unlock()
+	s.wake()
+}
+
 // resend sends all reports again that are not acknowledged. The stream is
 // reliable, so once in a while is enough.
 func (s *session) resend() {
@@ -441,8 +460,8 @@ func (s *session) await(ctx context.Context, last time.Time) bool {
 // reports, and says whether there may be more.
 func (s *session) gatherFrames(w *wire.Writer) (more bool, err error) {
 	s.mu.Lock()
-	replies, from, asking := s.replies, s.sent, s.asking
-	s.replies, s.asking = nil, false
+	replies, letters, from, asking := s.replies, s.letters, s.sent, s.asking
+	s.replies, s.letters, s.asking = nil, nil, false
 	var reports []wire.Report
 	if !s.paused { // and stays so until the reports are taken
 		reports = s.agent.journal.ReportsAfter(from, wire.ResultsBytesTarget)
@@ -455,6 +474,11 @@ func (s *session) gatherFrames(w *wire.Writer) (more bool, err error) {
 	}
 	for _, r := range replies {
 		if err := w.Add(r); err != nil {
+			return false, err
+		}
+	}
+	for _, m := range letters {
+		if err := w.Add(m); err != nil {
 			return false, err
 		}
 	}

@@ -309,7 +309,9 @@ func (e *emitter) task(n *node) Task {
 		t.Messages = nil
 	}
 	for _, j := range n.jobs {
-		t.Jobs = append(t.Jobs, Job{Spec: j.spec, HostSet: e.hostSet(j.set), Source: n.file.source(j.at)})
+		spec := j.spec
+		spec.Index = uint32(len(t.Jobs)) // jobs before it may have been left out
+		t.Jobs = append(t.Jobs, Job{Spec: spec, HostSet: e.hostSet(j.set), Source: n.file.source(j.at)})
 	}
 	return t
 }

@@ -25,6 +25,8 @@ type jobSpec struct {
 	source string
 	parsed *job.Parsed
 	decl   *job.Declaration
+	// brings is what the verb brings to the hosts by itself.
+	brings []job.Content
 }
 
 // jobs decodes a list of directord jobs.
@@ -74,9 +76,13 @@ func (d *decoder) job(n *yaml11.Node, i int, what string) (j jobSpec, ok bool) {
 	}
 	parsed.Job.Index = uint32(i)
 	parsed.Job.Name = c.text("name")
+	for _, b := range decl.Brings {
+		parsed.Job.Files = append(parsed.Job.Files, b.File)
+	}
 	j = jobSpec{
 		spec: parsed.Job, at: spotOf(n), runOnce: parsed.RunOnce, assign: c.names("assign"),
 		notExecutable: !decl.Executable, source: parsed.Source,
+		brings: decl.Brings,
 	}
 	if j.source != "" {
 		j.parsed, j.decl = parsed, decl
@@ -133,6 +139,10 @@ func (d *decoder) declaration(verb *yaml11.Node, what string) *job.Declaration {
 		return nil
 	}
 	if decl, known := d.opt.Verbs(strings.ToUpper(verb.Text)); known {
+		if decl.Problem != "" {
+			d.errorf("component", verb, "", "%s: %s", what, decl.Problem)
+			return nil
+		}
 		return decl
 	}
 	hint := didYouMean(nearest(strings.ToUpper(verb.Text), func(yield func(string) bool) {

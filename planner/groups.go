@@ -21,7 +21,7 @@ func (c *compiler) addGroups() {
 			id: c.groupID(g, k), group: g, file: g.file, at: g.at,
 			driver: DriverDirectord, set: c.sets.internList(hosts),
 		}, hosts, g.jobs)
-		if g.async || at == len(c.nodes) {
+		if g.async || c.opt.ForceAsync || at == len(c.nodes) {
 			continue
 		}
 		for _, h := range c.sets.list[c.nodes[at].set] {

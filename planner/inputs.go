@@ -114,7 +114,7 @@ func (in *Inputs) Blobs() []Blob {
 		blobs = append(blobs, Blob{Digest: f.digest, Size: int64(len(f.data)), Content: f.data})
 	}
 	for _, f := range in.shipped {
-		blobs = append(blobs, Blob{Digest: f.digest, Size: f.size, Path: f.path})
+		blobs = append(blobs, Blob{Digest: f.digest, Size: f.size, Content: f.content, Path: f.path})
 	}
 	slices.SortStableFunc(blobs, func(a, b Blob) int { return cmp.Compare(a.Digest, b.Digest) })
 	return slices.CompactFunc(blobs, func(a, b Blob) bool { return a.Digest == b.Digest })

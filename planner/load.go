@@ -45,6 +45,8 @@ type Options struct {
 	// Everywhere are the hosts of orchestrations without targets; nil is all that
 	// are known. To know them does not forbid others.
 	Everywhere []string
+	// ForceAsync takes all orchestrations for async ones.
+	ForceAsync bool
 	// WorkDir is the last place where sources of ADD and COPY are looked for;
 	// empty is none.
 	WorkDir string
@@ -228,7 +230,7 @@ func (l *loader) ship() {
 	}
 	s.finish()
 	l.list = append(l.list, s.list...)
-	l.in.shipped = s.digests
+	l.in.shipped = slices.Concat(s.digests, s.brought)
 }
 
 // at writes a place for use inside a message.

@@ -51,7 +51,7 @@ func TestRestrict(t *testing.T) {
 	o = narrowed(t, planner.Options{Restrict: []string{fingerprint, "b-m"}})
 	o.wantPlan(t, "a-t b-m")
 	a := o.task(t, "a-t")
-	if len(a.Jobs) != 1 || a.Jobs[0].Spec.Index != 1 || o.hosts(a.HostSet) != "h1" {
+	if len(a.Jobs) != 1 || a.Jobs[0].Spec.Index != 0 || a.Jobs[0].Spec.Fingerprint != fingerprint || o.hosts(a.HostSet) != "h1" {
 		t.Errorf("a is %+v", a)
 	}
 	o = narrowed(t, planner.Options{Restrict: []string{"d-t", "b"}})

@@ -26,6 +26,8 @@ type shippedFile struct {
 	digest string
 	size   int64
 	mode   uint32
+	// content is what a file holds that lies nowhere; path is empty then.
+	content []byte
 }
 
 // A base is a folder that sources of ADD and COPY are looked for in.
@@ -67,6 +69,7 @@ type shipper struct {
 	report
 	workDir string
 	digests []*shippedFile // each path once
+	brought []*shippedFile // by verbs themselves, each once; digested already
 	byPath  map[string]*shippedFile
 	claims  []claim
 }
@@ -82,6 +85,7 @@ type claim struct {
 func (s *shipper) find(f *inputFile, jobs []jobSpec) {
 	for i := range jobs {
 		j := &jobs[i]
+		s.bring(j.brings)
 		if j.source == "" {
 			continue
 		}
@@ -112,6 +116,18 @@ func (s *shipper) find(f *inputFile, jobs []jobSpec) {
 			continue
 		}
 		s.claims = append(s.claims, c)
+	}
+}
+
+// bring takes note of what a verb brings to the hosts by itself.
+func (s *shipper) bring(contents []job.Content) {
+	for _, c := range contents {
+		known := func(f *shippedFile) bool { return f.name == c.Input && f.digest == c.File.Digest }
+		if !slices.ContainsFunc(s.brought, known) {
+			s.brought = append(s.brought, &shippedFile{
+				path: c.Path, name: c.Input, digest: c.File.Digest, size: c.File.Size, mode: c.File.Mode, content: c.Bytes,
+			})
+		}
 	}
 }
 

@@ -48,6 +48,19 @@ func (c *Client) Run(ctx context.Context, id string) (*Run, error) {
 	return get[Run](ctx, c, runPath(id, ""), nil)
 }
 
+// Analyze returns where the time of a run went, of one of its tasks where task is
+// not empty, and of one job of that where job is not nil.
+func (c *Client) Analyze(ctx context.Context, id, task string, job *uint32) (*Analysis, error) {
+	query := url.Values{}
+	if task != "" {
+		query.Set("task", task)
+	}
+	if job != nil {
+		query.Set("job", strconv.FormatUint(uint64(*job), 10))
+	}
+	return get[Analysis](ctx, c, runPath(id, "/analysis"), query)
+}
+
 // CancelRun asks for the end of a run. What is under way is told to stop.
 func (c *Client) CancelRun(ctx context.Context, id string, in Cancel) (*Run, error) {
 	in.Schema = Schema

@@ -50,6 +50,8 @@ type gateway struct {
 	commits   *committer
 	presence  *presence
 	crowd     crowd
+	keys      planKeys
+	facts     factsDesk
 	blobs     chan struct{} // slots of blob transfers
 	tasks     sync.WaitGroup
 }
@@ -96,6 +98,7 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 	}
 	stop := g.o.Observe(g.sessions.observe, nil)
 	defer stop()
+	defer g.o.ServeFacts(g.agentFacts)()
 	// Connections outlive ctx until the agents have gone elsewhere.
 	live, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	g.tasks.Go(func() { g.commits.run(live) })

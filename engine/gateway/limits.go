@@ -62,7 +62,8 @@ const (
 	commitEventsMax  = 2048
 	commitBytesMax   = 4 << 20
 	queuedBytesMax   = 64 << 20 // of all sessions' reports that wait for a commit
-	reportsSpareMax  = 8        // reports of an attempt beyond one per job
+	reportsPerJobMax = 4        // its end, and the values that it publishes before
+	reportsSpareMax  = 8        // reports of an attempt beyond those of its jobs
 	lateReportsMax   = 1 << 16  // reports of a session on attempts that are settled
 	attemptsHeldMax  = 1 << 16  // attempts that a Hello may list
 	textBytesMax     = 16 << 10 // of a report's Info or Reason

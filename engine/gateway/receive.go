@@ -25,6 +25,10 @@ func (s *session) receive(ctx context.Context, in io.Reader) error {
 			err = s.reply(ctx, m)
 		case *wire.Ping:
 			err = s.ping()
+		case *wire.Ask:
+			err = s.ask(m)
+		case *wire.FactsReply:
+			s.g.facts.answered(s, m)
 		default:
 			err = fmt.Errorf("protocol: %T is not expected here", m)
 		}
@@ -96,7 +100,13 @@ func (s *session) checkReport(state *engine.State, r *wire.Report) error {
 	if r.Began && r.End {
 		return fmt.Errorf("report %d is of a beginning and an end", r.Seq)
 	}
-	if o := eventlog.Outcome(r.Outcome); !r.Began && (o < eventlog.Succeeded || o > eventlog.Unknown) {
+	if r.Published && (r.Began || r.End) || !r.Published && (r.Waits || len(r.Values) > 0) {
+		return fmt.Errorf("report %d is of values and of something else", r.Seq)
+	}
+	if err := wire.CheckValues(r.Values); err != nil {
+		return fmt.Errorf("report %d: %w", r.Seq, err)
+	}
+	if o := eventlog.Outcome(r.Outcome); !r.Began && !r.Published && (o < eventlog.Succeeded || o > eventlog.Unknown) {
 		return fmt.Errorf("report %d has outcome %d", r.Seq, r.Outcome)
 	}
 	for _, out := range []*wire.Output{&r.Stdout, &r.Stderr} {
@@ -128,8 +138,9 @@ func (s *session) count(a *engine.Attempt, r *wire.Report, jobs uint32) error {
 		delete(s.reports, a.ID)
 		return nil
 	}
-	if s.reports[a.ID]++; s.reports[a.ID] > int(jobs)+reportsSpareMax {
-		return fmt.Errorf("attempt %d has %d jobs and more than %d reports", a.ID, jobs, int(jobs)+reportsSpareMax)
+	limit := reportsPerJobMax*int(jobs) + reportsSpareMax
+	if s.reports[a.ID]++; s.reports[a.ID] > limit {
+		return fmt.Errorf("attempt %d has %d jobs and more than %d reports", a.ID, jobs, limit)
 	}
 	return nil
 }
@@ -138,6 +149,9 @@ func (s *session) count(a *engine.Attempt, r *wire.Report, jobs uint32) error {
 func eventOf(r *wire.Report, connection uint64) eventlog.Event {
 	if r.Began {
 		return &eventlog.AttemptBegan{Attempt: r.Attempt, Seq: r.Seq, Connection: connection}
+	}
+	if r.Published {
+		return publishedEvent(r, connection)
 	}
 	if r.End {
 		return &eventlog.AttemptEnded{
@@ -150,6 +164,15 @@ func eventOf(r *wire.Report, connection uint64) eventlog.Event {
 		StartedAt: r.StartedAt, Duration: r.Duration, Info: r.Info,
 		Stdout: outputOf(&r.Stdout), Stderr: outputOf(&r.Stderr), Seq: r.Seq, Connection: connection,
 	}
+}
+
+func publishedEvent(r *wire.Report, connection uint64) eventlog.Event {
+	e := &eventlog.ValuesPublished{Attempt: r.Attempt, Job: r.Job, Waits: r.Waits, Seq: r.Seq, Connection: connection}
+	for i := range r.Values {
+		v := &r.Values[i]
+		e.Values = append(e.Values, eventlog.PublishedValue{Key: v.Key, Value: v.Value, Absent: v.Absent})
+	}
+	return e
 }
 
 func outputOf(o *wire.Output) eventlog.Output {

@@ -65,6 +65,19 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 			break
 		}
 	}
+	if err := s.takeAsks(noted.asks, out); err != nil {
+		return 0, err
+	}
+	look, err := s.answer(out)
+	if err != nil {
+		return 0, err
+	}
+	again = min(again, look)
+	for _, id := range noted.facts {
+		if err := out.Add(&wire.FactsAsk{ID: id}); err != nil {
+			return 0, err
+		}
+	}
 	// The floor moves with reports too, or it can wait for the next.
 	if ack.Seq > s.acked {
 		if err := out.Add(&ack); err != nil {
@@ -181,6 +194,11 @@ func (s *session) put(out *wire.Writer, c *command) error {
 	step, err := s.g.step(c)
 	if err != nil {
 		return err
+	}
+	if len(step.Publish) > 0 {
+		if err := s.learn(out, step.Publish); err != nil {
+			return err
+		}
 	}
 	spec, err := wire.EncodeStep(step)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"quorate/engine"
 	"quorate/internal/pki"
@@ -37,6 +38,11 @@ type session struct {
 	acked uint64              // the newest report that was acknowledged
 	known []string            // the gateways that the agent was told
 	fence wire.Fence
+	// learned is up to which index the agent was told the values of a key; asks are
+	// its open questions, which were looked at last at asked.
+	learned map[string]uint64
+	asks    map[uint64]*question
+	asked   time.Time
 
 	// The receiver's.
 	received uint64         // the number of the newest report that was taken
@@ -57,6 +63,8 @@ type left struct {
 	again   []uint64   // attempts to send once more
 	pong    bool       // the agent asks whether we are there
 	move    *wire.Move // where the agent is to go, or nil
+	asks    []wire.Ask // what the agent wants to know
+	facts   []uint64   // what is to be asked of the agent
 	members bool       // the cluster's gateways may be others, or elsewhere
 }
 

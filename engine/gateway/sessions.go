@@ -15,6 +15,8 @@ import (
 type sessions struct {
 	mu      sync.Mutex
 	byAgent map[uint64]*session
+	// waiting are those whose agents wait for what the log may bring.
+	waiting map[*session]struct{}
 }
 
 // add makes s its agent's session and returns the one before.
@@ -33,6 +35,30 @@ func (ss *sessions) remove(s *session) {
 	if ss.byAgent[s.agent] == s {
 		delete(ss.byAgent, s.agent)
 	}
+	delete(ss.waiting, s)
+}
+
+// waits notes whether the session is to look at each record that may answer a
+// question of its agent.
+func (ss *sessions) waits(s *session, yes bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if !yes {
+		delete(ss.waiting, s)
+		return
+	}
+	if ss.waiting == nil {
+		ss.waiting = map[*session]struct{}{}
+	}
+	ss.waiting[s] = struct{}{}
+}
+
+func (ss *sessions) tellWaiting() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for s := range ss.waiting {
+		s.nudge()
+	}
 }
 
 // nonceOf returns the session of an agent, or nothing.
@@ -43,6 +69,13 @@ func (ss *sessions) nonceOf(agent uint64) string {
 		return s.nonce
 	}
 	return ""
+}
+
+// of returns the session of an agent, or nil.
+func (ss *sessions) of(agent uint64) *session {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.byAgent[agent]
 }
 
 // observe is an [orchestrator.Observer].
@@ -66,6 +99,8 @@ func (ss *sessions) observe(_ *engine.State, _ *eventlog.Record, event eventlog.
 		ss.tellAll(func(n *notes) { n.members = true })
 	case *eventlog.RunCancelled:
 		ss.tellAll(func(n *notes) { n.cancels = true })
+	case *eventlog.ValuesPublished, *eventlog.JobEnded, *eventlog.AttemptEnded, *eventlog.TaskSkipped, *eventlog.RunCreated, *eventlog.StepResolved:
+		ss.tellWaiting()
 	}
 }
 

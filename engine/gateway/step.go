@@ -25,7 +25,7 @@ func (g *gateway) step(c *command) (*wire.Step, error) {
 	return &wire.Step{
 		Run: at.Run, Task: task.ID, Host: c.graph.HostName(at.Task, at.Host),
 		Jobs: jobsFor(plan, task, at.Host, at.FromJob), Vars: plan.Vars,
-		KeepGoing: task.KeepGoing, IgnoreCache: c.run.IgnoreCache,
+		KeepGoing: task.KeepGoing, IgnoreCache: c.run.IgnoreCache, Publish: g.keys.of(c.run.PlanID, plan),
 	}, nil
 }
 

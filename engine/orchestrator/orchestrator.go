@@ -83,6 +83,8 @@ type Orchestrator struct {
 	dissent   dissent                  // guarded by mu
 	strangers throttle                 // joins with a token that is not on record
 
+	facts factsSource // who can ask agents
+
 	plans   planCache
 	appends prometheus.Histogram
 }

@@ -124,7 +124,11 @@ func (o *Orchestrator) checkVerbs(plan *planner.Plan) error {
 			if o.cfg.Verbs == nil {
 				continue
 			}
-			if decl, known := o.cfg.Verbs(verb); !known || !decl.Executable {
+			decl, known := o.cfg.Verbs(verb)
+			if _, _, brought := task.Jobs[j].Spec.Component(); !known && brought {
+				continue // a component, which the agents get with the job
+			}
+			if !known || !decl.Executable {
 				refused = append(refused, fmt.Sprintf("task %s job %d (%s)", task.ID, j+1, verb))
 			}
 		}

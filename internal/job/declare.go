@@ -77,6 +77,13 @@ type Declaration struct {
 	Executable bool
 	// FingerprintKeys fills in the verb's own part of Directord's job record.
 	FingerprintKeys func(p *Parsed) []Field
+	// TimeoutSeconds is the time limit of jobs that set none; 0 is [TimeoutSeconds].
+	TimeoutSeconds uint32
+	// Brings are contents that come with every job of the verb: those of a
+	// user-defined component. Sorted by their files' names.
+	Brings []Content
+	// Problem, where it is not empty, says why no job of the verb can be planned.
+	Problem string
 	// Check, where it is not nil, returns what is wrong with a parsed job beyond
 	// what the fields above express, or the empty string.
 	Check func(p *Parsed) string

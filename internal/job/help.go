@@ -3,6 +3,7 @@ package job
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -81,6 +82,9 @@ func Help(d *Declaration) string {
 			b.WriteString("\nOptions:\n")
 		}
 		fmt.Fprintf(&b, "  %-24s %s", "--"+o.Name+o.Kind.value(), o.Help)
+		if o.Name == "timeout" && d.TimeoutSeconds != 0 {
+			o.Default = strconv.FormatUint(uint64(d.TimeoutSeconds), 10)
+		}
 		switch {
 		case o.Required:
 			b.WriteString(" (required)")

@@ -12,8 +12,8 @@ package job
 type Job struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	// Index is the position in the task's list of jobs, counted from 0. A step
-	// keeps the indexes of its task, also where it leaves jobs out.
+	// Index is the position in the planned task's list of jobs, counted from 0. A
+	// step keeps the indexes of its task, also where it leaves jobs out.
 	Index uint32
 	// Verb is in upper case.
 	Verb string

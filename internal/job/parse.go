@@ -294,7 +294,7 @@ func (p *parser) constraints() error {
 func (p *parser) finish() (*Parsed, error) {
 	j := &p.out.Job
 	j.Verb = p.decl.Verb
-	j.TimeoutSeconds = TimeoutSeconds
+	j.TimeoutSeconds = cmp.Or(p.decl.TimeoutSeconds, TimeoutSeconds)
 	for name, value := range p.options {
 		switch name {
 		case "skip-cache":

@@ -110,8 +110,8 @@ func (s *Store) evict(change func(tx *bolt.Tx) (int, error), match func(Key, Res
 }
 
 // Evict forgets what a tag of CACHEEVICT names, and returns how many entries
-// that were. The tags are all, jobs, parents, query, args, envs and any job's
-// fingerprint; a tag that names nothing is no error.
+// that were. The tags are all, jobs, parents, query, configs, args, envs and any
+// job's fingerprint; a tag that names nothing is no error.
 func (s *Store) Evict(tag string) (int, error) {
 	count := 0
 	results := tag == "all" || tag == "jobs"
@@ -121,7 +121,7 @@ func (s *Store) Evict(tag string) (int, error) {
 	match := func(_ Key, r Result) bool { return results || r.Fingerprint == tag }
 	err := s.evict(func(tx *bolt.Tx) (int, error) {
 		count = 0
-		for name, bucket := range map[string][]byte{"args": bucketArgs, "envs": bucketEnvs} {
+		for name, bucket := range map[string][]byte{"args": bucketArgs, "envs": bucketEnvs, "query": bucketQuery} {
 			if tag == "all" || tag == name {
 				n, err := deleteWhere(tx.Bucket(bucket), func([]byte) bool { return true })
 				count += n
@@ -130,8 +130,8 @@ func (s *Store) Evict(tag string) (int, error) {
 				}
 			}
 		}
-		if tag == "query" {
-			n, err := deleteKey(tx.Bucket(bucketArgs), "query")
+		if tag == "query" || tag == "configs" {
+			n, err := deleteKey(tx.Bucket(bucketArgs), tag)
 			count += n
 			return count, err
 		}

@@ -32,6 +32,8 @@ var (
 	bucketEnvs    = []byte("envs")
 	bucketResults = []byte("results")
 	bucketApplied = []byte("applied")
+	bucketQuery   = []byte("query")
+	bucketOmitted = []byte("omitted")
 )
 
 // An Origin says which job brought something about.
@@ -67,7 +69,7 @@ func Open(path string) (*Store, error) {
 		return nil, fmt.Errorf("facts %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketArgs, bucketEnvs, bucketResults, bucketApplied} {
+		for _, name := range [][]byte{bucketArgs, bucketEnvs, bucketResults, bucketApplied, bucketQuery, bucketOmitted} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}

@@ -198,28 +198,34 @@ func applied(tx *bolt.Tx, o Origin) (bool, error) {
 	return false, b.Put(key, []byte{1})
 }
 
-// Settle forgets which jobs have extended values, for the attempts up to floor:
+// Settle forgets which jobs have extended values and which attempts are omitted, up
+// to floor:
 // none of them is ever executed again. It writes nothing where there is none.
 func (s *Store) Settle(floor uint64) error {
+	perAttempt := [...][]byte{bucketApplied, bucketOmitted}
 	settled := false
 	err := s.db.View(func(tx *bolt.Tx) error {
-		k, _ := tx.Bucket(bucketApplied).Cursor().First()
-		settled = len(k) == 12 && binary.BigEndian.Uint64(k) <= floor
+		for _, name := range perAttempt {
+			k, _ := tx.Bucket(name).Cursor().First()
+			settled = settled || len(k) >= 8 && binary.BigEndian.Uint64(k) <= floor
+		}
 		return nil
 	})
 	if err != nil || !settled {
 		return err
 	}
 	err = s.update(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketApplied)
-		var keys [][]byte
-		c := b.Cursor()
-		for k, _ := c.First(); len(k) == 12 && binary.BigEndian.Uint64(k) <= floor; k, _ = c.Next() {
-			keys = append(keys, append([]byte(nil), k...))
-		}
-		for _, k := range keys {
-			if err := b.Delete(k); err != nil {
-				return err
+		for _, name := range perAttempt {
+			b := tx.Bucket(name)
+			var keys [][]byte
+			c := b.Cursor()
+			for k, _ := c.First(); len(k) >= 8 && binary.BigEndian.Uint64(k) <= floor; k, _ = c.Next() {
+				keys = append(keys, append([]byte(nil), k...))
+			}
+			for _, k := range keys {
+				if err := b.Delete(k); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -53,6 +53,10 @@ func (s *State) Apply(r Record) error {
 		s.applyRebased(r.Acked)
 	case *Begun:
 		err = s.applyBegun(r)
+	case *Published:
+		err = s.applyPublished(r)
+	case *RestartAsked:
+		err = s.applyRestartAsked(r)
 	default:
 		err = fmt.Errorf("record of type %T", r)
 	}
@@ -66,7 +70,7 @@ func (s *State) applySummary(r *Summary) {
 	s.JournalID, s.BootID = r.JournalID, r.BootID
 	s.EpochMax, s.Floor, s.Seq, s.Acked = r.EpochMax, r.Floor, r.Seq, r.Acked
 	s.FreshFrom, s.SeqBound = r.FreshFrom, r.SeqBound
-	s.unnumbered = r.Version < versionNumbered
+	s.unnumbered, s.outdated = r.Version < versionNumbered, r.Version < formatVersion
 }
 
 func (s *State) summary() *Summary {
@@ -159,7 +163,7 @@ func (s *State) applyJobEnded(r *JobEnded) error {
 	if !a.Running || r.Report.Seq != s.Seq+1 {
 		return fmt.Errorf("report %d of attempt %d is out of turn", r.Report.Seq, a.ID)
 	}
-	a.Running, a.Process = false, Process{}
+	a.Running, a.Process, a.RestartUnder = false, Process{}, ""
 	a.Ended++
 	switch r.Report.Outcome {
 	case OutcomeFailed:
@@ -172,6 +176,31 @@ func (s *State) applyJobEnded(r *JobEnded) error {
 	a.Digest = chainDigest(a.Digest, &r.Report)
 	s.Seq++
 	s.addReport(r.Report)
+	return nil
+}
+
+func (s *State) applyPublished(r *Published) error {
+	a, err := s.open(r.Report.Attempt)
+	if err != nil {
+		return err
+	}
+	if !a.Running || r.Report.Seq != s.Seq+1 {
+		return fmt.Errorf("values of attempt %d, report %d, are out of turn", a.ID, r.Report.Seq)
+	}
+	s.Seq++
+	s.addReport(r.Report)
+	return nil
+}
+
+func (s *State) applyRestartAsked(r *RestartAsked) error {
+	a, err := s.open(r.Attempt)
+	if err != nil {
+		return err
+	}
+	if !a.Running || r.Position != a.Ended {
+		return fmt.Errorf("job %d of attempt %d, which does not run, asks for a restart", r.Position, a.ID)
+	}
+	a.RestartUnder = r.BootID
 	return nil
 }
 
@@ -208,7 +237,7 @@ func (s *State) applyForbidden(r wire.Report) error {
 
 func (s *State) settle(a *Attempt, p Phase, r wire.Report) {
 	a.Phase, a.EndSeq = p, r.Seq
-	a.Spec, a.Running, a.Process = nil, false, Process{}
+	a.Spec, a.Running, a.Process, a.RestartUnder = nil, false, Process{}, ""
 	s.Seq++
 	s.addReport(r)
 }

@@ -257,6 +257,36 @@ func (s *State) StartJob(attempt uint64, position uint32, now int64) (Record, er
 	return &JobStarted{Attempt: attempt, Position: position, At: now}, nil
 }
 
+// Publish gives a report of values of the job that runs its number.
+func (s *State) Publish(r wire.Report) (Record, error) {
+	a, err := s.open(r.Attempt)
+	if err != nil {
+		return nil, ErrEnded
+	}
+	if !a.Running {
+		return nil, fmt.Errorf("%w: no job of attempt %d is running", ErrInconsistent, r.Attempt)
+	}
+	r.Seq, r.Published = s.Seq+1, true
+	return &Published{Report: r}, nil
+}
+
+// AskRestart decides that the job that runs may have the machine restarted, whose
+// boot is the journal's; with take, that it will not after all.
+func (s *State) AskRestart(attempt uint64, take bool) (Record, error) {
+	a, err := s.open(attempt)
+	if err != nil {
+		return nil, ErrEnded
+	}
+	if !a.Running {
+		return nil, fmt.Errorf("%w: no job of attempt %d is running", ErrInconsistent, attempt)
+	}
+	r := &RestartAsked{Attempt: attempt, Position: a.Ended, BootID: s.BootID}
+	if take {
+		r.BootID = ""
+	}
+	return r, nil
+}
+
 // EndJob gives the report of the job that runs its number.
 func (s *State) EndJob(r wire.Report) (Record, error) {
 	a, err := s.open(r.Attempt)

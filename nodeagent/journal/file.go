@@ -17,7 +17,7 @@ import (
 // the CRC, the 8-byte size of the file that was known to be synced when the frame
 // was written, and the record. Numbers are big-endian.
 const (
-	formatVersion  = 2
+	formatVersion  = 3
 	fileName       = "log"
 	newFileName    = "log.new"
 	headerBytes    = 16
@@ -70,10 +70,12 @@ func readFrame(data []byte) (body []byte, synced int64, length int) {
 }
 
 // versionNumbered is the first format in which the beginning of an attempt has a
-// report with a number; versionOldest is the oldest that is read.
+// report with a number, versionPublishing the first in which jobs publish values;
+// versionOldest is the oldest that is read.
 const (
-	versionNumbered = 2
-	versionOldest   = 1
+	versionPublishing = 3
+	versionNumbered   = 2
+	versionOldest     = 1
 )
 
 // replay folds the frames of data and returns how much of it is valid. What
@@ -97,8 +99,11 @@ func replay(data []byte) (*State, int64, error) {
 			if sum.Version < versionOldest || sum.Version > formatVersion {
 				return nil, 0, fmt.Errorf("journal has format version %d, this program knows %d to %d", sum.Version, versionOldest, formatVersion)
 			}
-			if sum.Version < versionNumbered {
+			switch {
+			case sum.Version < versionNumbered:
 				decode = decodeUnnumbered
+			case sum.Version < versionPublishing:
+				decode = decodeSilent
 			}
 		}
 		if err == nil {
@@ -210,8 +215,8 @@ func load(dir string) (*os.File, *State, int64, error) {
 		// The file is put in place whole and synced, so it was never empty.
 		return nil, nil, 0, fmt.Errorf("%s: %w: it has no beginning", path, ErrCorrupt)
 	}
-	if s.unnumbered { // no records of two formats in one file
-		s.unnumbered = false
+	if s.outdated { // no records of two formats in one file
+		s.unnumbered, s.outdated = false, false
 		f, size, err := rewrite(dir, s)
 		return f, s, size, err
 	}

@@ -26,6 +26,8 @@ const (
 	KindAcked          Kind = 13
 	KindRebased        Kind = 14
 	KindBegun          Kind = 15
+	KindPublished      Kind = 16
+	KindRestartAsked   Kind = 17
 )
 
 // A Record is one entry of the journal: a fact in the past tense.
@@ -97,6 +99,25 @@ type Begun struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
 	Attempt, Seq uint64
+}
+
+// Published holds the report of values that the job which runs publishes. It is
+// durable: other hosts go on with what they were told.
+type Published struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Report wire.Report
+}
+
+// RestartAsked says that the job at the position, which runs, is about to have the
+// machine restarted, and that nothing of the attempt happens from here on under
+// this boot of it. An empty BootID takes that back.
+type RestartAsked struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Attempt  uint64
+	Position uint32
+	BootID   string
 }
 
 // WindowExtended says that the jobs below Window may start.
@@ -186,6 +207,8 @@ func (*Forbidden) Kind() Kind      { return KindForbidden }
 func (*Acked) Kind() Kind          { return KindAcked }
 func (*Rebased) Kind() Kind        { return KindRebased }
 func (*Begun) Kind() Kind          { return KindBegun }
+func (*Published) Kind() Kind      { return KindPublished }
+func (*RestartAsked) Kind() Kind   { return KindRestartAsked }
 
 // Durable reports whether nothing may follow from records of the kind before
 // they are synced. The others are exact after a crash of the process and may be
@@ -230,6 +253,10 @@ func newRecord(k Kind) (Record, bool) {
 		return new(Rebased), true
 	case KindBegun:
 		return new(Begun), true
+	case KindPublished:
+		return new(Published), true
+	case KindRestartAsked:
+		return new(RestartAsked), true
 	}
 	return nil, false
 }

@@ -63,6 +63,9 @@ type Attempt struct {
 	BeganSeq uint64
 	// Lost says that a job ended whose outcome nobody knows.
 	Lost bool
+	// RestartUnder is the boot of the machine that the running job wants to end,
+	// or empty, see [RestartAsked].
+	RestartUnder string
 }
 
 // State is what the records of a journal amount to. Only Apply changes it.
@@ -83,6 +86,8 @@ type State struct {
 	// unnumbered is true while the records of an earlier format are folded, in
 	// which the beginning of an attempt has no report.
 	unnumbered bool
+	// outdated is true for the state of a file of an earlier format.
+	outdated bool
 
 	attempts map[uint64]*Attempt
 	// reports are those above Acked, without holes.
@@ -181,5 +186,5 @@ func (s *State) rivals(attempt uint64, step string) (open, newest uint64) {
 // nothing that may have started behind the last end. Where a job's outcome is
 // unknown, so is the attempt's.
 func (a *Attempt) determined() bool {
-	return !a.Lost && (a.Ended >= min(a.Window, a.Jobs) || a.Failed && !a.KeepGoing)
+	return !a.Lost && (a.RestartUnder != "" || a.Ended >= min(a.Window, a.Jobs) || a.Failed && !a.KeepGoing)
 }

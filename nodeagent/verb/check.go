@@ -50,13 +50,6 @@ func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
 			c = Checked{Verdict: CannotTell, Info: fmt.Sprintf("internal error in %s: %v\n%s", j.Verb, p, debug.Stack())}
 		}
 	}()
-	v, ok := shared()[j.Verb]
-	switch {
-	case !ok:
-		return wouldFail("unknown verb %s", j.Verb)
-	case v.Run == nil || !v.Decl.Executable:
-		return wouldFail("%s cannot be executed by this version", j.Verb)
-	}
 	store, err := env.Facts.Rehearsal()
 	if err != nil {
 		return Checked{Verdict: CannotTell, Info: err.Error()}
@@ -69,8 +62,15 @@ func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(j.TimeoutSeconds)*time.Second, errTimeout)
 		defer cancel()
 	}
+	v, j, problem := find(ctx, &e, j)
+	switch {
+	case problem != nil:
+		return wouldFail("%s", ended(ctx, *problem).Info)
+	case v.Run == nil || !v.Decl.Executable:
+		return wouldFail("%s cannot be executed by this version", j.Verb)
+	}
 	if v.Decl.Cacheable {
-		rendered, known, err := e.recalled(ctx, j)
+		rendered, known, err := e.recalled(ctx, v, j)
 		switch {
 		case err != nil:
 			return wouldFail("%v", err)
@@ -86,18 +86,16 @@ func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
 }
 
 // recalled renders the text of a job, and reports whether its success is remembered.
-func (env *Env) recalled(ctx context.Context, j *job.Job) (*job.Job, bool, error) {
-	text, err := env.render(ctx, j.Text)
+func (env *Env) recalled(ctx context.Context, v *Verb, j *job.Job) (*job.Job, bool, error) {
+	rendered, err := env.renderJob(ctx, v, j)
 	if err != nil {
 		return nil, false, err
 	}
-	rendered := *j
-	rendered.Text = text
 	if j.SkipCache || env.IgnoreCache {
-		return &rendered, false, nil
+		return rendered, false, nil
 	}
-	before, known, err := env.Facts.Recall(keyOf(&rendered))
-	return &rendered, known && skips(before.Origin, env.Provenance), err
+	before, known, err := env.Facts.Recall(keyOf(rendered))
+	return rendered, known && skips(before.Origin, env.Provenance), err
 }
 
 func wouldFail(format string, args ...any) Checked {

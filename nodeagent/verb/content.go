@@ -56,7 +56,7 @@ func (env *Env) blueprint(ctx context.Context, c content) (content, error) {
 	if sum := sha256.Sum256(source); hex.EncodeToString(sum[:]) != c.digest {
 		return c, errDigest
 	}
-	scope, err := env.scope()
+	scope, err := env.scope(string(source))
 	if err != nil {
 		return c, err
 	}

@@ -34,13 +34,6 @@ func Execute(ctx context.Context, env *Env, j *job.Job) (res Result) {
 			res = failed("internal error in %s: %v\n%s", j.Verb, p, debug.Stack())
 		}
 	}()
-	v, ok := shared()[j.Verb]
-	switch {
-	case !ok:
-		return failed("unknown verb %s", j.Verb)
-	case v.Run == nil || !v.Decl.Executable:
-		return failed("%s cannot be executed by this version", j.Verb)
-	}
 	origin := env.Provenance
 	origin.Job, origin.Time = j.Index, time.Now().UnixNano()
 	e := *env
@@ -50,21 +43,53 @@ func Execute(ctx context.Context, env *Env, j *job.Job) (res Result) {
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(j.TimeoutSeconds)*time.Second, errTimeout)
 		defer cancel()
 	}
+	v, j, problem := find(ctx, &e, j)
+	switch {
+	case problem != nil:
+		return ended(ctx, *problem)
+	case v.Run == nil || !v.Decl.Executable:
+		return failed("%s cannot be executed by this version", j.Verb)
+	}
 	if !v.Decl.Cacheable {
 		return finish(ctx, &e, j, v.Run(ctx, &e, j))
 	}
 	return remembered(ctx, &e, j, v)
 }
 
+// find returns the verb of a job, and the job as the verb wants it, or what became
+// of a job whose verb cannot be found.
+func find(ctx context.Context, env *Env, j *job.Job) (*Verb, *job.Job, *Result) {
+	if v, ok := shared()[j.Verb]; ok {
+		return v, j, nil
+	}
+	return findComponent(ctx, env, j)
+}
+
+// renderJob expands the text of a job that may be remembered, and its options where
+// the verb has templates in them.
+func (env *Env) renderJob(ctx context.Context, v *Verb, j *job.Job) (*job.Job, error) {
+	rendered := *j
+	var err error
+	if !v.rendered {
+		if rendered.Text, err = env.render(ctx, j.Text); err != nil {
+			return nil, err
+		}
+	}
+	if v.templated {
+		if rendered.Options, err = env.renderOptions(ctx, j.Options); err != nil {
+			return nil, err
+		}
+	}
+	return &rendered, nil
+}
+
 // remembered runs a job unless an earlier run has done it with success.
 func remembered(ctx context.Context, env *Env, j *job.Job, v *Verb) Result {
-	text, err := env.render(ctx, j.Text)
+	rendered, err := env.renderJob(ctx, v, j)
 	if err != nil {
 		return ended(ctx, unrendered(err))
 	}
-	rendered := *j
-	rendered.Text = text
-	key := keyOf(&rendered)
+	key := keyOf(rendered)
 	if !j.SkipCache && !env.IgnoreCache {
 		before, known, err := env.Facts.Recall(key)
 		if err != nil {
@@ -74,9 +99,12 @@ func remembered(ctx context.Context, env *Env, j *job.Job, v *Verb) Result {
 			return skip(env, j, before)
 		}
 	}
-	res := finish(ctx, env, j, v.Run(ctx, env, &rendered))
+	res := finish(ctx, env, j, v.Run(ctx, env, rendered))
 	switch res.Outcome {
 	case Succeeded:
+		if res.volatile {
+			break
+		}
 		env.Facts.Remember(key, facts.Result{
 			Fingerprint: j.Fingerprint, Origin: env.Provenance,
 			Stdout: kept(j, "stdout-arg", res.Stdout), Stderr: kept(j, "stderr-arg", res.Stderr),
@@ -180,7 +208,9 @@ func ended(ctx context.Context, res Result) Result {
 		return res
 	}
 	if errors.Is(context.Cause(ctx), errTimeout) {
-		res.Outcome, res.Info = Failed, errTimeout.Error()
+		if res.Outcome = Failed; !res.waited {
+			res.Info = errTimeout.Error()
+		}
 		return res
 	}
 	res.Outcome, res.Info = Cancelled, "cancelled"

@@ -199,7 +199,7 @@ func (h *host) tool(name, script string) {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		h.t.Fatal(err)
 	}
-	text := "#!/bin/sh\necho \"$0 $*\" | sed 's,.*/,,' >> '" + h.dir + "/log'\n" + script + "\n"
+	text := "#!/bin/sh\necho \"${0##*/} $*\" >> '" + h.dir + "/log'\n" + script + "\n"
 	if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755); err != nil {
 		h.t.Fatal(err)
 	}
@@ -246,10 +246,10 @@ func TestMissingTool(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeExecuted(t *testing.T) {
+func TestWhatNeedsAnOrchestrator(t *testing.T) {
 	h := newHost(t)
-	for _, text := range []string{"QUERY x", "REBOOT 10", "FACTER"} {
-		if res := h.do(text); res.Outcome != Failed || !strings.Contains(res.Info, "cannot be executed") {
+	for _, text := range []string{"QUERY x", "QUERY_WAIT x", "JOB_WAIT x --identity n1", "QUEUESENTINEL x", "REBOOT 10"} {
+		if res := h.do(text); res.Outcome != Failed || !strings.Contains(res.Info, "orchestrator") {
 			t.Errorf("%s: %+v", text, res)
 		}
 	}

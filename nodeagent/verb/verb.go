@@ -38,6 +38,12 @@ type Verb struct {
 	// Check says what Run would do, and does nothing. It is nil where nobody can
 	// tell; the declaration says which.
 	Check func(ctx context.Context, env *Env, j *job.Job) Checked
+
+	// rendered is true where Execute need not render the text: the job is not as it
+	// was sent any more.
+	rendered bool
+	// templated is true where the values of options are templates like the text.
+	templated bool
 }
 
 // A Result is what became of a job.
@@ -51,6 +57,11 @@ type Result struct {
 
 	// ran is true where the job came as far as having an output of its own.
 	ran bool
+	// volatile is true where the success is not to be remembered: a job that is
+	// skipped does not do all that this one did.
+	volatile bool
+	// waited is true where Info says already that the time was up, and what for.
+	waited bool
 }
 
 // A Command is a shell script to run.
@@ -93,6 +104,8 @@ type Env struct {
 	IgnoreCache bool
 	// Provenance is kept with everything that the job stores.
 	Provenance facts.Origin
+	// Fleet is the way to other hosts; nil where there is none.
+	Fleet Fleet
 
 	// mountInfo is the kernel's list of mounts; empty is that of the process.
 	mountInfo string

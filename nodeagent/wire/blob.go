@@ -44,6 +44,10 @@ func ReadBlobSize(r io.Reader) (uint64, error) {
 
 // Bytes is about how much the report takes in a frame.
 func (r *Report) Bytes() int {
-	return 64 + len(r.Info) + len(r.Reason) + len(r.OutputDigest) +
+	values := 0
+	for i := range r.Values {
+		values += r.Values[i].Bytes()
+	}
+	return 64 + values + len(r.Info) + len(r.Reason) + len(r.OutputDigest) +
 		len(r.Stdout.Head) + len(r.Stdout.Tail) + len(r.Stderr.Head) + len(r.Stderr.Tail)
 }

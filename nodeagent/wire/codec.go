@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"quorate/internal/job"
 )
 
 // ErrMalformed is wrapped by every error about bytes that are not the canonical
@@ -61,14 +63,45 @@ func Unmarshal(data []byte, v any) error {
 	return nil
 }
 
+// silentStep is a Step that publishes nothing, as steps were before there was
+// anything to publish. One spelling of each keeps the bytes comparable.
+type silentStep struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run         uint64
+	Task, Host  string
+	Jobs        []job.Job
+	Vars        []job.Option
+	KeepGoing   bool
+	IgnoreCache bool
+}
+
 // EncodeStep returns what goes into Dispatch.Spec.
-func EncodeStep(s *Step) ([]byte, error) { return Marshal(s) }
+func EncodeStep(s *Step) ([]byte, error) {
+	if len(s.Publish) > 0 {
+		return Marshal(s)
+	}
+	return Marshal(&silentStep{Run: s.Run, Task: s.Task, Host: s.Host, Jobs: s.Jobs, Vars: s.Vars,
+		KeepGoing: s.KeepGoing, IgnoreCache: s.IgnoreCache})
+}
+
+// silentStepHeader is the first byte of a step of seven fields.
+const silentStepHeader = 0x97
 
 // DecodeStep reads a Dispatch.Spec. The jobs' indexes have to ascend.
 func DecodeStep(spec []byte) (*Step, error) {
 	s := new(Step)
-	if err := Unmarshal(spec, s); err != nil {
+	if len(spec) > 0 && spec[0] == silentStepHeader {
+		old := new(silentStep)
+		if err := Unmarshal(spec, old); err != nil {
+			return nil, err
+		}
+		*s = Step{Run: old.Run, Task: old.Task, Host: old.Host, Jobs: old.Jobs, Vars: old.Vars,
+			KeepGoing: old.KeepGoing, IgnoreCache: old.IgnoreCache}
+	} else if err := Unmarshal(spec, s); err != nil {
 		return nil, err
+	} else if len(s.Publish) == 0 {
+		return nil, fmt.Errorf("%w: step: nothing is published in the form for it", ErrMalformed)
 	}
 	for i := 1; i < len(s.Jobs); i++ {
 		if s.Jobs[i].Index <= s.Jobs[i-1].Index {

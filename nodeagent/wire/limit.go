@@ -42,9 +42,10 @@ const (
 // sender says who may send messages of a type.
 func (t Type) sender() (Side, bool) {
 	switch t {
-	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing:
+	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing, TypeAsk, TypeFactsReply:
 		return Agent, true
-	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove, TypeChallenge, TypeServers:
+	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove, TypeChallenge, TypeServers,
+		TypeLearn, TypeAnswer, TypeFactsAsk:
 		return Orchestrator, true
 	}
 	return 0, false
@@ -93,6 +94,16 @@ func newMessage(t Type) (Message, bool) {
 		return new(Challenge), true
 	case TypeServers:
 		return new(Servers), true
+	case TypeLearn:
+		return new(Learn), true
+	case TypeAsk:
+		return new(Ask), true
+	case TypeAnswer:
+		return new(Answer), true
+	case TypeFactsAsk:
+		return new(FactsAsk), true
+	case TypeFactsReply:
+		return new(FactsReply), true
 	}
 	return nil, false
 }

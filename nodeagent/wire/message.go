@@ -14,7 +14,7 @@ import "quorate/internal/job"
 // grows when messages change so that an earlier peer would misread them: the two
 // then part in the handshake, with a plain error.
 const (
-	ALPNAgent = "quorate-agent/3"
+	ALPNAgent = "quorate-agent/4"
 	ALPNEnrol = "quorate-enrol/1"
 )
 
@@ -40,6 +40,12 @@ const (
 
 	TypeChallenge Type = 15 // orchestrator: say hello once more
 	TypeServers   Type = 16 // orchestrator: where the gateways are now
+
+	TypeLearn      Type = 17 // orchestrator: values that hosts have published
+	TypeAsk        Type = 18 // agent: tell me when something is there
+	TypeAnswer     Type = 19 // orchestrator: the answer
+	TypeFactsAsk   Type = 20 // orchestrator: what do you remember of your host?
+	TypeFactsReply Type = 21 // agent: the answer
 )
 
 // A Message is one of the messages above.
@@ -159,6 +165,9 @@ type Step struct {
 	// KeepGoing runs the jobs after a failed one all the same.
 	KeepGoing   bool
 	IgnoreCache bool
+	// Publish are the arguments that the plan asks other hosts for, sorted: a job
+	// that leaves one with another value publishes it.
+	Publish []string
 }
 
 // Cancel ends an attempt, or forbids its start for ever.
@@ -179,7 +188,8 @@ type Results struct {
 
 // A Report is one entry of the agent's journal that the cluster has to commit:
 // the end of a job, or, where End is set, of the whole attempt, or, where Began is
-// set, that the journal holds the attempt.
+// set, that the journal holds the attempt, or, where Published is set, values that
+// the job publishes before its end.
 type Report struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -199,6 +209,10 @@ type Report struct {
 	Stdout, Stderr      Output
 	Reason              string
 	OutputDigest        string
+	// Published is true for a report of Values; Waits where the job does nothing
+	// from here on but wait for other hosts.
+	Published, Waits bool
+	Values           []Value
 }
 
 // Output is a job's output, head and tail.
@@ -284,6 +298,21 @@ type BlobRequest struct {
 	Digest string
 	Offset int64
 }
+
+// Type implements Message.
+func (*Learn) Type() Type { return TypeLearn }
+
+// Type implements Message.
+func (*Ask) Type() Type { return TypeAsk }
+
+// Type implements Message.
+func (*Answer) Type() Type { return TypeAnswer }
+
+// Type implements Message.
+func (*FactsAsk) Type() Type { return TypeFactsAsk }
+
+// Type implements Message.
+func (*FactsReply) Type() Type { return TypeFactsReply }
 
 // Type implements Message.
 func (*Hello) Type() Type    { return TypeHello }

@@ -21,7 +21,7 @@ func samples() []Message {
 		{Index: 0, Verb: "RUN", Name: "n", Text: "echo", Options: []job.Option{{Name: "retry", Value: "2"}}, TimeoutSeconds: 600,
 			SkipCache: true, Files: []job.File{{Name: "f", Digest: "d", Size: 70000, Mode: 0o644}}, SuccessExits: []int32{0, -40000}, Fingerprint: "fp"},
 		{Index: 4, Verb: "ECHO"},
-	}, Vars: []job.Option{{Name: "k", Value: "v"}}, KeepGoing: true, IgnoreCache: true})
+	}, Vars: []job.Option{{Name: "k", Value: "v"}}, KeepGoing: true, IgnoreCache: true, Publish: []string{"k"}})
 	if err != nil {
 		panic(err)
 	}
@@ -33,7 +33,13 @@ func samples() []Message {
 		&Cancel{Fence: fence, Attempt: 10, Reason: "r"},
 		&Results{Reports: []Report{{Seq: 1, Attempt: 2, Began: true, End: true, Outcome: 6, Job: 1 << 31, Changed: true, Exit: -1,
 			StartedAt: math.MinInt64, Duration: -129, Info: "i", Stdout: Output{Head: []byte{}, Tail: []byte("t"), Size: 1 << 50},
-			Stderr: Output{Head: nil}, Reason: "r", OutputDigest: "d"}}},
+			Stderr: Output{Head: nil}, Reason: "r", OutputDigest: "d", Published: true, Waits: true,
+			Values: []Value{{Key: "k", Value: []byte("s\x01v"), Absent: true}}}}},
+		&Learn{Values: []Learned{{Host: "h", Value: Value{Key: "k", Value: []byte("n")}, Run: 1, Task: "t", Attempt: 300, Job: 2, Time: -1}}},
+		&Ask{ID: 1, Want: WantJob, Attempt: 300, Job: 2, Key: "k", Hosts: []string{"h"}},
+		&Answer{ID: 1, Error: "e", Note: "n"},
+		&FactsAsk{ID: 1},
+		&FactsReply{ID: 1, Facts: []Fact{{Env: true, Name: "n", Value: []byte("t"), Run: 1, Task: "t", Attempt: 2, Job: 3, Time: 4}}, Truncated: true},
 		&Ack{Seq: 1, Floor: 2},
 		&Reply{Attempt: 1, Status: StatusGone, Reason: "r"},
 		&Refuse{Code: "revoked", Reason: "r"},
@@ -86,9 +92,14 @@ func TestGolden(t *testing.T) {
 		{&Move{Servers: []string{"a:1"}}, "000000080e9291a3613a31a0"},
 		{&Challenge{Acked: 7}, "000000040f9207a0"},
 		{&Servers{Servers: []string{"a:1"}}, "00000007109191a3613a31"},
-		{&Results{Reports: []Report{{Seq: 2, Attempt: 9, Began: true}}}, "000000190591919f0209c3c20000c2000000a093c0c00093c0c000a0a0"},
+		{&Results{Reports: []Report{{Seq: 2, Attempt: 9, Began: true}}}, "0000001e059191dc00120209c3c20000c2000000a093c0c00093c0c000a0a0c2c2c0"},
+		{&Learn{Values: []Learned{{Host: "h", Value: Value{Key: "k", Value: []byte("n")}, Run: 1}}}, "0000001211919197a16893a16bc4016ec201a0000000"},
+		{&Ask{ID: 1, Want: WantQuery, Attempt: 300, Job: 2, Key: "k"}, "0000000b12960101cd012c02a16bc0"},
+		{&Answer{ID: 1}, "00000005139301a0a0"},
+		{&FactsAsk{ID: 1}, "00000003149101"},
+		{&FactsReply{ID: 1, Facts: []Fact{{Name: "n", Value: []byte("t")}}}, "000000111593019198c2a16ec4017400a0000000c2"},
 		{&Cancel{Attempt: 1}, "00000009049394a0a0a00001a0"},
-		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "000000190591919f0100c2c20000c2ff0000a093c0c00093c0c000a0a0"},
+		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "0000001e059191dc00120100c2c20000c2ff0000a093c0c00093c0c000a0a0c2c2c0"},
 	} {
 		b, err := AppendMessage(nil, c.m)
 		if err != nil {
@@ -254,5 +265,25 @@ func BenchmarkResults(b *testing.B) {
 		if _, err := ReadMessage(bytes.NewReader(frame)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A step that publishes nothing has the bytes that it had before steps could: an
+// agent compares them with what it was sent by an earlier version.
+func TestSilentStep(t *testing.T) {
+	silent := &Step{Run: 1, Task: "t", Host: "h"}
+	spec, err := EncodeStep(silent)
+	if err != nil || hex.EncodeToString(spec) != "9701a174a168c0c0c2c2" {
+		t.Fatalf("%x, %v", spec, err)
+	}
+	if got, err := DecodeStep(spec); err != nil || !reflect.DeepEqual(got, silent) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	long, err := Marshal(silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeStep(long); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a second spelling of the step: %v", err)
 	}
 }

@@ -1,0 +1,96 @@
+package verb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"quorate/internal/job"
+	"quorate/internal/pyvalue"
+	"quorate/nodeagent/wire"
+)
+
+// imageActions returns the options of CONTAINER_IMAGE of which each is an action.
+func imageActions() []string { return []string{"pull", "push", "tag", "list", "inspect"} }
+
+func containerImageVerb() *Verb {
+	actions := imageActions()
+	var options []job.OptionDecl
+	for _, a := range actions {
+		options = append(options, job.OptionDecl{Name: a, Kind: job.Flag, Help: a + " images"})
+	}
+	options = append(options,
+		job.OptionDecl{Name: "no-tlsverify", Kind: job.Flag, Help: "do not verify the registry's certificate"}, socketPath())
+	return &Verb{Run: containerImageJob, templated: true, Decl: job.Declaration{
+		Verb: "CONTAINER_IMAGE", Summary: "Manage container images with podman.", Text: "IMAGES", Example: "CONTAINER_IMAGE: --pull registry.example/web",
+		Positional: job.Words, Options: options, OneOf: [][]string{actions}, Cacheable: true, Idempotent: true, Executable: true,
+		FingerprintKeys: func(p *job.Parsed) []job.Field {
+			return []job.Field{wordsField("images", job.SplitWords(p.Job.Text)), socketField(p),
+				field("tlsverify", pyvalue.Bool(!isSet(&p.Job, "no-tlsverify"))), textField("action", imageAction(&p.Job))}
+		},
+		Check: checkImages,
+	}}
+}
+
+func imageAction(j *job.Job) string {
+	for _, a := range imageActions() {
+		if isSet(j, a) {
+			return a
+		}
+	}
+	return ""
+}
+
+func checkImages(p *job.Parsed) string {
+	n := len(job.SplitWords(p.Job.Text))
+	switch {
+	case isSet(&p.Job, "list") && n > 0:
+		return "--list takes no images"
+	case isSet(&p.Job, "tag") && n != 2:
+		return "--tag takes a source and a destination"
+	case !isSet(&p.Job, "list") && n == 0:
+		return "images are missing"
+	}
+	return ""
+}
+
+// containerImageJob executes CONTAINER_IMAGE: image by image, up to the first that
+// fails. The text is rendered already.
+func containerImageJob(ctx context.Context, env *Env, j *job.Job) Result {
+	if err := requireTool("CONTAINER_IMAGE", "podman"); err != nil {
+		return failed("%v", err)
+	}
+	images, action := strings.Fields(j.Text), imageAction(j)
+	var stdout, stderr []wire.Output
+	var res Result
+	for _, words := range imageCommands(j, action, images) {
+		res = env.attempts(ctx, quoteWords(append(podman(j), words...)), 1, nil)
+		stdout, stderr = append(stdout, res.Stdout), append(stderr, res.Stderr)
+		if res.Outcome != Succeeded {
+			res.Info = fmt.Sprintf("podman image %s %s: %s", action, words[len(words)-1], res.Info)
+			break
+		}
+	}
+	res.Changed = res.Changed && action != "list" && action != "inspect"
+	res.Stdout, res.Stderr = joinOutputs(stdout...), joinOutputs(stderr...)
+	return res
+}
+
+// imageCommands are what podman is to do, one after the other.
+func imageCommands(j *job.Job, action string, images []string) [][]string {
+	words := []string{"image", action}
+	switch action {
+	case "list":
+		return [][]string{append(words, "--format", "json")}
+	case "inspect", "tag":
+		return [][]string{append(words, images...)}
+	}
+	if isSet(j, "no-tlsverify") {
+		words = append(words, "--tls-verify=false")
+	}
+	var out [][]string
+	for _, image := range images {
+		out = append(out, append(words[:len(words):len(words)], image))
+	}
+	return out
+}

@@ -1,0 +1,147 @@
+package verb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"quorate/internal/job"
+	"quorate/internal/pyvalue"
+)
+
+// podActions returns the options of POD of which each is an action on a pod.
+func podActions() []string {
+	return []string{"start", "stop", "rm", "kill", "inspect", "play", "exec-run"}
+}
+
+func podVerb() *Verb {
+	actions := podActions()
+	var options []job.OptionDecl
+	for _, a := range actions {
+		options = append(options, job.OptionDecl{Name: a, Kind: job.String, Help: a + " the pod of this name"})
+	}
+	options = append(options,
+		job.OptionDecl{Name: "env", Kind: job.String, Help: "K=V,... for --exec-run"},
+		job.OptionDecl{Name: "command", Kind: job.List, Help: "what --exec-run runs"},
+		job.OptionDecl{Name: "privileged", Kind: job.Flag, Help: "run with all rights"},
+		job.OptionDecl{Name: "no-tlsverify", Kind: job.Flag, Help: "do not verify the registry's certificate"},
+		job.OptionDecl{Name: "force", Kind: job.Flag, Help: "remove the pod even where it runs"},
+		job.OptionDecl{Name: "kill-signal", Kind: job.String, Default: "SIGKILL", Help: "the signal of --kill"},
+		socketPath())
+	return &Verb{Run: podJob, templated: true, Decl: job.Declaration{
+		Verb: "POD", Summary: "Manage pods with podman.", Example: "POD: --start web", Positional: job.NoWords, Options: options,
+		OneOf: [][]string{actions}, Cacheable: true, Executable: true,
+		FingerprintKeys: func(p *job.Parsed) []job.Field {
+			action, kwargs := "", pyvalue.NewDict()
+			for _, o := range p.Job.Options {
+				switch {
+				case o.Name == "socket-path":
+				case slices.Contains(actions, o.Name):
+					action = o.Name
+					kwargs.SetStr("name", pyvalue.Str(o.Value))
+				default:
+					kwargs.SetStr(strings.ReplaceAll(o.Name, "-", "_"), pyvalue.Str(o.Value))
+				}
+			}
+			return []job.Field{textField("pod_action", action), field("kwargs", kwargs), socketField(p)}
+		},
+		Check: func(p *job.Parsed) string {
+			if isSet(&p.Job, "exec-run") && !isSet(&p.Job, "command") {
+				return "--exec-run needs --command"
+			}
+			return ""
+		},
+	}}
+}
+
+func socketPath() job.OptionDecl {
+	return job.OptionDecl{Name: "socket-path", Kind: job.String, Default: "/var/run/podman/podman.sock", Help: "podman's socket"}
+}
+
+func socketField(p *job.Parsed) job.Field {
+	if path, ok := p.Job.Option("socket-path"); ok {
+		return textField("socket_path", path)
+	}
+	return textField("socket_path", socketPath().Default)
+}
+
+// podman are the first words of a command. It goes by a socket only where the job
+// names one: podman needs none.
+func podman(j *job.Job) []string {
+	words := []string{"podman"}
+	if path, ok := j.Option("socket-path"); ok {
+		words = append(words, "--remote", "--url", "unix://"+path)
+	}
+	return words
+}
+
+// podJob executes POD. The options are rendered already.
+func podJob(ctx context.Context, env *Env, j *job.Job) Result {
+	if err := requireTool("POD", "podman"); err != nil {
+		return failed("%v", err)
+	}
+	words, changes := podCommand(j)
+	res := env.attempts(ctx, quoteWords(append(podman(j), words...)), 1, nil)
+	res.Changed = changes
+	if res.Outcome != Succeeded {
+		res.Info = fmt.Sprintf("podman %s: %s", strings.Join(words[:2], " "), res.Info)
+	}
+	return res
+}
+
+// podCommand is what podman is to do, and whether that changes anything.
+func podCommand(j *job.Job) (words []string, changes bool) {
+	for _, action := range podActions() {
+		name, ok := j.Option(action)
+		if !ok {
+			continue
+		}
+		switch action {
+		case "inspect":
+			return []string{"pod", "inspect", name}, false
+		case "stop":
+			return []string{"pod", "stop", "--time", strconv.FormatUint(uint64(j.TimeoutSeconds), 10), name}, true
+		case "rm":
+			words = []string{"pod", "rm"}
+			if isSet(j, "force") {
+				words = append(words, "--force")
+			}
+		case "kill":
+			signal, ok := j.Option("kill-signal")
+			if !ok {
+				signal = "SIGKILL"
+			}
+			words = []string{"pod", "kill", "--signal", signal}
+		case "play":
+			words = []string{"play", "kube"}
+			if isSet(j, "no-tlsverify") {
+				words = append(words, "--tls-verify=false")
+			}
+		case "exec-run":
+			return execRun(j, name), true
+		default:
+			words = []string{"pod", action}
+		}
+		return append(words, name), true
+	}
+	return nil, false
+}
+
+// execRun is the command that runs something in a container.
+func execRun(j *job.Job, name string) []string {
+	words := []string{"container", "exec"}
+	if isSet(j, "privileged") {
+		words = append(words, "--privileged")
+	}
+	if text, ok := j.Option("env"); ok {
+		for _, assignment := range strings.Split(text, ",") {
+			if assignment = strings.TrimSpace(assignment); assignment != "" {
+				words = append(words, "--env", assignment)
+			}
+		}
+	}
+	command, _ := j.Option("command")
+	return append(append(words, name), strings.Fields(command)...)
+}
