@@ -40,9 +40,10 @@ func watchLine(l line, every, long time.Duration) (silent time.Duration, asked i
 		}
 		if ask {
 			asked++
-			arrives := l.r.Float64() >= l.loss && l.r.Float64() >= l.loss
-			if back := now.Add(l.rtt); arrives && (l.dead == 0 || back.Sub(start) < l.dead) {
-				answers = append(answers, back)
+			there, back := l.r.Float64(), l.r.Float64()
+			arrives := there >= l.loss && back >= l.loss
+			if at := now.Add(l.rtt); arrives && (l.dead == 0 || at.Sub(start) < l.dead) {
+				answers = append(answers, at)
 			}
 		}
 		next = max(next, time.Millisecond)

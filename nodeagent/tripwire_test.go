@@ -38,7 +38,7 @@ func TestRefused(t *testing.T) {
 		t.Error("silent at once")
 	}
 	p.refuse()
-	if !look(every/8) || !look(every/8) {
+	if first, then := look(every/8), look(every/8); !first || !then {
 		t.Error("the refusal does not count")
 	}
 	s.received++

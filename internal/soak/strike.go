@@ -88,13 +88,6 @@ func (in *injector) free(names ...string) {
 	}
 }
 
-// idle reports whether nobody is under a fault, and who it is where somebody is.
-func (in *injector) idle(name string) bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return !in.struck[name]
-}
-
 // inflict chooses whom to strike, and does it.
 func (in *injector) inflict(ctx context.Context, f Fault) error {
 	verb, whom, _ := strings.Cut(f.Kind, " ")
