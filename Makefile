@@ -6,7 +6,7 @@ BIN      := bin/quorate
 TOOLS    := $(GO) tool -modfile=internal/tools/go.mod
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-FUZZTIME ?= 15s
+FUZZTIME ?= 8s
 SOAK     ?= 50
 SEEDS    ?= 5000
 MINUTES  ?= 30
@@ -48,7 +48,7 @@ bench: ## the figures of docs/performance.md and docs/reliability.md
 	$(GO) test -run '^$$' -bench 'Fold|Run|Verify|Append' ./engine ./eventlog ./raft
 	$(GO) test -run '^$$' -bench 'Spawn|PlainExec' ./nodeagent/runner
 
-fuzz: ## every fuzz target for FUZZTIME (15s), two at a time
+fuzz: ## every fuzz target for FUZZTIME (8s), two at a time
 	FUZZTIME=$(FUZZTIME) GO=$(GO) sh internal/tools/fuzz.sh
 
 soak: ## trouble for a cluster of processes, MINUTES (30) long, from SEED; as root
