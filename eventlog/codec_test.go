@@ -336,7 +336,9 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(again, data) {
+		// Fields that were added later are zero behind what an earlier version wrote.
+		earlier := again[0] > data[0] && bytes.HasPrefix(again[1:], data[1:])
+		if !earlier && !bytes.Equal(again, data) {
 			t.Fatalf("two spellings of one event\n in %x\nout %x", data, again)
 		}
 	})
