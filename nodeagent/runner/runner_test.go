@@ -247,7 +247,7 @@ func TestSparesOthers(t *testing.T) {
 		return <-p
 	}
 	mine := start(r, Ref{1, 1})
-	next := start(r, Ref{1, 2})
+	next := start(r, Ref{2, 1}) // the jobs of an attempt run one by one
 	theirs := start(other, Ref{1, 1})
 	r.Kill(Ref{1, 1}, mine)
 	if s, ok := readStat(mine.Pid); ok && s.live() {

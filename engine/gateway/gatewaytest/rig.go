@@ -100,7 +100,7 @@ func Start(t testing.TB, opt Options) *Rig {
 		fault.release()
 		cancel()
 		for range 2 {
-			if err := <-failed; err != nil && !r.killed.Load() {
+			if err := <-failed; err != nil && !r.killed.Load() && !errors.Is(err, orchestrator.ErrRemoved) {
 				t.Errorf("rig stopped: %v", err)
 			}
 		}
