@@ -30,7 +30,8 @@ test: ## all tests
 	$(GO) test ./...
 
 race: ## the concurrent packages under the race detector
-	CGO_ENABLED=1 $(GO) test -race -short ./engine/... ./eventlog/... ./nodeagent/... ./cli/...
+	CGO_ENABLED=1 $(GO) test -race -short ./engine/api ./engine/gateway/... ./engine/orchestrator ./engine/peer \
+		./eventlog ./nodeagent ./nodeagent/facts ./nodeagent/runner ./cli
 
 lint: ## gofmt, vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }
