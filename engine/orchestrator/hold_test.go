@@ -53,6 +53,7 @@ type mesh struct {
 func newMesh(t *testing.T) *mesh {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &mesh{t: t, ctx: ctx, blobs: map[uint64]*peer.Blobs{}, down: map[uint64]bool{}}
+	t.TempDir() // directories asked for from now on outlive the cleanup below, which ends their writers
 	t.Cleanup(func() {
 		cancel()
 		m.serving.Wait()
