@@ -6,7 +6,9 @@ type Command struct {
 	Attempt, Supersedes uint64
 	Epoch               uint64 // of the state that it follows from
 	Cancel              bool   // end it, rather than run it
+	Unstarted           bool   // cancel it only where it has not started
 	Reason              string // of a cancel
+	After               []Predecessor
 }
 
 // Command returns what to tell the agent about its attempt, which is under way.
@@ -17,6 +19,15 @@ func (s *State) Command(attempt uint64) Command {
 	// on, one of the agent that its host had before.
 	if p := s.Attempts[a.Supersedes]; p != nil && p.Agent == a.Agent {
 		c.Supersedes = p.ID
+	}
+	if a.Recall && !a.Cancel {
+		c.Cancel, c.Unstarted, c.Reason = true, true, "what it waits for will not end as it has to"
+	}
+	for _, p := range a.After {
+		// What has ended on record the agent may have forgotten.
+		if s.Attempts[p.Attempt].Outcome == 0 {
+			c.After = append(c.After, p)
+		}
 	}
 	if a.Cancel {
 		c.Reason = "the run was cancelled"

@@ -24,6 +24,7 @@ func (s *State) conclude(a *Attempt) {
 	if to == Ready && a.Outcome == eventlog.NotStarted {
 		st.unstarted++
 	}
+	to, reason = r.sentBack(a.Task, pos, to, reason)
 	s.finish(r, a.Task, pos, to, reason)
 }
 
@@ -162,7 +163,8 @@ func (s *State) foldStepResolved(e *eventlog.StepResolved) string {
 		to, reason := done(a)
 		s.finish(r, a.Task, pos, to, reason)
 	default:
-		s.finish(r, a.Task, pos, Ready, "resolved: "+e.As)
+		to, reason := r.sentBack(a.Task, pos, Ready, "resolved: "+e.As)
+		s.finish(r, a.Task, pos, to, reason)
 	}
 	return ""
 }

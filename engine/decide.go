@@ -30,6 +30,7 @@ func (s *State) Decide() []eventlog.Event {
 
 type decision struct {
 	events []eventlog.Event
+	ahead  ahead
 }
 
 func (d *decision) full() bool { return len(d.events) >= decideEventsMax }
@@ -46,6 +47,9 @@ func (d *decision) run(s *State, r *Run) {
 		d.skipDoomed(r)
 		d.recordTasks(r)
 		d.schedule(s, r)
+		for i := 0; i < len(r.queue.ahead) && !d.full(); i++ {
+			d.scheduleAhead(s, r, r.queue.ahead[i])
+		}
 	}
 }
 
@@ -187,5 +191,6 @@ func (d *decision) scheduleStep(s *State, r *Run, ref stepRef, a *Agent) bool {
 		Epoch:      s.Epoch,
 		FromJob:    s.nextJob(r, ref.task, st),
 	})
+	d.started(s, r, ref, a)
 	return true
 }

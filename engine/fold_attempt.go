@@ -23,8 +23,10 @@ func (s *State) foldStepScheduled(e *eventlog.StepScheduled) string {
 		return fmt.Sprintf("scheduled in epoch %d, now is %d", e.Epoch, s.Epoch)
 	case r.stopped():
 		return "the run is being stopped"
-	case !mayMove(t.step(pos), eventlog.KindStepScheduled):
+	case !mayMove(t.step(pos), eventlog.KindStepScheduled), e.Ahead != (t.step(pos) == Pending):
 		return "the step is " + t.step(pos).String()
+	case e.Ahead:
+		return s.foldScheduledAhead(r, e, pos)
 	}
 	st := &t.Steps[pos]
 	a := s.agentFor(r, e.Host, st.Attempt)
@@ -40,7 +42,7 @@ func (s *State) foldStepScheduled(e *eventlog.StepScheduled) string {
 	case !r.queue.hasRoom(e.Host):
 		return "the run is at its limit of steps under way"
 	}
-	s.start(r, e, pos)
+	s.start(r, e, pos, nil, nil)
 	return ""
 }
 
@@ -60,7 +62,9 @@ func (s *State) mayControl(r *Run, st *Step, agent uint64) bool {
 	return false
 }
 
-func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int) {
+// start makes an attempt. One that is sent ahead waits behind others, and takes
+// the place of one of them.
+func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int, after []Predecessor, place *Attempt) {
 	t := &r.Tasks[e.Task]
 	st := &t.Steps[pos]
 	a := &Attempt{
@@ -73,6 +77,10 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int) {
 		Supersedes:  e.Supersedes,
 		Epoch:       e.Epoch,
 		ScheduledAt: s.Time,
+		After:       after,
+	}
+	if place != nil {
+		place.heir, a.place, st.parked = a.ID, place.ID, true
 	}
 	if p := s.Attempts[e.Supersedes]; p != nil {
 		p.Successor = a.ID
@@ -89,6 +97,8 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int) {
 		t.StartedAt = s.Time
 	}
 	s.move(r, e.Task, pos, Running)
+	r.trimAhead()
+	s.lookBehind(r, e.Task, e.Host)
 	if a.Supersedes == 0 && r.Index < agent.Lapse {
 		s.settle(a, eventlog.Unknown, "the agent may have done the step in what was lost when the cluster was recovered", "")
 	}
@@ -224,4 +234,5 @@ func (s *State) settle(a *Attempt, o eventlog.Outcome, reason, by string) {
 	a.Jobs.clip()
 	s.Agents[a.Agent].settledAttempt(a)
 	s.conclude(a)
+	s.bequeath(s.Run(a.Run), a)
 }

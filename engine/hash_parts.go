@@ -85,6 +85,13 @@ func (d digest) run(r *Run) {
 		d.u64(c.Run)
 		d.str(c.By, c.Reason, c.RequestID)
 	}
+	if r.AheadMax != 0 { // as with a token's Until
+		d.u64(uint64(r.AheadMax), uint64(len(r.queue.ahead)), uint64(len(r.queue.noted)))
+		for _, ref := range r.queue.ahead {
+			d.u64(uint64(ref.task), uint64(ref.pos))
+			d.flags(r.queue.noted[ref])
+		}
+	}
 	d.counts(&r.Counts)
 	d.u64(uint64(len(r.Tasks)))
 	for i := range r.Tasks {
@@ -146,6 +153,14 @@ func (d digest) attempt(a *Attempt) {
 	d.u64(a.Epoch, uint64(a.Outcome), uint64(a.Late), uint64(a.NextJob), uint64(a.ScheduledAt), uint64(a.EndedAt))
 	d.str(a.Reason, a.By, a.Resolved, a.ResolvedBy)
 	d.flags(a.Cancel, a.JobFailed, a.Began)
+	if a.Recall || len(a.After) > 0 || a.heir != 0 || a.place != 0 { // as with a token's Until
+		d.flags(a.Recall)
+		d.u64(a.heir, a.place, uint64(len(a.After)))
+		for _, p := range a.After {
+			d.u64(p.Attempt)
+			d.flags(p.Any)
+		}
+	}
 	d.u64(uint64(a.Jobs.Len()))
 	for j := range a.Jobs.All() {
 		d.u64(uint64(j.Job), uint64(j.Outcome), uint64(j.Exit), j.Index, uint64(j.Duration))

@@ -15,12 +15,14 @@ type move struct {
 // Ready follows from the end of another step, or the creation of the run.
 var stepMoves = []move{
 	{Ready, Running, eventlog.KindStepScheduled, "its agent may work, the epoch is current, the run is under way and has room"},
+	{Pending, Running, eventlog.KindStepScheduled, "sent ahead: all that it waits for is under way on its host"},
 	{Ready, Done, eventlog.KindTaskRecorded, "the task is one of the engine's own"},
 
 	{Running, Done, eventlog.KindAttemptEnded, "succeeded or skipped; or the jobs' results say so"},
 	{Running, TaskFailed, eventlog.KindAttemptEnded, "failed, or cancelled without a cancel; or unknown where the run fails fast"},
 	{Running, TaskCancelled, eventlog.KindAttemptEnded, "cancelled, not started or unknown in a cancelled run"},
-	{Running, TaskSkipped, eventlog.KindAttemptEnded, "not started in a run that fails fast"},
+	{Running, TaskSkipped, eventlog.KindAttemptEnded, "not started in a run that fails fast, or a task that it depends on failed"},
+	{Running, Pending, eventlog.KindAttemptEnded, "sent ahead and given back: what it waits for is done once more"},
 	{Running, Ready, eventlog.KindAttemptEnded, "not started; or unknown and idempotent: bounded"},
 	{Running, Waiting, eventlog.KindAttemptEnded, "unknown otherwise"},
 
@@ -32,12 +34,15 @@ var stepMoves = []move{
 
 	{Waiting, TaskCancelled, eventlog.KindAttemptEnded, "late evidence: cancelled or not started, in a cancelled run"},
 	{Ready, TaskCancelled, eventlog.KindAttemptEnded, "late evidence: cancelled or not started, in a cancelled run"},
-	{Waiting, TaskSkipped, eventlog.KindAttemptEnded, "late evidence: not started, in a run that fails fast"},
+	{Waiting, TaskSkipped, eventlog.KindAttemptEnded, "late evidence: not started, in a run that fails fast, or a task that it depends on failed"},
+	{Waiting, Pending, eventlog.KindAttemptEnded, "late evidence: not started, sent ahead"},
 	{Ready, TaskSkipped, eventlog.KindAttemptEnded, "late evidence: not started, in a run that fails fast"},
 
 	{Waiting, Ready, eventlog.KindStepResolved, "as retry; as succeeded with jobs left"},
 	{Waiting, Done, eventlog.KindStepResolved, "as succeeded, and no job is left"},
 	{Waiting, TaskFailed, eventlog.KindStepResolved, "as failed"},
+	{Waiting, Pending, eventlog.KindStepResolved, "as retry or succeeded, sent ahead, while what it waits for is to be done once more"},
+	{Waiting, TaskSkipped, eventlog.KindStepResolved, "as retry or succeeded, sent ahead, and a task that it depends on failed"},
 
 	{Pending, TaskSkipped, eventlog.KindTaskSkipped, "a task that it depends on failed, or the run fails fast"},
 	{Ready, TaskSkipped, eventlog.KindTaskSkipped, "the run fails fast"},

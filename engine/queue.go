@@ -10,9 +10,11 @@ type stepRef struct{ task, pos uint32 }
 // to give and room for it form a list, so that a decision costs no more than
 // what it produces.
 type runQueue struct {
-	engine                    []uint32 // engine tasks that are ready
-	slots                     []slot   // per host; the last is for steps without host
-	first, last               int32    // of the list of hosts, 1 + position or 0
+	engine                    []uint32         // engine tasks that are ready
+	slots                     []slot           // per host; the last is for steps without host
+	ahead                     []stepRef        // steps that may be scheduled ahead, or might have been
+	noted                     map[stepRef]bool // those in ahead
+	first, last               int32            // of the list of hosts, 1 + position or 0
 	running                   uint32
 	stepsMax, stepsPerHostMax uint32
 }
@@ -93,7 +95,7 @@ func (q *runQueue) ended(host uint32) {
 
 // clear drops what is ready.
 func (q *runQueue) clear() {
-	q.engine = nil
+	q.engine, q.ahead, q.noted = nil, nil, nil
 	q.first, q.last = 0, 0
 	for i := range q.slots {
 		q.slots[i] = slot{running: q.slots[i].running}

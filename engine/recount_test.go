@@ -101,12 +101,12 @@ func recountRun(s *State, r *Run) error {
 	if r.Outcome != 0 {
 		return nil
 	}
-	return recountQueue(r, running, parked)
+	return recountQueue(s, r, running, parked)
 }
 
 // recountQueue compares the queues with the steps: while nothing stops the run,
 // a step is ready exactly if nothing that it waits for is left.
-func recountQueue(r *Run, running map[uint32]uint32, parked int) error {
+func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error {
 	queued := map[stepRef]bool{}
 	for i, sl := range r.queue.slots {
 		host := uint32(i)
@@ -137,6 +137,12 @@ func recountQueue(r *Run, running map[uint32]uint32, parked int) error {
 			st := r.Step(uint32(i), pos)
 			if queued[stepRef{uint32(i), uint32(pos)}] != (st.Status == Ready) {
 				return fmt.Errorf("task %d: step %d is %s, queued %v", i, pos, st.Status, st.Status != Ready)
+			}
+			if at := s.Attempts[st.Attempt]; at != nil && len(at.After) > 0 && st.Status != Ready {
+				continue // it was sent ahead
+			}
+			if r.AheadMax > 0 && st.Status == TaskSkipped && r.doomedStep(uint32(i), pos) {
+				continue // what is between it and the failure may have gone ahead
 			}
 			if met := depsDone(r, uint32(i), st.Host); met != (st.Status != Pending && st.Status != TaskSkipped) {
 				return fmt.Errorf("task %d: step %d is %s, dependencies met %v", i, pos, st.Status, met)

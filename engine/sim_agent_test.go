@@ -23,6 +23,7 @@ type simSpec struct {
 	task, host          uint32
 	jobs                []uint32
 	keepGoing           bool
+	after               []Predecessor
 }
 
 type simEntry struct {
@@ -31,6 +32,7 @@ type simEntry struct {
 	next    int // position in jobs
 	running bool
 	failed  bool
+	outcome eventlog.Outcome
 }
 
 // A simAgent follows the journal table of the dispatch protocol. What it holds
@@ -56,6 +58,7 @@ type simMessage struct {
 	// One of these.
 	dispatch *simSpec
 	cancel   uint64
+	recall   bool       // a cancel for what has not started
 	ack      *[2]uint64 // seq, floor
 }
 
@@ -68,7 +71,7 @@ func (a *simAgent) handle(m simMessage) {
 	case m.dispatch != nil:
 		a.dispatch(m.dispatch)
 	case m.cancel != 0:
-		a.cancel(m.cancel)
+		a.cancel(m.cancel, m.recall)
 	case m.ack != nil:
 		a.ack(m.ack[0], m.ack[1])
 	}
@@ -86,13 +89,35 @@ func (a *simAgent) dispatch(sp *simSpec) {
 			return // busy, or older than what is known
 		}
 	}
+	spec, stranded := *sp, false
+	spec.after = nil
+	for _, p := range sp.after {
+		e := a.entries[p.Attempt]
+		switch {
+		case e == nil:
+			return // busy
+		case e.outcome == 0:
+			spec.after = append(spec.after, p)
+		default:
+			stranded = stranded || !endsWell(p, e.outcome)
+		}
+	}
 	if p := sp.supersedes; p > a.floor && a.entries[p] == nil {
 		a.entries[p] = &simEntry{simSpec: simSpec{attempt: p}, state: simTombstone}
 	}
-	a.entries[sp.attempt] = &simEntry{simSpec: *sp, state: simIntent}
+	a.entries[sp.attempt] = &simEntry{simSpec: spec, state: simIntent}
+	if stranded {
+		a.entries[sp.attempt].state = simTombstone
+		a.end(sp.attempt, eventlog.NotStarted)
+	}
 }
 
-func (a *simAgent) cancel(attempt uint64) {
+// endsWell reports whether what waits for an attempt may start after that end.
+func endsWell(p Predecessor, o eventlog.Outcome) bool {
+	return o == eventlog.Succeeded || p.Any && (o == eventlog.Failed || o == eventlog.Cancelled)
+}
+
+func (a *simAgent) cancel(attempt uint64, recall bool) {
 	e := a.entries[attempt]
 	switch {
 	case e == nil && attempt <= a.floor:
@@ -103,6 +128,7 @@ func (a *simAgent) cancel(attempt uint64) {
 	case e.next == 0 && !e.running:
 		e.state = simTombstone
 		a.end(attempt, eventlog.NotStarted)
+	case recall:
 	default:
 		if e.running {
 			a.job(e, eventlog.Cancelled)
@@ -138,13 +164,28 @@ func (a *simAgent) job(e *simEntry, o eventlog.Outcome) {
 func (a *simAgent) end(attempt uint64, o eventlog.Outcome) {
 	a.seq++
 	a.unacked = append(a.unacked, &eventlog.AttemptEnded{Attempt: attempt, Outcome: o, Reason: "agent", Seq: a.seq})
+	a.w.ends[attempt] = o
+	a.entries[attempt].outcome = o
+	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
+		e := a.entries[id]
+		i := slices.IndexFunc(e.after, func(p Predecessor) bool { return p.Attempt == attempt })
+		if i < 0 || e.state != simIntent {
+			continue
+		}
+		well := endsWell(e.after[i], o)
+		e.after = slices.Delete(slices.Clone(e.after), i, i+1)
+		if !well {
+			e.state = simTombstone
+			a.end(id, eventlog.NotStarted)
+		}
+	}
 }
 
 // work lets one attempt make progress.
 func (a *simAgent) work(rng *rand.Rand) {
 	var open []*simEntry
 	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
-		if e := a.entries[id]; e.state == simIntent {
+		if e := a.entries[id]; e.state == simIntent && len(e.after) == 0 {
 			open = append(open, e)
 		}
 	}
@@ -182,8 +223,8 @@ func (a *simAgent) crash(pick func(n int) int) {
 	a.session = ""
 	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
 		e := a.entries[id]
-		if e.state != simIntent {
-			continue
+		if e.state != simIntent || len(e.after) > 0 {
+			continue // what waits did not start
 		}
 		o := eventlog.Unknown
 		if !e.running && e.next < len(e.jobs) && pick(2) == 0 {

@@ -62,6 +62,7 @@ type simWorld struct {
 	// byAttempt counts the effects of each attempt's jobs.
 	byAttempt map[[2]uint64]int
 	retried   map[simStep]int
+	ends      map[uint64]eventlog.Outcome // of attempts, as their agents know them
 	request   int
 }
 
@@ -78,7 +79,7 @@ type simJob struct {
 func simulate(t *testing.T, seed uint64, seen map[simMove]bool) {
 	w := &simWorld{
 		lab: newLab(t), rng: rand.New(rand.NewPCG(seed, 0)), seen: seen, faults: true,
-		effects: map[simJob]int{}, byAttempt: map[[2]uint64]int{}, retried: map[simStep]int{},
+		effects: map[simJob]int{}, byAttempt: map[[2]uint64]int{}, retried: map[simStep]int{}, ends: map[uint64]eventlog.Outcome{},
 	}
 	defer func() {
 		if t.Failed() {
@@ -208,6 +209,7 @@ func (w *simWorld) another() {
 		StepsMax:        uint32(w.rng.IntN(6)),
 		StepsPerHostMax: uint32(w.rng.IntN(3)),
 		FailFast:        w.rng.IntN(3) == 0,
+		AheadMax:        uint32(w.rng.IntN(2) * w.rng.IntN(20)),
 	})
 }
 
@@ -246,11 +248,13 @@ func (w *simWorld) gateway(a *simAgent) {
 	for _, id := range rec.Open {
 		m, at := msg, w.s.Attempts[id]
 		r := w.s.Run(at.Run)
-		if m.cancel = at.ID; !at.Cancel {
+		c := w.s.Command(id)
+		m.recall = c.Unstarted
+		if m.cancel = at.ID; !c.Cancel {
 			m.cancel = 0
 			m.dispatch = &simSpec{
 				attempt: id, supersedes: at.Supersedes, run: at.Run, task: at.Task, host: at.Host,
-				jobs: jobsFor(r.Graph, at.Task, at.Host, at.FromJob), keepGoing: r.Graph.Tasks[at.Task].KeepGoing,
+				jobs: jobsFor(r.Graph, at.Task, at.Host, at.FromJob), keepGoing: r.Graph.Tasks[at.Task].KeepGoing, after: c.After,
 			}
 		}
 		w.net = append(w.net, m)

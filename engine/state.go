@@ -257,7 +257,7 @@ type Step struct {
 	Status    TaskStatus
 	retries   uint8 // successors of unknown attempts that nobody was asked for
 	unstarted uint8 // attempts that ended not started
-	parked    bool  // it runs, waits for other hosts, and takes no room in the run
+	parked    bool  // it runs, waits for other hosts or steps, and takes no room in the run
 }
 
 // An Attempt is one try of a step.
@@ -278,8 +278,9 @@ type Attempt struct {
 	Outcome eventlog.Outcome
 	// Began is true once the agent's journal is known to hold it.
 	Began bool
-	// Cancel is true where the agent is to be told to cancel it.
-	Cancel bool
+	// Cancel is true where the agent is to be told to cancel it, and Recall where it
+	// is to give it back unless it has started.
+	Cancel, Recall bool
 	// Late is a definite outcome that came when it could no longer count, or 0.
 	Late eventlog.Outcome
 	// JobFailed is true where a job of it, or of an attempt that it continues, failed.
@@ -289,4 +290,10 @@ type Attempt struct {
 	// Jobs are the results so far.
 	Jobs                 JobResults
 	ScheduledAt, EndedAt int64
+	// After are the attempts of the same agent that it waits for there, where it was
+	// sent ahead.
+	After []Predecessor
+
+	heir  uint64 // the attempt that takes its place in the run when it ends, or 0
+	place uint64 // the attempt whose place it waits for, or 0
 }

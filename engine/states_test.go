@@ -129,7 +129,7 @@ func TestMovesBegin(t *testing.T) {
 		if m.from.Settled() {
 			t.Errorf("%s moves to %s", m.from, m.to)
 		}
-		if m.to == Running && (m.from != Ready || m.by != eventlog.KindStepScheduled) {
+		if m.to == Running && (m.from != Ready && m.from != Pending || m.by != eventlog.KindStepScheduled) {
 			t.Errorf("%s runs by %s", m.from, m.by)
 		}
 	}

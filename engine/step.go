@@ -7,11 +7,17 @@ func (s *State) finish(r *Run, task uint32, pos int, to TaskStatus, reason strin
 	s.move(r, task, pos, to)
 	if to.Settled() {
 		r.release(task, pos) // before a doom allocates steps that count this one as settled
+		r.trimAhead()
+		s.lookAgain(r, task, pos)
+	}
+	if at := s.Attempts[st.Attempt]; at != nil {
+		s.recall(r, at)
 	}
 	switch {
 	case to != TaskFailed:
 	case r.stopped():
 		r.stop()
+		s.recallAll(r)
 	default:
 		r.spread(task, pos)
 	}
@@ -55,7 +61,7 @@ func (r *Run) shift(task uint32, pos int, from, to TaskStatus) {
 		r.queue.engine = append(r.queue.engine, task)
 	case to == Ready:
 		r.queue.enqueue(host, ref)
-	case to == Running:
+	case to == Running && !st.parked:
 		r.queue.started(host)
 	}
 }

@@ -222,6 +222,9 @@ type RunCreated struct {
 	IgnoreCache     bool   `json:"ignore_cache"`
 	// ControllerAgent names the agent that local tasks run on; empty picks one by label.
 	ControllerAgent string `json:"controller_agent"`
+	// AheadMax bounds the attempts that one agent holds when steps are sent ahead of
+	// what they wait for on the same host; 0 sends none ahead.
+	AheadMax uint32 `json:"ahead_max" added:"true"`
 }
 
 // RunCancelled asks for a run's end: nothing new starts, and what is under way is cancelled.
@@ -249,6 +252,9 @@ type StepScheduled struct {
 	// FromJob is the index of the first job to run: 0 for a first attempt, behind
 	// what is known to be done for a successor.
 	FromJob uint32 `json:"from_job"`
+	// Ahead is true where the step still waits for others that are under way on the
+	// same host: the agent keeps their order.
+	Ahead bool `json:"ahead" added:"true"`
 }
 
 // Outcome of a job, an attempt or a run.

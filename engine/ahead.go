@@ -1,0 +1,306 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"quorate/eventlog"
+)
+
+// A step may be scheduled ahead, while what it waits for is still under way, where
+// all of that is on its own host: the agent keeps the order by itself, so that a
+// chain of steps costs one round trip. It takes no room in the run, but the place
+// of one of those it waits for when that one ends: each gives its place to one
+// heir, so that no more is ever under way than the run allows.
+
+// A Predecessor is an attempt of the same agent whose end another waits for.
+type Predecessor struct {
+	Attempt uint64
+	// Any is true where every end will do that settles its step, and false where it
+	// has to succeed.
+	Any bool
+}
+
+// predecessors returns the steps under way on the host that the step there waits
+// for, and false where it waits for anything else, or nothing. Those that about
+// accepts count as under way too.
+func (r *Run) predecessors(task, host uint32, about func(stepRef) bool) (refs []stepRef, ok bool) {
+	if r.Graph.needs[task].who != byHosts {
+		return nil, false
+	}
+	for _, e := range r.Graph.needs[task].edges {
+		p := &r.Tasks[e.task]
+		k, here := r.Graph.stepAt(e.task, host)
+		switch {
+		case e.all && e.met(p.Status), !e.all && !here, !e.all && e.met(p.step(k)):
+			continue
+		case !here || r.Graph.needs[e.task].who != byHosts || e.all && r.Graph.StepCount(e.task)-p.count(e) != 1:
+			return nil, false
+		}
+		ref := stepRef{e.task, uint32(k)}
+		if p.step(k) != Running && !about(ref) {
+			return nil, false
+		}
+		refs = append(refs, ref)
+	}
+	return refs, len(refs) > 0
+}
+
+func nobody(stepRef) bool { return false }
+
+// count says how many steps of the provider let the edge's dependent go on.
+func (t *Task) count(e edge) int {
+	n := t.tally[Done]
+	if e.after {
+		n += t.tally[TaskFailed] + t.tally[TaskSkipped] + t.tally[TaskCancelled]
+	}
+	return int(n)
+}
+
+// after says how the step waits for another one, which it requires.
+func (g *Graph) after(task, provider uint32) bool {
+	i, _ := slices.BinarySearchFunc(g.needs[task].edges, provider, func(e edge, p uint32) int { return int(e.task) - int(p) })
+	return g.needs[task].edges[i].after
+}
+
+// follows reports whether a step may be scheduled ahead behind the attempt: it is
+// this agent's, and may still end as it has to.
+func (a *Attempt) follows(agent uint64, after bool) bool {
+	return a.Agent == agent && a.Outcome == 0 && !a.Cancel && !a.Recall && (after || !a.JobFailed)
+}
+
+// aheadOf judges a step that is to be scheduled ahead. It returns the attempts that
+// it waits for and the one whose place it takes, or why it may not be.
+func (s *State) aheadOf(r *Run, task, host uint32, agent *Agent) (after []Predecessor, place *Attempt, why string) {
+	refs, ok := r.predecessors(task, host, nobody)
+	if !ok {
+		return nil, nil, "the step waits for more than what is under way on its host"
+	}
+	if len(agent.Open) >= int(r.AheadMax) {
+		return nil, nil, "the agent holds all that may be sent ahead"
+	}
+	for _, ref := range refs {
+		any := r.Graph.after(task, ref.task)
+		a := s.Attempts[r.Tasks[ref.task].Steps[ref.pos].Attempt]
+		if !a.follows(agent.ID, any) {
+			return nil, nil, fmt.Sprintf("attempt %d cannot be followed", a.ID)
+		}
+		if place == nil && a.heir == 0 {
+			place = a
+		}
+		after = append(after, Predecessor{a.ID, any})
+	}
+	if place == nil {
+		return nil, nil, "none of the steps that it waits for has its place to give"
+	}
+	return after, place, ""
+}
+
+// foldScheduledAhead starts an attempt of a step that waits for others.
+func (s *State) foldScheduledAhead(r *Run, e *eventlog.StepScheduled, pos int) string {
+	t := &r.Tasks[e.Task]
+	if r.doomedStep(e.Task, pos) {
+		return "the step will be skipped"
+	}
+	if e.Host == NoHost {
+		return "the step has no host"
+	}
+	a := s.agentFor(r, e.Host, 0)
+	if a == nil || a.ID != e.Agent {
+		return "no such agent may run the step"
+	}
+	after, place, why := s.aheadOf(r, e.Task, e.Host, a)
+	if why != "" {
+		return why
+	}
+	r.allocate(e.Task)
+	st := &t.Steps[pos]
+	switch {
+	case e.Supersedes != st.Attempt:
+		return fmt.Sprintf("the step's newest attempt is %d", st.Attempt)
+	case e.FromJob != s.nextJob(r, e.Task, st):
+		return fmt.Sprintf("the step goes on with job %d", s.nextJob(r, e.Task, st))
+	}
+	s.start(r, e, pos, after, place)
+	return ""
+}
+
+// doomedStep reports whether the step can never become ready.
+func (r *Run) doomedStep(task uint32, pos int) bool {
+	t := &r.Tasks[task]
+	return t.doom != 0 || t.Steps != nil && t.Steps[pos].doom != 0
+}
+
+// unmet reports whether the step waits for others.
+func (r *Run) unmet(task uint32, pos int) bool {
+	t := &r.Tasks[task]
+	return t.unmet > 0 || t.Steps != nil && t.Steps[pos].unmet > 0
+}
+
+// Shipped reports whether the step's attempt was sent ahead and is not known to
+// have come to its turn.
+func (r *Run) Shipped(task uint32, pos int) bool {
+	t := &r.Tasks[task]
+	return t.Steps != nil && t.Steps[pos].Status == Running && r.unmet(task, pos)
+}
+
+// lookAhead notes the step for the scheduler where it may be scheduled ahead.
+func (s *State) lookAhead(r *Run, task, host uint32) {
+	if r.AheadMax == 0 {
+		return
+	}
+	pos, ok := r.Graph.stepAt(task, host)
+	if !ok || host == NoHost || r.stopped() || r.Tasks[task].step(pos) != Pending || r.doomedStep(task, pos) {
+		return
+	}
+	if _, ok := r.predecessors(task, host, nobody); !ok {
+		return
+	}
+	ref := stepRef{task, uint32(pos)}
+	if r.queue.noted[ref] {
+		return
+	}
+	if r.queue.noted == nil {
+		r.queue.noted = map[stepRef]bool{}
+	}
+	r.queue.noted[ref] = true
+	r.queue.ahead = append(r.queue.ahead, ref)
+}
+
+// trimAhead drops steps from the front of the queue that cannot be scheduled ahead.
+func (r *Run) trimAhead() {
+	q := &r.queue
+	for len(q.ahead) > 0 {
+		ref := q.ahead[0]
+		if r.Tasks[ref.task].step(int(ref.pos)) == Pending && !r.doomedStep(ref.task, int(ref.pos)) && !r.stopped() {
+			return
+		}
+		delete(q.noted, ref)
+		q.ahead = q.ahead[1:]
+	}
+	q.ahead = nil
+}
+
+// lookBehind notes what may be scheduled behind the step, which was just started.
+func (s *State) lookBehind(r *Run, task, host uint32) {
+	for _, e := range r.Graph.out[task] {
+		s.lookAhead(r, e.task, host)
+	}
+}
+
+// lookAgain notes what may be scheduled ahead since the step is settled: what waits
+// for it and for others, and what waits for the last step that its task has left.
+func (s *State) lookAgain(r *Run, task uint32, pos int) {
+	t := &r.Tasks[task]
+	host := r.Graph.hostAt(task, pos)
+	last := NoHost
+	if left := t.tally[Pending] + t.tally[Ready] + t.tally[Running] + t.tally[Waiting]; left == 1 && t.tally[Running] == 1 {
+		last = t.Steps[slices.IndexFunc(t.Steps, func(st Step) bool { return st.Status == Running })].Host
+	}
+	for _, e := range r.Graph.out[task] {
+		switch {
+		case !e.all:
+			s.lookAhead(r, e.task, host)
+		case last != NoHost:
+			s.lookAhead(r, e.task, last)
+		case t.Status.Settled() && r.Tasks[e.task].unmet > 0:
+			if h, ok := r.lastHost(e.task); ok {
+				s.lookAhead(r, e.task, h)
+			}
+		case t.Status.Settled() && r.Tasks[e.task].tally[Pending] > 0:
+			for _, h := range r.Graph.HostSets[r.Graph.Tasks[e.task].HostSet] {
+				s.lookAhead(r, e.task, h)
+			}
+		}
+	}
+}
+
+// lastHost returns the host of the only step that a task waits for of one that it
+// requires as a whole.
+func (r *Run) lastHost(task uint32) (uint32, bool) {
+	for _, e := range r.Graph.needs[task].edges {
+		p := &r.Tasks[e.task]
+		if !e.all || e.met(p.Status) {
+			continue
+		}
+		if p.tally[Running] == 1 && p.Steps != nil {
+			return p.Steps[slices.IndexFunc(p.Steps, func(st Step) bool { return st.Status == Running })].Host, true
+		}
+		return NoHost, false
+	}
+	return NoHost, false
+}
+
+// bequeath gives the place of an attempt that has just ended to its heir: its turn to
+// have one, where it has none itself yet.
+func (s *State) bequeath(r *Run, a *Attempt) {
+	h, p := s.Attempts[a.heir], s.Attempts[a.place]
+	if p != nil {
+		p.heir = a.heir
+	}
+	if h != nil {
+		h.place = a.place
+	}
+	if h != nil && p == nil {
+		pos, _ := r.Graph.stepAt(h.Task, h.Host)
+		r.Tasks[h.Task].Steps[pos].parked = false
+		r.queue.started(h.Host)
+	}
+	a.heir, a.place = 0, 0
+}
+
+// recall has the agent give back what was sent ahead behind the attempt, and has
+// not started: its step is not what those wait for any more.
+func (s *State) recall(r *Run, a *Attempt) {
+	pos, _ := r.Graph.stepAt(a.Task, a.Host)
+	status := r.Tasks[a.Task].Steps[pos].Status
+	if status == Running || status == Done {
+		return
+	}
+	for _, e := range r.Graph.out[a.Task] {
+		if k, ok := r.Graph.stepAt(e.task, a.Host); ok && r.Tasks[e.task].Steps != nil && !e.met(status) {
+			s.recallStep(r, e.task, k, a.ID)
+		}
+	}
+}
+
+func (s *State) recallStep(r *Run, task uint32, pos int, behind uint64) {
+	st := &r.Tasks[task].Steps[pos]
+	if st.Status != Running {
+		return
+	}
+	at := s.Attempts[st.Attempt]
+	if slices.ContainsFunc(at.After, func(p Predecessor) bool { return behind == 0 || p.Attempt == behind }) {
+		at.Recall = true
+	}
+}
+
+// recallAll does so with everything of a run that is being stopped.
+func (s *State) recallAll(r *Run) {
+	for i := range r.Tasks {
+		if r.Tasks[i].tally[Running] == 0 {
+			continue
+		}
+		for pos := range r.Tasks[i].Steps {
+			if r.unmet(uint32(i), pos) {
+				s.recallStep(r, uint32(i), pos, 0)
+			}
+		}
+	}
+}
+
+// sentBack is what a step is that was to be started again, where it cannot be.
+func (r *Run) sentBack(task uint32, pos int, to TaskStatus, reason string) (TaskStatus, string) {
+	t := &r.Tasks[task]
+	switch {
+	case to != Ready:
+		return to, reason
+	case t.doom != 0:
+		return TaskSkipped, r.Graph.Tasks[t.doom-1].ID + " failed"
+	case t.Steps[pos].doom != 0:
+		return TaskSkipped, r.Graph.Tasks[t.Steps[pos].doom-1].ID + " failed"
+	case r.unmet(task, pos):
+		return Pending, reason
+	}
+	return to, reason
+}

@@ -1,0 +1,101 @@
+package engine
+
+import "quorate/eventlog"
+
+// ahead is what a decision's own events change for those behind them in it.
+type ahead struct {
+	started map[runStep]bool // steps that it starts
+	given   map[runStep]bool // steps whose place it gives away
+	open    map[uint64]int   // attempts that it adds to an agent's
+}
+
+type runStep struct {
+	run uint64
+	stepRef
+}
+
+// started notes that the step is under way once the decision is folded, and goes on
+// with what follows it.
+func (d *decision) started(s *State, r *Run, ref stepRef, a *Agent) {
+	d.ahead.note(r, ref, a)
+	d.chain(s, r, ref, a)
+}
+
+// chain proposes what follows the step on its host, as far as that goes.
+func (d *decision) chain(s *State, r *Run, ref stepRef, a *Agent) {
+	host := r.Graph.hostAt(ref.task, int(ref.pos))
+	if r.AheadMax == 0 || host == NoHost {
+		return
+	}
+	for work := []stepRef{ref}; len(work) > 0; {
+		last := work[len(work)-1]
+		work = work[:len(work)-1]
+		for _, e := range r.Graph.out[last.task] {
+			pos, ok := r.Graph.stepAt(e.task, host)
+			next := stepRef{e.task, uint32(pos)}
+			if ok && !d.full() && d.follow(s, r, next, a) {
+				work = append(work, next)
+			}
+		}
+	}
+}
+
+func (h *ahead) note(r *Run, ref stepRef, a *Agent) {
+	if h.started == nil {
+		*h = ahead{map[runStep]bool{}, map[runStep]bool{}, map[uint64]int{}}
+	}
+	if h.open[a.ID]++; r.AheadMax > 0 {
+		h.started[runStep{r.ID, ref}] = true
+	}
+}
+
+// scheduleAhead proposes the step, which may be one to be sent ahead.
+func (d *decision) scheduleAhead(s *State, r *Run, ref stepRef) {
+	a := s.agentFor(r, r.Graph.hostAt(ref.task, int(ref.pos)), 0)
+	if a != nil && d.follow(s, r, ref, a) {
+		d.chain(s, r, ref, a)
+	}
+}
+
+// follow proposes the step on the agent's host ahead of what it waits for, where
+// that may be done.
+func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
+	st := r.Step(ref.task, int(ref.pos))
+	if st.Status != Pending || r.doomedStep(ref.task, int(ref.pos)) || d.ahead.started[runStep{r.ID, ref}] ||
+		len(a.Open)+d.ahead.open[a.ID] >= int(r.AheadMax) {
+		return false
+	}
+	place, ok := d.place(s, r, ref.task, st.Host, a)
+	if !ok {
+		return false
+	}
+	d.ahead.note(r, ref, a)
+	d.ahead.given[place] = true
+	d.propose(&eventlog.StepScheduled{
+		Run: r.ID, Task: ref.task, Host: st.Host, Agent: a.ID, Supersedes: st.Attempt, Epoch: s.Epoch,
+		FromJob: s.nextJob(r, ref.task, &st), Ahead: true,
+	})
+	return true
+}
+
+// place returns the step whose place the task's step on the host may take, as
+// [State.aheadOf] judges it once the decision's events are folded.
+func (d *decision) place(s *State, r *Run, task, host uint32, a *Agent) (place runStep, found bool) {
+	refs, ok := r.predecessors(task, host, func(ref stepRef) bool { return d.ahead.started[runStep{r.ID, ref}] })
+	if !ok {
+		return runStep{}, false
+	}
+	for _, ref := range refs {
+		key := runStep{r.ID, ref}
+		after := r.Graph.after(task, ref.task)
+		at := s.Attempts[r.Step(ref.task, int(ref.pos)).Attempt]
+		fresh := d.ahead.started[key]
+		switch {
+		case fresh && at != nil && at.JobFailed && !after, !fresh && !at.follows(a.ID, after):
+			return runStep{}, false
+		case !found && !d.ahead.given[key] && (fresh || at.heir == 0):
+			place, found = key, true
+		}
+	}
+	return place, found
+}
