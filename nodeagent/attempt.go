@@ -299,6 +299,11 @@ func (w *window) wait(ctx context.Context, position uint32) error {
 		w.agent.jobs.Go(func() {
 			var r windowResult
 			r.err = w.agent.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
+				// It may have been extended together with others, while it waited.
+				if at, ok := s.Attempt(w.id); ok && at.Phase == journal.Intent && at.Window > w.until {
+					r.until = at.Window
+					return nil
+				}
 				rec, ok := s.Extend(w.id)
 				if !ok {
 					return journal.ErrEnded

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quorate/internal/job"
@@ -59,6 +60,8 @@ type agent struct {
 	jobsCtx  context.Context
 	stopJobs context.CancelCauseFunc
 	fatal    context.CancelCauseFunc
+
+	extending atomic.Bool // windows of attempts that wait are being extended
 
 	mu      sync.Mutex
 	running map[uint64]context.CancelCauseFunc
@@ -189,6 +192,7 @@ func (a *agent) resume() {
 			a.log.Info("going on with an attempt", "attempt", id)
 			a.start(id)
 		}
+		a.onward()
 	})
 }
 
@@ -226,8 +230,13 @@ func (a *agent) tidy(open []uint64) {
 	}
 }
 
-// start runs an attempt that the journal holds as intended.
+// start runs an attempt that the journal holds as intended, unless it waits for others.
 func (a *agent) start(id uint64) {
+	waits := false
+	a.journal.View(func(s *journal.State) { waits = s.Waits(id) })
+	if waits {
+		return
+	}
 	ctx, cancel := context.WithCancelCause(a.jobsCtx)
 	a.mu.Lock()
 	if _, ok := a.running[id]; ok {
@@ -243,6 +252,9 @@ func (a *agent) start(id uint64) {
 		a.mu.Lock()
 		delete(a.running, id)
 		a.mu.Unlock()
+		if err == nil || errors.Is(err, journal.ErrEnded) {
+			a.onward()
+		}
 		if err != nil && !errors.Is(err, journal.ErrEnded) && !errors.Is(err, runner.ErrLeave) {
 			a.broken(err)
 		}

@@ -297,6 +297,9 @@ func (s *session) handle(batch []wire.Message) error {
 	for _, e := range effects {
 		s.effect(e)
 	}
+	if len(effects) > 0 {
+		s.agent.onward()
+	}
 	for _, m := range answers {
 		s.agent.values.answered(m)
 	}

@@ -79,8 +79,11 @@ type RunSubmit struct {
 	// is the engine's default.
 	Parallel        uint32 `json:"parallel,omitempty"`
 	ParallelPerHost uint32 `json:"parallel_per_host,omitempty"`
-	FailFast        bool   `json:"fail_fast,omitempty"`
-	IgnoreCache     bool   `json:"ignore_cache,omitempty"`
+	// Ahead bounds what each agent is sent ahead of what it waits for on the same
+	// host: 0 sends nothing ahead, absent is the default of 1024.
+	Ahead       *uint32 `json:"ahead,omitempty"`
+	FailFast    bool    `json:"fail_fast,omitempty"`
+	IgnoreCache bool    `json:"ignore_cache,omitempty"`
 	// Controller names the agent that local tasks run on; empty picks one by label.
 	Controller string `json:"controller,omitempty"`
 }

@@ -42,6 +42,9 @@ func numberIn(r *http.Request, name string, def uint64) (uint64, error) {
 	return n, nil
 }
 
+// aheadDefault is how many attempts an agent holds where the client does not say.
+const aheadDefault = 1024
+
 func (h *Handler) createRun(w http.ResponseWriter, r *http.Request) error {
 	var in RunSubmit
 	if err := decode(w, r, &in); err != nil {
@@ -50,10 +53,14 @@ func (h *Handler) createRun(w http.ResponseWriter, r *http.Request) error {
 	if err := checkSchema(in.Schema); err != nil {
 		return err
 	}
+	ahead := uint32(aheadDefault)
+	if in.Ahead != nil {
+		ahead = *in.Ahead
+	}
 	run, err := h.o.CreateRun(r.Context(), orchestrator.RunRequest{
 		PlanID: in.PlanID, RequestID: in.RequestID, By: callerOf(r).name,
 		StepsMax: in.Parallel, StepsPerHostMax: in.ParallelPerHost,
-		FailFast: in.FailFast, IgnoreCache: in.IgnoreCache, Controller: in.Controller,
+		FailFast: in.FailFast, IgnoreCache: in.IgnoreCache, Controller: in.Controller, AheadMax: ahead,
 	})
 	if err != nil {
 		return err

@@ -68,6 +68,9 @@ func taskView(s *engine.State, r *engine.Run, task uint32) Task {
 			ID: planned.ID + "@" + host, Host: host, Status: st.Status.String(),
 			Attempt: st.Attempt, Attempts: st.Attempts, Reason: st.Reason,
 		}
+		if r.Shipped(task, pos) {
+			view.Steps[pos].Status = "shipped"
+		}
 		if at := s.Attempts[st.Attempt]; at != nil {
 			for j := range at.Jobs.All() {
 				view.Steps[pos].Jobs = append(view.Steps[pos].Jobs, jobView(&j))

@@ -142,7 +142,8 @@ func (s *session) look(cancels bool, repeat []uint64) (commands []command, more 
 		if cancels {
 			s.forget(a.Open)
 			for _, id := range a.Open[:first] {
-				if _, told := s.told[id]; state.Attempts[id].Cancel && !told {
+				at := state.Attempts[id]
+				if hard, told := s.told[id]; at.Cancel && !hard || at.Recall && !told {
 					commands = append(commands, commandFor(state, id))
 				}
 			}
@@ -188,8 +189,8 @@ func (s *session) put(out *wire.Writer, c *command) error {
 	fence := s.fence
 	fence.Epoch = c.Epoch
 	if c.Cancel {
-		s.told[c.attempt.ID] = struct{}{}
-		return out.Add(&wire.Cancel{Fence: fence, Attempt: c.attempt.ID, Reason: clip(c.Reason, textBytesMax)})
+		s.told[c.attempt.ID] = !c.Unstarted
+		return out.Add(&wire.Cancel{Fence: fence, Attempt: c.attempt.ID, Reason: clip(c.Reason, textBytesMax), Unstarted: c.Unstarted})
 	}
 	step, err := s.g.step(c)
 	if err != nil {
@@ -204,10 +205,18 @@ func (s *session) put(out *wire.Writer, c *command) error {
 	if err != nil {
 		return err
 	}
-	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.Supersedes, Spec: spec})
+	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.Supersedes, Spec: spec, After: predecessors(c.After)})
 	if errors.Is(err, wire.ErrTooLarge) {
 		// Plans are checked for this before they are recorded.
 		return fmt.Errorf("step %s of run %d: %w", step.Task, step.Run, err)
 	}
 	return err
+}
+
+func predecessors(after []engine.Predecessor) []wire.Predecessor {
+	var out []wire.Predecessor
+	for _, p := range after {
+		out = append(out, wire.Predecessor{Attempt: p.Attempt, Any: p.Any})
+	}
+	return out
 }

@@ -33,10 +33,10 @@ type session struct {
 
 	// The rest is the sender's but for what notes holds.
 	notes notes
-	sent  uint64              // every open attempt up to it was sent
-	told  map[uint64]struct{} // attempts that were sent as cancelled
-	acked uint64              // the newest report that was acknowledged
-	known []string            // the gateways that the agent was told
+	sent  uint64          // every open attempt up to it was sent
+	told  map[uint64]bool // attempts that were sent as cancelled: also where they have started?
+	acked uint64          // the newest report that was acknowledged
+	known []string        // the gateways that the agent was told
 	fence wire.Fence
 	// learned is up to which index the agent was told the values of a key; asks are
 	// its open questions, which were looked at last at asked.
@@ -189,7 +189,7 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 	s := &session{
 		g: g, agent: id, name: name, nonce: nonce(), journal: hello.JournalID, conn: c,
 		ended: make(chan struct{}), wake: make(chan struct{}, 1),
-		told: map[uint64]struct{}{}, reports: map[uint64]int{},
+		told: map[uint64]bool{}, reports: map[uint64]int{},
 	}
 	// The session before may have reports on their way into the log. The journal
 	// is compared, and the agent told what is committed, when they have arrived.

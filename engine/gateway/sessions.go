@@ -79,7 +79,7 @@ func (ss *sessions) of(agent uint64) *session {
 }
 
 // observe is an [orchestrator.Observer].
-func (ss *sessions) observe(_ *engine.State, _ *eventlog.Record, event eventlog.Event, void string) {
+func (ss *sessions) observe(state *engine.State, _ *eventlog.Record, event eventlog.Event, void string) {
 	if void != "" {
 		return
 	}
@@ -99,8 +99,31 @@ func (ss *sessions) observe(_ *engine.State, _ *eventlog.Record, event eventlog.
 		ss.tellAll(func(n *notes) { n.members = true })
 	case *eventlog.RunCancelled:
 		ss.tellAll(func(n *notes) { n.cancels = true })
-	case *eventlog.ValuesPublished, *eventlog.JobEnded, *eventlog.AttemptEnded, *eventlog.TaskSkipped, *eventlog.RunCreated, *eventlog.StepResolved:
+	case *eventlog.AttemptEnded:
+		ss.recalled(state, e.Attempt)
 		ss.tellWaiting()
+	case *eventlog.StepResolved:
+		ss.recalled(state, e.Attempt)
+		ss.tellWaiting()
+	case *eventlog.ValuesPublished, *eventlog.JobEnded, *eventlog.TaskSkipped, *eventlog.RunCreated:
+		ss.tellWaiting()
+	}
+}
+
+// recalled has the sessions look at what was sent ahead, where the attempt did not
+// end as what is behind it needs.
+func (ss *sessions) recalled(state *engine.State, attempt uint64) {
+	a := state.Attempts[attempt]
+	if a == nil || a.Outcome == eventlog.Succeeded && !a.JobFailed {
+		return
+	}
+	r := state.Run(a.Run)
+	switch note := func(n *notes) { n.cancels = true }; {
+	case r.AheadMax == 0:
+	case r.FailFast:
+		ss.tellAll(note)
+	default:
+		ss.tell(a.Agent, note)
 	}
 }
 

@@ -20,7 +20,10 @@ type RunRequest struct {
 	// StepsMax bounds the steps under way, StepsPerHostMax those on one host; 0
 	// is the engine's default.
 	StepsMax, StepsPerHostMax uint32
-	FailFast, IgnoreCache     bool
+	// AheadMax bounds the attempts that one agent holds when steps are sent ahead of
+	// what they wait for on the same host; 0 sends none ahead.
+	AheadMax              uint32
+	FailFast, IgnoreCache bool
 	// Controller names the agent for local tasks; empty picks one by label.
 	Controller string
 }
@@ -39,7 +42,7 @@ func (o *Orchestrator) CreateRun(ctx context.Context, req RunRequest) (run uint6
 	}
 	_, err = o.propose(ctx, &eventlog.RunCreated{
 		PlanID: req.PlanID, RequestID: req.RequestID, By: req.By, StepsMax: req.StepsMax, StepsPerHostMax: req.StepsPerHostMax,
-		FailFast: req.FailFast, IgnoreCache: req.IgnoreCache, ControllerAgent: req.Controller,
+		FailFast: req.FailFast, IgnoreCache: req.IgnoreCache, ControllerAgent: req.Controller, AheadMax: req.AheadMax,
 	})
 	if err = o.forgiveRepeat(err, req.RequestID); err != nil {
 		return 0, err

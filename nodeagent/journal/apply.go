@@ -57,6 +57,8 @@ func (s *State) Apply(r Record) error {
 		err = s.applyPublished(r)
 	case *RestartAsked:
 		err = s.applyRestartAsked(r)
+	case *Awaits:
+		err = s.applyAwaits(r)
 	default:
 		err = fmt.Errorf("record of type %T", r)
 	}
@@ -240,6 +242,7 @@ func (s *State) settle(a *Attempt, p Phase, r wire.Report) {
 	a.Spec, a.Running, a.Process, a.RestartUnder = nil, false, Process{}, ""
 	s.Seq++
 	s.addReport(r)
+	s.release(a.ID, r.Outcome)
 }
 
 // applyAcked forgets what the cluster has. An entry goes when it is below the
@@ -258,6 +261,7 @@ func (s *State) applyAcked(seq, floor uint64) {
 	for id, a := range s.attempts {
 		if id <= s.Floor && a.Phase != Intent && a.EndSeq <= s.Acked && !s.fresh(a.EndSeq) {
 			delete(s.attempts, id)
+			delete(s.waits, id)
 		}
 	}
 }

@@ -137,13 +137,22 @@ func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decisi
 	if known && before.Phase == Intent {
 		open = m.Supersedes
 	}
+	waits, stranded, missing := s.waitsFor(m)
 	switch {
 	case newest > m.Attempt:
 		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, supersededReason(newest))})
 		d.effect(Resend, m.Attempt)
 	case open != 0:
 		d.reply(m.Attempt, wire.StatusBusy, fmt.Sprintf("attempt %d has not ended", open))
+	case missing != 0:
+		d.reply(m.Attempt, wire.StatusBusy, fmt.Sprintf("attempt %d, which it waits for, is not known here", missing))
+	case stranded:
+		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, strandedReason)})
+		d.effect(Resend, m.Attempt)
 	default:
+		if len(waits) > 0 {
+			d.Records = append(d.Records, &Awaits{Attempt: m.Attempt, After: waits})
+		}
 		// At or below the floor it can never start anyway.
 		forbids := m.Supersedes > s.Floor && !known
 		seq := s.Seq + 1
@@ -152,7 +161,7 @@ func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decisi
 		}
 		d.Records = append(d.Records, &Intended{Attempt: m.Attempt, Supersedes: m.Supersedes,
 			Forbids: forbids, Hash: hash, Spec: m.Spec, Step: w.Step, Seq: seq,
-			Jobs: w.Jobs, Window: min(w.Jobs, WindowJobs), KeepGoing: w.KeepGoing})
+			Jobs: w.Jobs, Window: s.firstWindow(w.Jobs, len(waits) > 0), KeepGoing: w.KeepGoing})
 		d.effect(Start, m.Attempt)
 	}
 	return d
@@ -182,6 +191,8 @@ func (s *State) Cancel(h Here, m *wire.Cancel) Decision {
 	case a.Ended == 0 && !a.Running:
 		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, m.Reason)})
 		d.effect(Kill, m.Attempt)
+	case m.Unstarted:
+		d.reply(m.Attempt, wire.StatusRunning, "")
 	default:
 		d.effect(Kill, m.Attempt)
 	}
@@ -248,7 +259,7 @@ func (s *State) Boot(bootID string) Decision {
 // StartJob decides to start the job at the position, at the time in unix nanoseconds.
 func (s *State) StartJob(attempt uint64, position uint32, now int64) (Record, error) {
 	a, err := s.open(attempt)
-	if err != nil {
+	if err != nil || s.Waits(attempt) {
 		return nil, ErrEnded
 	}
 	if position != a.Ended || position >= a.Window || position >= a.Jobs || a.Failed && !a.KeepGoing {

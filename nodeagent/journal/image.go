@@ -12,6 +12,9 @@ func NewState(journalID string) *State {
 func (s *State) Records() []Record {
 	records := []Record{s.summary()}
 	for _, id := range s.Attempts() {
+		if r := s.awaits(id); r != nil {
+			records = append(records, r)
+		}
 		records = append(records, &Kept{Attempt: *s.attempts[id]})
 	}
 	for _, r := range s.reports {

@@ -28,6 +28,7 @@ const (
 	KindBegun          Kind = 15
 	KindPublished      Kind = 16
 	KindRestartAsked   Kind = 17
+	KindAwaits         Kind = 18
 )
 
 // A Record is one entry of the journal: a fact in the past tense.
@@ -91,6 +92,15 @@ type Intended struct {
 	KeepGoing           bool
 	// Seq numbers the report that the attempt has begun.
 	Seq uint64
+}
+
+// Awaits says that the attempt, once it is intended, waits for others. It comes
+// before what intends it, so that no crash can leave that one alone.
+type Awaits struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Attempt uint64
+	After   []wire.Predecessor
 }
 
 // Begun gives the beginning of an attempt its report, where an earlier program
@@ -209,6 +219,7 @@ func (*Rebased) Kind() Kind        { return KindRebased }
 func (*Begun) Kind() Kind          { return KindBegun }
 func (*Published) Kind() Kind      { return KindPublished }
 func (*RestartAsked) Kind() Kind   { return KindRestartAsked }
+func (*Awaits) Kind() Kind         { return KindAwaits }
 
 // Durable reports whether nothing may follow from records of the kind before
 // they are synced. The others are exact after a crash of the process and may be
@@ -257,6 +268,8 @@ func newRecord(k Kind) (Record, bool) {
 		return new(Published), true
 	case KindRestartAsked:
 		return new(RestartAsked), true
+	case KindAwaits:
+		return new(Awaits), true
 	}
 	return nil, false
 }

@@ -90,13 +90,19 @@ type State struct {
 	outdated bool
 
 	attempts map[uint64]*Attempt
+	// waits are what attempts wait for; it outlives those until they are forgotten.
+	waits map[uint64]*wait
+	// behind are the attempts that wait for each.
+	behind map[uint64][]uint64
 	// reports are those above Acked, without holes.
 	reports     []wire.Report
 	reportBytes int
 }
 
 // newState returns a State without any record.
-func newState() *State { return &State{attempts: map[uint64]*Attempt{}} }
+func newState() *State {
+	return &State{attempts: map[uint64]*Attempt{}, waits: map[uint64]*wait{}, behind: map[uint64][]uint64{}}
+}
 
 // Attempt returns what is known of an attempt. It is not to be changed.
 func (s *State) Attempt(id uint64) (*Attempt, bool) {

@@ -14,7 +14,7 @@ import "quorate/internal/job"
 // grows when messages change so that an earlier peer would misread them: the two
 // then part in the handshake, with a plain error.
 const (
-	ALPNAgent = "quorate-agent/4"
+	ALPNAgent = "quorate-agent/5"
 	ALPNEnrol = "quorate-enrol/1"
 )
 
@@ -150,6 +150,18 @@ type Dispatch struct {
 	Supersedes uint64 // or 0
 	// Spec is an encoded [Step]; its SHA-256 is what the journal keeps of it.
 	Spec []byte
+	// After are the attempts that it waits for: it starts when each of them has ended
+	// as it has to, and is given back, not started, when one of them has not.
+	After []Predecessor
+}
+
+// A Predecessor is an attempt that another one waits for.
+type Predecessor struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Attempt uint64
+	// Any is true where it may also fail or be cancelled.
+	Any bool
 }
 
 // Step is what an attempt does: the jobs of one task on one host, in order.
@@ -177,6 +189,8 @@ type Cancel struct {
 	Fence   Fence
 	Attempt uint64
 	Reason  string
+	// Unstarted leaves an attempt alone that has started.
+	Unstarted bool
 }
 
 // Results carries reports in the order of their numbers.

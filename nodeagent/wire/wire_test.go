@@ -98,7 +98,7 @@ func TestGolden(t *testing.T) {
 		{&Answer{ID: 1}, "00000005139301a0a0"},
 		{&FactsAsk{ID: 1}, "00000003149101"},
 		{&FactsReply{ID: 1, Facts: []Fact{{Name: "n", Value: []byte("t")}}}, "000000111593019198c2a16ec4017400a0000000c2"},
-		{&Cancel{Attempt: 1}, "00000009049394a0a0a00001a0"},
+		{&Cancel{Attempt: 1}, "0000000a049494a0a0a00001a0c2"},
 		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "0000001e059191dc00120100c2c20000c2ff0000a093c0c00093c0c000a0a0c2c2c0"},
 	} {
 		b, err := AppendMessage(nil, c.m)

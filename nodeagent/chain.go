@@ -1,0 +1,55 @@
+package nodeagent
+
+import (
+	"errors"
+
+	"quorate/nodeagent/journal"
+)
+
+// onward does what follows from the end of an attempt for those that wait here: it
+// gives back what will never start, starts what may, and has the journal let the
+// next ones start before they are waited for.
+func (a *agent) onward() {
+	var stranded, ready []uint64
+	low := false
+	a.journal.View(func(s *journal.State) {
+		if !s.Certain() {
+			return // what is under way goes on when a connection has told
+		}
+		stranded, ready = s.Stranded(), s.Runnable()
+		low = len(s.Ahead()) > 0
+	})
+	if len(stranded) > 0 {
+		err := a.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
+			for _, id := range s.Stranded() {
+				add(s.GiveBack(id))
+			}
+			return nil
+		})
+		if err != nil {
+			a.chainBroken(err)
+			return
+		}
+		a.notify(true)
+	}
+	for _, id := range ready {
+		a.start(id)
+	}
+	if low && a.extending.CompareAndSwap(false, true) {
+		a.jobs.Go(func() {
+			defer a.extending.Store(false)
+			a.chainBroken(a.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
+				for _, r := range s.Ahead() {
+					add(r)
+				}
+				return nil
+			}))
+		})
+	}
+}
+
+func (a *agent) chainBroken(err error) {
+	if err != nil && !errors.Is(err, journal.ErrEnded) {
+		a.broken(err)
+	}
+}

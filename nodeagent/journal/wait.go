@@ -1,0 +1,188 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+
+	"quorate/nodeagent/wire"
+)
+
+// A wait is what an attempt waits for.
+type wait struct {
+	after []wire.Predecessor
+	// stranded is true once one of them has ended otherwise: it will never start.
+	stranded bool
+}
+
+// windowsMax bounds the jobs of attempts that wait, or have just started, that may
+// start without another record. It bounds what is unknown after the machine went
+// down, as WindowJobs does for one attempt.
+const windowsMax = WindowJobs
+
+const strandedReason = "an attempt that it waits for did not end as it had to"
+
+// wellEnded reports whether what waits for an attempt may start after that end.
+func wellEnded(p wire.Predecessor, outcome uint8) bool {
+	switch outcome {
+	case OutcomeSucceeded, OutcomeSkipped:
+		return true
+	case OutcomeFailed, OutcomeCancelled:
+		return p.Any
+	}
+	return false
+}
+
+// waitsFor returns those of the attempts that the dispatched one is to wait for that
+// have not ended, whether one of the others has not ended as it had to, and one of
+// which nothing is known here, or 0: it has been forgotten, and the cluster knows
+// its end, or it is yet to come.
+func (s *State) waitsFor(m *wire.Dispatch) (after []wire.Predecessor, stranded bool, missing uint64) {
+	for _, p := range m.After {
+		a, ok := s.attempts[p.Attempt]
+		if !ok {
+			return nil, false, p.Attempt
+		}
+		if a.Phase == Intent {
+			after = append(after, p)
+			continue
+		}
+		i := slices.IndexFunc(s.reports, func(r wire.Report) bool { return r.End && r.Attempt == p.Attempt })
+		if i < 0 {
+			return nil, false, p.Attempt
+		}
+		stranded = stranded || !wellEnded(p, s.reports[i].Outcome)
+	}
+	return after, stranded, 0
+}
+
+// firstWindow is how many of an attempt's jobs may start once it is intended. Of
+// those that wait only the first few may, see [State.Ahead].
+func (s *State) firstWindow(jobs uint32, waits bool) uint32 {
+	if waits && s.reserved()+jobs > windowsMax {
+		return 0
+	}
+	return min(jobs, WindowJobs)
+}
+
+// reserved counts the jobs of waiting attempts that may start.
+func (s *State) reserved() (jobs uint32) {
+	for id := range s.waits {
+		if a := s.attempts[id]; a != nil && a.Phase == Intent && a.Ended == 0 && !a.Running {
+			jobs += a.Window
+		}
+	}
+	return jobs
+}
+
+// Waits reports whether the attempt waits for another one.
+func (s *State) Waits(attempt uint64) bool {
+	w := s.waits[attempt]
+	return w != nil && (len(w.after) > 0 || w.stranded)
+}
+
+// Stranded returns the attempts that will never start, because of what they waited
+// for, in the order in which they are to be given back.
+func (s *State) Stranded() (ids []uint64) {
+	for id, w := range s.waits {
+		if a := s.attempts[id]; w.stranded && a != nil && a.Phase == Intent {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for i := 0; i < len(ids); i++ {
+		for _, next := range s.behind[ids[i]] {
+			if a := s.attempts[next]; a != nil && a.Phase == Intent && !slices.Contains(ids, next) {
+				ids = append(ids, next)
+			}
+		}
+	}
+	return ids
+}
+
+// GiveBack decides that a stranded attempt never starts. The record is to be synced
+// before its report is sent.
+func (s *State) GiveBack(attempt uint64) Record {
+	return &Forbidden{Report: notStarted(s.Seq+1, attempt, strandedReason)}
+}
+
+// Runnable returns the attempts that waited and need not any more.
+func (s *State) Runnable() (ids []uint64) {
+	for id := range s.waits {
+		if a := s.attempts[id]; a != nil && a.Phase == Intent && a.Ended == 0 && !a.Running && !s.Waits(id) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Ahead decides to let jobs of attempts start that wait, in the order of their
+// numbers, when only few may. One sync serves them all, and comes before the disk
+// would be waited for.
+func (s *State) Ahead() (records []Record) {
+	jobs := s.reserved()
+	if jobs > windowsMax/2 {
+		return nil
+	}
+	var ids []uint64
+	for id := range s.waits {
+		if a := s.attempts[id]; a != nil && a.Phase == Intent && a.Window == 0 && a.Jobs > 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		w := min(s.attempts[id].Jobs, WindowJobs)
+		if jobs > 0 && jobs+w > windowsMax {
+			break
+		}
+		jobs += w
+		records = append(records, &WindowExtended{Attempt: id, Window: w})
+	}
+	return records
+}
+
+func (s *State) awaits(id uint64) *Awaits {
+	w := s.waits[id]
+	if w == nil || s.attempts[id].Phase != Intent {
+		return nil
+	}
+	r := &Awaits{Attempt: id, After: w.after}
+	if w.stranded {
+		// No attempt has the number 0, and so it never ends well.
+		r.After = append(slices.Clone(w.after), wire.Predecessor{})
+	}
+	return r
+}
+
+func (s *State) applyAwaits(r *Awaits) error {
+	if s.attempts[r.Attempt] != nil {
+		return fmt.Errorf("attempt %d waits after it was intended", r.Attempt)
+	}
+	w := &wait{after: slices.Clone(r.After)}
+	if n := len(w.after); n > 0 && w.after[n-1].Attempt == 0 {
+		w.after, w.stranded = w.after[:n-1], true
+	}
+	s.waits[r.Attempt] = w
+	for _, p := range w.after {
+		s.behind[p.Attempt] = append(s.behind[p.Attempt], r.Attempt)
+	}
+	return nil
+}
+
+// release tells those that wait for the attempt that it has ended.
+func (s *State) release(attempt uint64, outcome uint8) {
+	for _, id := range s.behind[attempt] {
+		w := s.waits[id]
+		if w == nil {
+			continue
+		}
+		i := slices.IndexFunc(w.after, func(p wire.Predecessor) bool { return p.Attempt == attempt })
+		if i < 0 {
+			continue
+		}
+		w.stranded = w.stranded || !wellEnded(w.after[i], outcome)
+		w.after = slices.Delete(w.after, i, i+1)
+	}
+	delete(s.behind, attempt)
+}
