@@ -59,7 +59,9 @@ func (s *State) known(r *Run, a *Attempt) (to TaskStatus, reason string, ok bool
 	if a.JobFailed && !r.Graph.Tasks[a.Task].KeepGoing {
 		return TaskFailed, "a job failed", true
 	}
-	if r.resume(a) >= r.Graph.Tasks[a.Task].Jobs {
+	pos, _ := r.Graph.stepAt(a.Task, a.Host)
+	idle := a.Jobs.Len() == 0 && (r.unmet(a.Task, pos) || r.doomedStep(a.Task, pos)) // it was sent ahead in vain
+	if r.resume(a) >= r.Graph.Tasks[a.Task].Jobs && !idle {
 		to, reason = done(a)
 		return to, reason, true
 	}

@@ -101,6 +101,9 @@ func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
 	if fault := a.JournalFault(e.JournalID, e.JournalSeq); fault != "" {
 		return fault
 	}
+	if missing := a.MissingAttempt(e.Attempts, e.Acked); e.Held && missing != 0 {
+		return fmt.Sprintf("the journal held attempt %d", missing)
+	}
 	if e.Acked > e.JournalSeq {
 		return fmt.Sprintf("the journal ends at report %d, and %d was acknowledged to it", e.JournalSeq, e.Acked)
 	}

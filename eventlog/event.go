@@ -135,6 +135,10 @@ type AgentConnected struct {
 	Acked    uint64   `json:"acked" added:"true"`
 	Floor    uint64   `json:"floor" added:"true"`
 	Attempts []uint64 `json:"attempts" added:"true"`
+	// Held is true where an attempt that the journal is known to hold has to be among
+	// them: the connection is void otherwise, since the agent has begun it meanwhile,
+	// or shows another journal than it had.
+	Held bool `json:"held" added:"true"`
 }
 
 // AgentDisconnected says that the connection of this session is gone.

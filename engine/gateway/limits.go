@@ -57,18 +57,19 @@ const (
 	membershipWithin = 10 * time.Second // for a majority to answer at the start
 	challengesMax    = 4                // times that an agent is asked for its journal
 
-	dispatchesMax    = 64      // per turn of a sender, so that acknowledgements get through
-	pendingBytesMax  = 2 << 20 // of a session's reports that wait for a commit
-	commitEventsMax  = 2048
-	commitBytesMax   = 4 << 20
-	queuedBytesMax   = 64 << 20 // of all sessions' reports that wait for a commit
-	reportsPerJobMax = 4        // its end, and the values that it publishes before
-	reportsSpareMax  = 8        // reports of an attempt beyond those of its jobs
-	lateReportsMax   = 1 << 16  // reports of a session on attempts that are settled
-	attemptsHeldMax  = 1 << 16  // attempts that a Hello may list
-	textBytesMax     = 16 << 10 // of a report's Info or Reason
-	nameBytesMax     = 256      // of a version, boot id, address
-	retryDelay       = time.Second
-	busyRetryDelay   = 2 * time.Second
-	presenceEventMax = 512
+	dispatchesMax      = 64      // per turn of a sender, so that acknowledgements get through
+	pendingBytesMax    = 2 << 20 // of a session's reports that wait for a commit
+	commitEventsMax    = 2048
+	commitBytesMax     = 4 << 20
+	queuedBytesMax     = 64 << 20 // of all sessions' reports that wait for a commit
+	reportsPerJobMax   = 4        // its end, and the values that it publishes before
+	reportsSpareMax    = 8        // reports of an attempt beyond those of its jobs
+	lateReportsMax     = 1 << 16  // reports of a session on attempts that are settled
+	attemptsHeldMax    = 1 << 16  // attempts that a Hello may list
+	textBytesMax       = 16 << 10 // of a report's Info or Reason
+	nameBytesMax       = 256      // of a version, boot id, address
+	retryDelay         = time.Second
+	busyRetryDelay     = 2 * time.Second
+	rejectedRetryDelay = 10 * time.Second
+	presenceEventMax   = 512
 )

@@ -186,17 +186,12 @@ func (s *session) reply(ctx context.Context, r *wire.Reply) error {
 	case wire.StatusRunning:
 		return nil
 	case wire.StatusBusy:
-		log.Debug("attempt waits for the one that it supersedes")
-		time.AfterFunc(busyRetryDelay, func() {
-			s.note(func(n *notes) {
-				if len(n.again) < attemptsHeldMax {
-					n.again = append(n.again, r.Attempt)
-				}
-			})
-		})
+		log.Debug("attempt waits for another one")
+		s.repeat(r.Attempt, busyRetryDelay)
 		return nil
 	case wire.StatusRejected:
 		log.Warn("the agent rejected a command")
+		s.repeat(r.Attempt, rejectedRetryDelay)
 		return nil
 	case wire.StatusGone:
 		// The agent may have heard from another gateway that the attempt is settled.
@@ -214,4 +209,15 @@ func (s *session) reply(ctx context.Context, r *wire.Reply) error {
 		return s.g.quarantine(ctx, s, fmt.Sprintf("attempt %d is under way, and the agent's journal says that it is settled", r.Attempt), "", 0)
 	}
 	return fmt.Errorf("protocol: reply with status %d", r.Status)
+}
+
+// repeat sends what there is to say about the attempt once more after a while.
+func (s *session) repeat(attempt uint64, after time.Duration) {
+	time.AfterFunc(after, func() {
+		s.note(func(n *notes) {
+			if len(n.again) < attemptsHeldMax {
+				n.again = append(n.again, attempt)
+			}
+		})
+	})
 }

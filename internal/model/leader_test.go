@@ -72,7 +72,7 @@ func strike(b blow, at uint64) (*sim, end) {
 	w := newSim(1, 3, 6)
 	w.faults, w.hashEvery, w.failing = false, 0, 0.03
 	w.must(hundredSteps())
-	w.must(&eventlog.RunCreated{PlanID: "plan-0", RequestID: "r"})
+	w.must(&eventlog.RunCreated{PlanID: "plan-0", RequestID: "r", AheadMax: 8})
 	w.elect()
 	var victim *replica
 	w.struck = func(r *replica, index uint64) {

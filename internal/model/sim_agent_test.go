@@ -80,6 +80,8 @@ func (a *agent) write(records ...journal.Record) {
 		switch r := r.(type) {
 		case *journal.Intended:
 			r.Window = min(r.Window, 2)
+		case *journal.AttemptEnded:
+			a.w.ends[r.Report.Attempt] = r.Report.Outcome
 		}
 		b, err := journal.AppendFrame(a.disk.data, r, int64(a.disk.synced))
 		if err == nil {
@@ -201,8 +203,22 @@ func (a *agent) proc(attempt uint64, job uint32) *proc {
 
 // work lets one of the agent's attempts get on by a step.
 func (a *agent) work() {
-	open := a.state.Open()
-	if len(open) == 0 || !a.state.Certain() {
+	if !a.state.Certain() {
+		return
+	}
+	if ids := a.state.Stranded(); len(ids) > 0 {
+		for range 1 + a.w.rng.IntN(len(ids)) {
+			a.write(a.state.GiveBack(a.state.Stranded()[0]))
+		}
+		a.sync()
+		return
+	}
+	if records := a.state.Ahead(); len(records) > 0 && a.w.rng.IntN(3) == 0 {
+		a.write(records...)
+		a.sync()
+	}
+	open := slices.DeleteFunc(a.state.Open(), a.state.Waits)
+	if len(open) == 0 {
 		return
 	}
 	id := open[a.w.rng.IntN(len(open))]

@@ -31,7 +31,8 @@ type session struct {
 	replies   []wire.Reply
 
 	received, acked uint64
-	sent, told      map[uint64]bool
+	sent            map[uint64]bool
+	told, recalled  map[uint64]bool // cancelled, and that or called back
 	batch           []eventlog.Event
 	committing      bool
 }
@@ -49,7 +50,7 @@ func (w *sim) dial(a *agent, r *replica) {
 	w.nonces++
 	s := &session{
 		r: r, a: a, id: a.id, nonce: fmt.Sprint("session ", w.nonces), hello: a.hello(),
-		sent: map[uint64]bool{}, told: map[uint64]bool{},
+		sent: map[uint64]bool{}, told: map[uint64]bool{}, recalled: map[uint64]bool{},
 	}
 	if before := r.sessions[a.at]; before != nil {
 		before.end()
@@ -160,7 +161,7 @@ func (s *session) record() {
 		s.stage = serving
 	}, &eventlog.AgentConnected{
 		Agent: s.id, Gateway: s.r.id, Session: s.nonce, BootID: s.hello.BootID, JournalID: s.hello.JournalID, JournalSeq: s.hello.JournalSeq,
-		Acked: s.hello.Acked, Floor: s.hello.Floor, Attempts: s.hello.Attempts,
+		Acked: s.hello.Acked, Floor: s.hello.Floor, Attempts: s.hello.Attempts, Held: true,
 	})
 }
 
@@ -170,14 +171,16 @@ func (s *session) look(rec *engine.Agent) {
 	for _, id := range rec.Open {
 		c := st.Command(id)
 		switch {
-		case c.Cancel && !s.told[id]:
-			s.told[id] = true
-			s.toAgent = append(s.toAgent, &wire.Cancel{Fence: s.fenced(c.Epoch), Attempt: id, Reason: c.Reason})
+		case c.Cancel && !s.told[id] && !(c.Unstarted && s.recalled[id]):
+			s.told[id], s.recalled[id] = !c.Unstarted, true
+			s.toAgent = append(s.toAgent, &wire.Cancel{Fence: s.fenced(c.Epoch), Attempt: id, Reason: c.Reason, Unstarted: c.Unstarted})
 		case !c.Cancel && !s.sent[id]:
 			s.sent[id] = true
-			s.toAgent = append(s.toAgent, &wire.Dispatch{
-				Fence: s.fenced(c.Epoch), Attempt: id, Supersedes: c.Supersedes, Spec: s.r.w.spec(st, st.Attempts[id]),
-			})
+			d := &wire.Dispatch{Fence: s.fenced(c.Epoch), Attempt: id, Supersedes: c.Supersedes, Spec: s.r.w.spec(st, st.Attempts[id])}
+			for _, p := range c.After {
+				d.After = append(d.After, wire.Predecessor{Attempt: p.Attempt, Any: p.Any})
+			}
+			s.toAgent = append(s.toAgent, d)
 		}
 	}
 	if rec.JournalSeq > s.acked {
@@ -246,8 +249,10 @@ func (s *session) receive(rec *engine.Agent) {
 	s.toGateway = nil
 	for _, r := range s.replies {
 		switch r.Status {
-		case wire.StatusBusy:
+		case wire.StatusBusy, wire.StatusRejected:
 			delete(s.sent, r.Attempt)
+			delete(s.told, r.Attempt)
+			delete(s.recalled, r.Attempt)
 		case wire.StatusGone:
 			if at := s.r.state.Attempts[r.Attempt]; at != nil && at.Outcome == 0 && s.r.state.Index == s.r.w.head.Index {
 				s.r.w.fail("%s: attempt %d is under way and gone", s.a.name, r.Attempt)

@@ -9,6 +9,7 @@ import (
 
 	"quorate/engine"
 	"quorate/eventlog"
+	"quorate/nodeagent/journal"
 	"quorate/nodeagent/wire"
 )
 
@@ -48,6 +49,8 @@ type sim struct {
 	byAttempt map[[2]uint64]int // attempt and job
 	words     map[stepRef]int   // operators' words that let a step go on
 
+	ends map[uint64]uint8 // of attempts, as their agents know them
+
 	founded    int // records before anything was asked for
 	recoveries int
 	lost       map[uint64]bool // attempts that only a lost log knew
@@ -69,7 +72,7 @@ func newSim(seed uint64, replicas, hosts int) *sim {
 	w := &sim{
 		rng: rand.New(rand.NewPCG(seed, 7)), trace: sha256.New(), truth: engine.NewState(), hashEvery: 8, faults: true,
 		seen: map[string]int{}, done: map[string]bool{}, touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
-		lost: map[uint64]bool{}, blurred: map[blur]bool{},
+		ends: map[uint64]uint8{}, lost: map[uint64]bool{}, blurred: map[blur]bool{},
 	}
 	for i := range replicas {
 		r := &replica{w: w, id: uint64(i) + 1, clock: 1_700_000_000_000_000_000}
@@ -195,7 +198,7 @@ func (w *sim) effect(a *agent, attempt uint64, job uint32) {
 		w.fail("G3: job %d of attempt %d took effect %d times", job, attempt, n)
 	}
 	r := w.truth.Run(at.Run)
-	if !ready(r, at.Task, at.Host) {
+	if !ready(r, at.Task, at.Host) && !w.ended(at) {
 		w.fail("task %d of run %d starts on %s before what it requires", at.Task, at.Run, a.name)
 	}
 	for _, other := range w.agents {
@@ -210,6 +213,19 @@ func (w *sim) effect(a *agent, attempt uint64, job uint32) {
 	if n := w.effects[jobRef{step, job}]; !t.Idempotent && n > 1+w.words[step] && w.sharp(at.Run, at.Host) {
 		w.fail("G4: job %d of %s took effect %d times, and operators spoke %d times", job, t.ID, n, w.words[step])
 	}
+}
+
+// ended reports whether all that an attempt sent ahead waited for has ended on its
+// agent as it has to.
+func (w *sim) ended(at *engine.Attempt) bool {
+	for _, p := range at.After {
+		o, ok := w.ends[p.Attempt]
+		if !ok || o != journal.OutcomeSucceeded && !(p.Any && (o == journal.OutcomeFailed || o == journal.OutcomeCancelled)) {
+			return false
+		}
+		w.seen["steps sent ahead"]++
+	}
+	return len(at.After) > 0
 }
 
 // fails says how a job ends: the same job always in the same way.
