@@ -80,6 +80,9 @@ func (d digest) run(r *Run) {
 	d.str(r.PlanID, r.RequestID, r.By, r.ControllerAgent)
 	d.u64(uint64(r.StepsMax), uint64(r.StepsPerHostMax))
 	d.flags(r.FailFast, r.IgnoreCache, r.Cancelled != nil)
+	if r.Check { // states without one hash as they did before there were any
+		d.str("check")
+	}
 	d.u64(r.ID, r.Index, uint64(r.CreatedAt), uint64(r.EndedAt), uint64(r.Outcome), uint64(r.swept))
 	if c := r.Cancelled; c != nil {
 		d.u64(c.Run)

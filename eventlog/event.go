@@ -222,6 +222,8 @@ type RunCreated struct {
 	IgnoreCache     bool   `json:"ignore_cache"`
 	// ControllerAgent names the agent that local tasks run on; empty picks one by label.
 	ControllerAgent string `json:"controller_agent"`
+	// Check asks the agents what their jobs would do, and has them do nothing of it.
+	Check bool `json:"check" added:"true"`
 }
 
 // RunCancelled asks for a run's end: nothing new starts, and what is under way is cancelled.

@@ -21,6 +21,8 @@ type RunRequest struct {
 	// is the engine's default.
 	StepsMax, StepsPerHostMax uint32
 	FailFast, IgnoreCache     bool
+	// Check has the agents say what their jobs would do, and do nothing of it.
+	Check bool
 	// Controller names the agent for local tasks; empty picks one by label.
 	Controller string
 }
@@ -39,7 +41,7 @@ func (o *Orchestrator) CreateRun(ctx context.Context, req RunRequest) (run uint6
 	}
 	_, err = o.propose(ctx, &eventlog.RunCreated{
 		PlanID: req.PlanID, RequestID: req.RequestID, By: req.By, StepsMax: req.StepsMax, StepsPerHostMax: req.StepsPerHostMax,
-		FailFast: req.FailFast, IgnoreCache: req.IgnoreCache, ControllerAgent: req.Controller,
+		FailFast: req.FailFast, IgnoreCache: req.IgnoreCache, ControllerAgent: req.Controller, Check: req.Check,
 	})
 	if err = o.forgiveRepeat(err, req.RequestID); err != nil {
 		return 0, err

@@ -168,6 +168,8 @@ type Step struct {
 	// Publish are the arguments that the plan asks other hosts for, sorted: a job
 	// that leaves one with another value publishes it.
 	Publish []string
+	// Check asks what the jobs would do; nothing of it is done.
+	Check bool
 }
 
 // Cancel ends an attempt, or forbids its start for ever.

@@ -287,3 +287,32 @@ func TestSilentStep(t *testing.T) {
 		t.Errorf("a second spelling of the step: %v", err)
 	}
 }
+
+// Each step has one form: those of before there were checks stay as they were.
+func TestStepForms(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		step   Step
+		fields byte
+	}{
+		{"silent", Step{Run: 1, Task: "t", Host: "h", KeepGoing: true}, 0x97},
+		{"publishing", Step{Run: 1, Task: "t", Host: "h", Publish: []string{"k"}}, 0x98},
+		{"check", Step{Run: 1, Task: "t", Host: "h", Check: true}, 0x99},
+		{"check of what publishes", Step{Run: 1, Task: "t", Host: "h", Publish: []string{"k"}, Check: true}, 0x99},
+	} {
+		spec, err := EncodeStep(&c.step)
+		if err != nil || spec[0] != c.fields {
+			t.Fatalf("%s: %x, %v", c.name, spec, err)
+		}
+		if got, err := DecodeStep(spec); err != nil || !reflect.DeepEqual(got, &c.step) {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+	}
+	long, err := Marshal(&publishingStep{Run: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeStep(long); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a second spelling of a silent step: %v", err)
+	}
+}
