@@ -17,7 +17,7 @@ import (
 	"quorate/nodeagent/wire"
 )
 
-const waitMax = 30 * time.Second
+const waitMax = time.Minute
 
 // orchestrator is the least that an agent can work with: real TLS and QUIC, and a
 // cluster that commits every report.

@@ -100,7 +100,7 @@ func start(t *testing.T, log engine.Log, verbs job.Lookup) *orchestrator.Orchest
 
 func until(t *testing.T, o *orchestrator.Orchestrator, what string, holds func(*engine.State) bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience)
 	for {
 		_, changed := o.Watch()
 		ok := false

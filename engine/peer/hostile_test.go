@@ -26,7 +26,7 @@ func serveOne(t *testing.T) (conn net.Conn, n *node) {
 // wantClosed wants the other side to close the connection, having said no more.
 func wantClosed(t *testing.T, conn net.Conn) {
 	t.Helper()
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	b, err := io.ReadAll(conn)
