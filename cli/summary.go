@@ -39,8 +39,8 @@ func (p *program) printSummary(ctx context.Context, client *api.Client, run *api
 		color = yellow
 	}
 	s := run.Summary
-	_, err := fmt.Fprintf(p.con.out, "run %d %s: %s, %s, %s; succeeded %d, skipped %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",
-		run.ID, p.con.paint(p.con.out, color, run.Status), count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), s.Succeeded, s.Skipped, s.Unchanged, s.Failed, s.Unknown,
+	_, err := fmt.Fprintf(p.con.out, "run %d %s: %s, %s, %s; succeeded %d, skipped %d, changed %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",
+		run.ID, p.con.paint(p.con.out, color, run.Status), count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), s.Succeeded, s.Skipped, s.Changed, s.Unchanged, s.Failed, s.Unknown,
 		elapsed(time.Duration(run.ElapsedMS)*time.Millisecond))
 	return err
 }

@@ -14,7 +14,7 @@ func Parse(d *Declaration, text string, vars []Var) (*Parsed, error) {
 	p := &parser{
 		decl:    d,
 		text:    text,
-		toks:    tokenise(text, d.Positional == Words || d.Positional == TwoPaths || d.Positional == Paths),
+		toks:    tokenise(text, d.Positional != FreeText && d.Positional != KeyValue),
 		options: map[string]string{},
 	}
 	if err := p.scan(); err != nil {
