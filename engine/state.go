@@ -22,6 +22,10 @@ type State struct {
 	// RecoveredAt its index; 0 where there was none.
 	Generation  uint64
 	RecoveredAt uint64
+	// Recoveries are all that began a generation, oldest first.
+	Recoveries []Recovery
+	// Checkpoint is the newest on record; its Size is 0 where there is none.
+	Checkpoint Checkpoint
 	// Epoch is the serial of the newest LeaderEstablished, Leader its replica.
 	Epoch  uint64
 	Leader uint64

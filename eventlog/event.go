@@ -42,6 +42,7 @@ const (
 	KindClusterRecovered    Kind = 25
 	KindAttemptBegan        Kind = 26
 	KindValuesPublished     Kind = 27
+	KindCheckpointSigned    Kind = 28
 )
 
 // An Event is one entry of the catalogue. The set is closed: encoding and
