@@ -143,12 +143,14 @@ const (
 // ready waits until the orchestrator leads and has read its log.
 func (e *embedded) ready(ctx context.Context) error {
 	return until(ctx, readyMax, "the orchestrator did not start", func() (bool, error) {
-		status, err := e.client.Status(ctx)
-		if err != nil {
-			return false, nil
-		}
-		return status.Leader && status.Epoch > 0, nil
+		return e.leads(ctx), nil
 	})
+}
+
+// leads reports whether the orchestrator answers, leads and has read its log.
+func (e *embedded) leads(ctx context.Context) bool {
+	status, err := e.client.Status(ctx)
+	return err == nil && status.Leader && status.Epoch > 0
 }
 
 // until asks a condition again and again.

@@ -53,6 +53,18 @@ func (f *fleet) start(ctx context.Context, name string, env []string, args ...st
 	return nil
 }
 
+// ended returns the name of a process that has ended, or "".
+func (f *fleet) ended() string {
+	for _, m := range f.members {
+		select {
+		case <-m.done:
+			return m.name
+		default:
+		}
+	}
+	return ""
+}
+
 // stop ends the processes, agents before the orchestrator that was started first.
 func (f *fleet) stop() {
 	for i := len(f.members) - 1; i >= 0; i-- {
