@@ -21,7 +21,7 @@ var stepMoves = []move{
 	{Running, TaskFailed, eventlog.KindAttemptEnded, "failed, or cancelled without a cancel; or unknown where the run fails fast"},
 	{Running, TaskCancelled, eventlog.KindAttemptEnded, "cancelled, not started or unknown in a cancelled run"},
 	{Running, TaskSkipped, eventlog.KindAttemptEnded, "not started in a run that fails fast"},
-	{Running, Ready, eventlog.KindAttemptEnded, "not started; or unknown and idempotent: bounded"},
+	{Running, Ready, eventlog.KindAttemptEnded, "not started; or unknown, and idempotent or a check: bounded"},
 	{Running, Waiting, eventlog.KindAttemptEnded, "unknown otherwise"},
 
 	{Waiting, Done, eventlog.KindAttemptEnded, "late evidence: succeeded"},

@@ -48,7 +48,8 @@ type agent struct {
 	boot    string
 	slots   chan struct{}
 
-	values values
+	values     values
+	rehearsals *rehearsals
 
 	servers  *serverList    // the connect loop's
 	sessions sync.WaitGroup // those that run
@@ -127,6 +128,9 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 	if a.blobs, err = newBlobCache(filepath.Join(cfg.DataDir, "blobs"), a); err != nil {
 		return nil, err
 	}
+	if a.rehearsals, err = newRehearsals(filepath.Join(cfg.DataDir, "rehearsals")); err != nil {
+		return nil, err
+	}
 	if a.facts, err = facts.Open(filepath.Join(cfg.DataDir, "facts.db")); err != nil {
 		return nil, fmt.Errorf("facts: %w", err)
 	}
@@ -174,7 +178,7 @@ func (a *agent) run(ctx context.Context) error {
 	if e := a.journal.Close(); err == nil && e != nil {
 		err = e
 	}
-	if e := a.facts.Close(); err == nil && e != nil {
+	if e := errors.Join(a.rehearsals.close(), a.facts.Close()); err == nil && e != nil {
 		err = e
 	}
 	return err
