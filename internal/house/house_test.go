@@ -122,7 +122,11 @@ func TestPureEngine(t *testing.T) {
 			continue
 		}
 		for _, spec := range src.File.Imports {
-			if path, _ := strconv.Unquote(spec.Path.Value); banned[path] {
+			path, _ := strconv.Unquote(spec.Path.Value)
+			if path == "io" && strings.HasPrefix(src.Path, "engine/encode") {
+				continue // the readers and writers are the caller's
+			}
+			if banned[path] {
 				t.Errorf("%s imports %s: folding and deciding are pure", src.Fset.Position(spec.Pos()), path)
 			}
 		}
