@@ -38,6 +38,9 @@ func (p *program) printSummary(ctx context.Context, client *api.Client, run *api
 	case "waiting":
 		color = yellow
 	}
+	if run.Check {
+		return p.checkSummary(run, p.con.paint(p.con.out, color, run.Status))
+	}
 	s := run.Summary
 	_, err := fmt.Fprintf(p.con.out, "run %d %s: %s, %s, %s; succeeded %d, skipped %d, changed %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",
 		run.ID, p.con.paint(p.con.out, color, run.Status), count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), s.Succeeded, s.Skipped, s.Changed, s.Unchanged, s.Failed, s.Unknown,

@@ -173,8 +173,10 @@ type RunEvent struct {
 	Time   time.Time `json:"time"`
 	// Type is run-started, step-started, job-ended, step-ended, task-ended,
 	// run-waiting, run-resumed, run-cancelling or run-ended.
-	Type    string `json:"type"`
-	Run     uint64 `json:"run"`
+	Type string `json:"type"`
+	Run  uint64 `json:"run"`
+	// Check is true where the run only says what it would do.
+	Check   bool   `json:"check,omitempty"`
 	Task    string `json:"task,omitempty"`
 	Host    string `json:"host,omitempty"`
 	Attempt uint64 `json:"attempt,omitempty"`
