@@ -187,6 +187,8 @@ func (r *replica) Head() (uint64, eventlog.Hash) {
 	return head, hash
 }
 
+func (r *replica) Tree(size uint64) (*eventlog.Tree, error) { return r.log.Tree(size) }
+
 // Barrier ends a lag, as a read that asks the leader does.
 func (r *replica) Barrier(ctx context.Context) error {
 	r.mu.Lock()
