@@ -206,8 +206,8 @@ func verified(dir string) (*engine.State, error) {
 	return replayTo(dir, theEnd())
 }
 
-// A snapshot is the state at one place of the log, as replay prints it.
-type snapshot struct {
+// A stateView is the state at one place of the log, as replay prints it.
+type stateView struct {
 	Schema    string      `json:"schema"`
 	Seq       uint64      `json:"seq"`
 	Time      time.Time   `json:"time"`
@@ -221,7 +221,7 @@ type snapshot struct {
 
 func (p *program) printState(s *engine.State) error {
 	hash := s.Hash()
-	document := snapshot{
+	document := stateView{
 		Schema: api.Schema, Seq: s.Index, Time: time.Unix(0, s.Time).UTC(), Head: hex.EncodeToString(s.Head[:]),
 		StateHash: hex.EncodeToString(hash[:]), ClusterID: s.ClusterID, Epoch: s.Epoch,
 		Agents: []api.Agent{}, Runs: []api.Run{},

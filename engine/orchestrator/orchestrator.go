@@ -136,6 +136,7 @@ func New(cfg Config) (*Orchestrator, error) {
 	if o.notary, err = newNotary(cfg.CA, cfg.Sinks); err != nil {
 		return nil, fmt.Errorf("orchestrator: %w", err)
 	}
+	o.adopt()
 	return o, nil
 }
 
