@@ -66,7 +66,7 @@ func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
 // check is [Check] on a memory that may be changed.
 func (env *Env) check(ctx context.Context, j *job.Job) Checked {
 	e := *env
-	e.Provenance.Job, e.Provenance.Time = j.Index, time.Now().UnixNano()
+	e.Provenance.Job, e.Provenance.Time, e.Provenance.Secret = j.Index, time.Now().UnixNano(), isSet(j, optionSecret)
 	if j.TimeoutSeconds > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(j.TimeoutSeconds)*time.Second, errTimeout)
@@ -115,6 +115,7 @@ func Rehearse(ctx context.Context, env *Env, j *job.Job, certain bool) (r Rehear
 		if p := recover(); p != nil {
 			r = Rehearsal{Result: failed("internal error in %s: %v\n%s", j.Verb, p, debug.Stack())}
 		}
+		r.Result = env.hide(r.Result)
 	}()
 	e := *env
 	e.Fleet = nil // whatever a verb makes of a check, it is for this host alone

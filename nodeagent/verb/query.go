@@ -90,9 +90,15 @@ func queryJob(ctx context.Context, env *Env, j *job.Job) Result {
 // ownValue is an argument of this host as others are told of it, and as it is.
 func (env *Env) ownValue(key string) (wire.Value, pyvalue.Value, error) {
 	encoded, ok, err := env.Facts.Arg(key)
+	secret := false
+	if err == nil {
+		secret, err = env.Facts.IsSecret(key)
+	}
 	switch {
 	case err != nil:
 		return wire.Value{}, nil, err
+	case secret:
+		return wire.Value{}, nil, &SecretError{key}
 	case !ok:
 		return wire.Value{Key: key, Absent: true}, pyvalue.None, nil
 	case len(encoded) > wire.ValueBytesMax:
