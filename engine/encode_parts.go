@@ -254,6 +254,7 @@ func (c *codec) attempt(a *Attempt) {
 	c.text(&a.By)
 	number(c, &a.Outcome)
 	c.flags(&a.Began, &a.Cancel, &a.JobFailed)
+	number(c, &a.Reached)
 	number(c, &a.Late)
 	c.text(&a.Resolved)
 	c.text(&a.ResolvedBy)

@@ -149,6 +149,9 @@ func (d digest) attempt(a *Attempt) {
 	d.u64(a.Epoch, uint64(a.Outcome), uint64(a.Late), uint64(a.NextJob), uint64(a.ScheduledAt), uint64(a.EndedAt))
 	d.str(a.Reason, a.By, a.Resolved, a.ResolvedBy)
 	d.flags(a.Cancel, a.JobFailed, a.Began)
+	if a.Reached > 0 {
+		d.u64(uint64(a.Reached))
+	}
 	d.u64(uint64(a.Jobs.Len()))
 	for j := range a.Jobs.All() {
 		d.u64(uint64(j.Job), uint64(j.Outcome), uint64(j.Exit), j.Index, uint64(j.Duration))

@@ -288,6 +288,9 @@ type Attempt struct {
 	Late eventlog.Outcome
 	// JobFailed is true where a job of it, or of an attempt that it continues, failed.
 	JobFailed bool
+	// Reached counts the jobs that it has come to for certain by what it has published:
+	// those before the job that published, and that one too where it waits for others.
+	Reached uint32
 	// Resolved is an operator's word on it: succeeded, failed, retry or empty.
 	Resolved, ResolvedBy string
 	// Jobs are the results so far.
