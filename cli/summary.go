@@ -71,7 +71,11 @@ func (p *program) printFailedStep(ctx context.Context, client *api.Client, run *
 		if out.Name != "" {
 			what += " " + out.Name
 		}
-		fmt.Fprintf(p.con.out, "  job %d %s: exit %d %s\n", out.Job, printable(what), out.Exit, printable(out.Info))
+		why := printable(out.Info)
+		if out.Exit > 0 && !strings.HasSuffix(out.Info, fmt.Sprintf("exit status %d", out.Exit)) {
+			why = fmt.Sprintf("exit %d %s", out.Exit, why)
+		}
+		fmt.Fprintf(p.con.out, "  job %d %s: %s\n", out.Job, printable(what), strings.TrimSpace(why))
 		for _, line := range lastLines(text, linesShownMax) {
 			fmt.Fprintf(p.con.out, "  | %s\n", printable(line))
 		}
