@@ -203,6 +203,9 @@ func (o *Orchestrator) Records(ctx context.Context, from uint64, limit int) ([]e
 	return o.cfg.Log.Read(ctx, from, limit)
 }
 
+// Tree returns the Merkle tree over the first records of the log.
+func (o *Orchestrator) Tree(size uint64) (*eventlog.Tree, error) { return o.cfg.Log.Tree(size) }
+
 // Ready returns nil where the orchestrator can do its work: it has folded what
 // the log held at start, and the cluster has a leader as far as it knows.
 func (o *Orchestrator) Ready() error {
@@ -251,4 +254,4 @@ func (o *Orchestrator) Now() time.Time { return o.cfg.Now() }
 func (o *Orchestrator) Logger() *slog.Logger { return o.logger }
 
 // Collectors returns the metrics that the orchestrator keeps itself.
-func (o *Orchestrator) Collectors() []prometheus.Collector { return []prometheus.Collector{o.appends} }
+func (o *Orchestrator) Collectors() []prometheus.Collector { return []prometheus.Collector{o.appends, o.notary.distrust.count} }

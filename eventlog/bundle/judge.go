@@ -24,19 +24,21 @@ func (v *verifier) judge() (err error) {
 	if err := compare(r.Signed, e.roots, e.heads, v.firstBehind); err != nil {
 		return err
 	}
-	if err := compare(v.outside, e.roots, e.heads, v.firstBehind); err != nil {
-		return err
-	}
-	if e.chain.Hash != parseHash(v.about.Head) {
-		return &BadError{Index: v.firstBehind(v.about.signed()), Part: aboutName, Reason: fmt.Sprintf(
-			"the chain over the records does not end at %d in the hash that %s says", v.about.To, aboutName)}
-	}
+	var fit []Checkpoint
 	for _, c := range v.outside {
-		if _, ok := e.roots[c.Size]; ok {
-			r.Outside = append(r.Outside, c)
+		if _, known := e.roots[c.Size]; known && !lost(r.Signed, &c) {
+			fit = append(fit, c)
 		} else {
 			r.NotCompared = append(r.NotCompared, c)
 		}
+	}
+	if err := compare(fit, e.roots, e.heads, v.firstBehind); err != nil {
+		return err
+	}
+	r.Outside = fit
+	if e.chain.Hash != parseHash(v.about.Head) {
+		return &BadError{Index: v.firstBehind(v.about.signed()), Part: aboutName, Reason: fmt.Sprintf(
+			"the chain over the records does not end at %d in the hash that %s says", v.about.To, aboutName)}
 	}
 	for size := range e.heads {
 		r.ChainSigned = r.ChainSigned || slices.ContainsFunc(r.Signed, func(c Checkpoint) bool { return c.Size == size })

@@ -134,12 +134,12 @@ func (l *lab) Records(ctx context.Context, from uint64, limit int) ([]eventlog.R
 }
 
 // Blob implements Source.
-func (l *lab) Blob(_ context.Context, digest string) (io.ReadCloser, error) {
+func (l *lab) Blob(_ context.Context, digest string) (io.ReadCloser, int64, error) {
 	content, ok := l.blobs[digest]
 	if !ok {
-		return nil, fmt.Errorf("blob %s: %w", digest, fs.ErrNotExist)
+		return nil, 0, fmt.Errorf("blob %s: %w", digest, fs.ErrNotExist)
 	}
-	return io.NopCloser(bytes.NewReader(content)), nil
+	return io.NopCloser(bytes.NewReader(content)), int64(len(content)), nil
 }
 
 // certificate is the authority's word for the key.

@@ -21,6 +21,8 @@ type Report struct {
 	// the reader's that were found to agree, and NotCompared those of sizes that the
 	// records do not tell anything about.
 	Signed, Outside, NotCompared []Checkpoint
+	// Unverified counts checkpoints for which there was no key.
+	Unverified int
 	// ChainSigned says that a checkpoint covers the chain's hashes too.
 	ChainSigned bool
 	// NewerEvents says that there are fields or kinds of events that this program does
@@ -60,7 +62,7 @@ func (r *Report) Proven() []string {
 	for _, c := range r.Outside {
 		say("it agrees with your checkpoint of %d records, signed at %s", c.Size, utc(c.Time))
 	}
-	if r.To > signed {
+	if r.To > signed && r.To > 0 {
 		say("records %d to %d follow each other: each hash covers the one before", max(r.From, signed+1), r.To)
 	}
 	if len(r.Blobs) > 0 {
@@ -78,6 +80,8 @@ func (r *Report) NotProven() []string {
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	signed := r.signed()
 	switch {
+	case signed == 0 && r.Unverified > 0:
+		say("that the records are the cluster's: there are %s, and no key to verify them with; name it with --key", counted(r.Unverified, "checkpoint", "checkpoints"))
 	case signed == 0:
 		say("that the records are the cluster's: there is no signed checkpoint, and whoever changes all of them can compute all hashes anew")
 	case !r.KeyTrusted && r.KeyFrom != "":

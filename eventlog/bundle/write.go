@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,9 +43,9 @@ type Source interface {
 	Records(ctx context.Context, from uint64, limit int) ([]eventlog.Record, error)
 	// Tree returns the Merkle tree over the first records.
 	Tree(size uint64) (*eventlog.Tree, error)
-	// Blob opens a blob, checked or not. The error wraps fs.ErrNotExist where it is not
-	// to be had.
-	Blob(ctx context.Context, digest string) (io.ReadCloser, error)
+	// Blob opens a blob, and returns its length. The error wraps fs.ErrNotExist where it
+	// is not to be had.
+	Blob(ctx context.Context, digest string) (content io.ReadCloser, bytes int64, err error)
 }
 
 // Content is what a bundle is made of.
@@ -230,10 +231,13 @@ func writeEvents(ctx context.Context, p *packer, src Source, a *About, d *descri
 }
 
 func writeBlob(ctx context.Context, p *packer, src Source, b Blob) error {
-	r, err := src.Blob(ctx, b.SHA256)
+	r, _, err := src.Blob(ctx, b.SHA256)
 	if err != nil {
 		return err
 	}
 	p.add(blobPrefix+b.SHA256, b.Bytes, r)
+	if p.err == nil && !bytes.HasSuffix(p.sums, []byte(b.SHA256+"  "+blobPrefix+b.SHA256+"\n")) {
+		p.err = fmt.Errorf("blob %s is damaged", b.SHA256)
+	}
 	return errors.Join(p.err, r.Close())
 }
