@@ -204,6 +204,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(appendFrame(nil, kindPing))
 	f.Add(appendFrame(nil, kindOffer, make([]byte, 3*digestBytes)...))
 	f.Add(appendFrame(nil, kindResult, 1))
+	f.Add(appendFrame(nil, kindFacts, make([]byte, sizeBytes)...))
 	f.Add([]byte{byte(kindOffer), 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)
