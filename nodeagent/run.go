@@ -42,6 +42,7 @@ type agent struct {
 	runner  *runner.Runner
 	facts   *facts.Store
 	blobs   *blobCache
+	trust   *trust
 	verbs   map[string]*verb.Verb
 	execute executor
 	workDir string
@@ -129,6 +130,9 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 		return nil, err
 	}
 	if a.rehearsals, err = newRehearsals(filepath.Join(cfg.DataDir, "rehearsals")); err != nil {
+		return nil, err
+	}
+	if a.trust, err = loadTrust(cfg.DataDir, id.ClusterID, a.log); err != nil {
 		return nil, err
 	}
 	if a.facts, err = facts.Open(filepath.Join(cfg.DataDir, "facts.db")); err != nil {
@@ -328,7 +332,7 @@ func (a *agent) ackWait() <-chan struct{} {
 
 // hello introduces the agent.
 func (a *agent) hello() *wire.Hello {
-	h := &wire.Hello{Version: a.cfg.Version, BootID: a.boot}
+	h := &wire.Hello{Version: a.cfg.Version, BootID: a.boot, Seen: a.trust.seen()}
 	a.journal.View(func(s *journal.State) {
 		h.JournalID, h.JournalSeq = s.JournalID, s.ShownSeq()
 		h.Floor, h.EpochMax, h.Attempts, h.Acked = s.Floor, s.EpochMax, s.Attempts(), s.Acked

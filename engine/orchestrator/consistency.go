@@ -3,6 +3,8 @@ package orchestrator
 import (
 	"fmt"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // proofsKeptMax bounds the proofs that are kept: agents that connect together have
@@ -42,4 +44,44 @@ func (o *Orchestrator) ProveGrowth(older, newer uint64) ([]byte, error) {
 	}
 	c.proofs[key] = p
 	return p, nil
+}
+
+// agentsToldMax bounds the agents whose distrust is kept.
+const agentsToldMax = 1024
+
+// A distrust keeps which agents have seen another log than this one.
+type distrust struct {
+	mu     sync.Mutex
+	agents map[uint64]string
+	count  prometheus.Counter
+}
+
+func newDistrust() *distrust {
+	return &distrust{agents: map[uint64]string{}, count: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "quorate_log_distrusted_total", Help: "Times that an agent had seen another log of this cluster than the one here.",
+	})}
+}
+
+// Distrusted notes that an agent has seen another log than the one here, and why; an
+// empty reason says that it has not.
+func (o *Orchestrator) Distrusted(agent uint64, reason string) {
+	d := o.notary.distrust
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if reason == "" {
+		delete(d.agents, agent)
+		return
+	}
+	d.count.Inc()
+	if len(d.agents) < agentsToldMax {
+		d.agents[agent] = reason
+	}
+}
+
+// Distrust says why an agent does not trust the log here, or nothing.
+func (o *Orchestrator) Distrust(agent uint64) string {
+	d := o.notary.distrust
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.agents[agent]
 }

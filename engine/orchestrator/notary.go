@@ -35,6 +35,7 @@ type notary struct {
 	// that a checkpoint is for. They are guarded by the state's lock.
 	news, ended uint64
 	proofs      proofCache
+	distrust    *distrust
 	sinks       []*outlet
 }
 
@@ -47,7 +48,7 @@ func newNotary(ca *pki.CA, sinks []Sink) (*notary, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key of the log: %w", err)
 	}
-	n := &notary{signer: signer, key: key, verify: verify}
+	n := &notary{signer: signer, key: key, verify: verify, distrust: newDistrust()}
 	for _, s := range sinks {
 		n.sinks = append(n.sinks, &outlet{sink: s})
 	}
@@ -82,6 +83,12 @@ func (o *Orchestrator) LogKey() string { return o.notary.key }
 // Checkpoint returns the newest checkpoint that fits this replica's log, or nil
 // where there is none yet.
 func (o *Orchestrator) Checkpoint() *Signed { return o.notary.newest.Load() }
+
+// CheckpointNews returns a channel that is closed when there is a newer [Orchestrator.Checkpoint].
+func (o *Orchestrator) CheckpointNews() <-chan struct{} {
+	_, news := o.notary.checked.watch()
+	return news
+}
 
 // CheckpointFolded is Checkpoint once the newest on record here is compared.
 func (o *Orchestrator) CheckpointFolded(ctx context.Context) (*Signed, error) {

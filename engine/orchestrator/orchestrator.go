@@ -254,4 +254,6 @@ func (o *Orchestrator) Now() time.Time { return o.cfg.Now() }
 func (o *Orchestrator) Logger() *slog.Logger { return o.logger }
 
 // Collectors returns the metrics that the orchestrator keeps itself.
-func (o *Orchestrator) Collectors() []prometheus.Collector { return []prometheus.Collector{o.appends, o.notary.distrust.count} }
+func (o *Orchestrator) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{o.appends, o.notary.distrust.count}
+}
