@@ -16,6 +16,7 @@ type move struct {
 var stepMoves = []move{
 	{Ready, Running, eventlog.KindStepScheduled, "its agent may work, the epoch is current, the run is under way and has room"},
 	{Ready, Done, eventlog.KindTaskRecorded, "the task is one of the engine's own"},
+	{Ready, TaskFailed, eventlog.KindTaskRecorded, "the task stands for hosts that nobody knows"},
 
 	{Running, Done, eventlog.KindAttemptEnded, "succeeded or skipped; or the jobs' results say so"},
 	{Running, TaskFailed, eventlog.KindAttemptEnded, "failed, or cancelled without a cancel; or unknown where the run fails fast"},
