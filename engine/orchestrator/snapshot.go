@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"math"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -213,4 +214,13 @@ func (f *sideFold) room() error {
 		return eventlog.ErrFull
 	}
 	return nil
+}
+
+// OpenState opens the newest snapshot of the state at an index or before it, or
+// returns nil where there is none. Package engine/snapshot reads it.
+func (o *Orchestrator) OpenState(ctx context.Context, at uint64) (*os.File, error) {
+	if o.cfg.States == "" {
+		return nil, nil
+	}
+	return snapshot.At(o.cfg.States).Open(at, o.fits(ctx))
 }
