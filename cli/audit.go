@@ -19,7 +19,7 @@ import (
 func (p *program) auditCommand() *cli.Command {
 	return &cli.Command{
 		Name: "audit", Category: sectionRuns, Usage: "prove what the log says, also to those who have no cluster",
-		Subcommands: []*cli.Command{p.auditExportCommand(), p.auditVerifyCommand()},
+		Subcommands: []*cli.Command{p.auditExportCommand(), p.auditVerifyCommand(), p.auditCheckpointCommand(), p.auditKeyCommand()},
 	}
 }
 

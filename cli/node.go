@@ -35,6 +35,7 @@ type nodeConfig struct {
 	join      joining
 	version   string
 	logger    *slog.Logger
+	sinks     []orchestrator.Sink // of checkpoints
 }
 
 // The logs that an orchestrator can work on.
@@ -114,7 +115,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	oc := orchestrator.Config{
 		Log: log, Blobs: blobs, CA: ca, Replica: n.member.Replica, Version: cfg.version, Verbs: verb.Lookup, Logger: cfg.logger,
-		States: filepath.Join(cfg.dir, snapshot.DirName),
+		States: filepath.Join(cfg.dir, snapshot.DirName), Sinks: cfg.sinks,
 	}
 	if n.peers != nil {
 		n.peers.configure(n, &oc)

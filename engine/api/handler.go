@@ -100,6 +100,8 @@ func (h *Handler) routes() []route {
 		{pattern: "GET /v1/state", right: read, fresh: newest, handle: h.pastState, streams: true},
 		{pattern: "GET /v1/records", right: read, fresh: newest, handle: h.rawRecords, streams: true},
 		{pattern: "GET /v1/log", right: read, fresh: newest, handle: h.log, streams: true},
+		{pattern: "GET /v1/checkpoint", right: read, fresh: newest, handle: h.checkpoint},
+		{pattern: "POST /v1/checkpoint", right: operate, fresh: majority, handle: h.signCheckpoint},
 		{pattern: "GET /v1/audit/bundle", right: read, fresh: newest, handle: h.exportBundle, streams: true},
 		{pattern: "GET /v1/agents", right: read, fresh: newest, handle: h.agents},
 		{pattern: "GET /v1/agents/{name}", right: read, fresh: newest, handle: h.agent},
