@@ -16,7 +16,7 @@ import (
 
 // runFlags are those of every command that starts a run.
 func runFlags() []cli.Flag {
-	return []cli.Flag{
+	return append(checkFlags(),
 		&cli.BoolFlag{Name: "ignore-cache", Aliases: []string{"force"}, Usage: "run jobs also where the agent remembers their success"},
 		&cli.BoolFlag{Name: "fail-fast", Usage: "start nothing new after the first failure"},
 		&cli.IntFlag{Name: "parallel", Usage: "keep at most `N` steps under way"},
@@ -25,7 +25,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "embedded", Usage: "use no cluster: run everything in this process, on this machine"},
 		&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_EMBEDDED_DATA_DIR"}, Usage: "with --embedded: the `DIR` of the log and the agents"},
 		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
-	}
+	)
 }
 
 func (p *program) applyCommand() *cli.Command {
@@ -61,7 +61,7 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	if err := checkTimeout(c); err != nil {
 		return err
 	}
-	if err := checkFollowing(c); err != nil {
+	if err := errors.Join(checkFollowing(c), checkChecking(c)); err != nil {
 		return err
 	}
 	if c.Bool("embedded") && c.Bool("detach") {
@@ -102,6 +102,7 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	run, err := submit(c.Context, be.client, made, api.RunSubmit{
 		PlanID: made.plan.ID(), RequestID: requestID(), Parallel: uint32(parallel),
 		FailFast: c.Bool("fail-fast"), IgnoreCache: c.Bool("ignore-cache") || oneJob, // "now" means now
+		Check: c.Bool("check"),
 	})
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	}
 	err = p.follow(c.Context, following{
 		client: be.client, run: run.ID, timeout: c.Duration("timeout"), embedded: be.embedded,
-		quiet: c.Bool("wait"), outputs: oneJob || c.Bool("stream"),
+		quiet: c.Bool("wait"), outputs: oneJob || c.Bool("stream"), diffs: c.Bool("diff"),
 	})
 	if be.embedded == nil || c.Context.Err() != nil {
 		return err

@@ -59,6 +59,10 @@ func (p *program) demo(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if longest := filepath.Join(dir, outageDir, serverOf(0), socketName); len(longest) > socketPathMax {
+		err := fmt.Errorf("directory %s: its path is too long for unix sockets below it", dir)
+		return fail(exitError, errors.Join(err, os.RemoveAll(dir)), "set TMPDIR to a shorter one")
+	}
 	d := &demonstration{program: p, dir: dir, made: made, src: src, opt: opt}
 	j, err := startJanitor(dir, c.Bool("keep"))
 	if err != nil {
@@ -155,11 +159,21 @@ func (d *demonstration) start(ctx context.Context, hosts []string) error {
 	if d.client, err = api.Dial("unix://" + filepath.Join(data, socketName)); err != nil {
 		return err
 	}
-	e := embedded{client: d.client}
-	if err := e.ready(ctx); err != nil {
+	if err := d.ready(ctx); err != nil {
 		return err
 	}
 	return d.startAgents(ctx, hosts, filepath.Join(d.dir, "agents"), address)
+}
+
+// ready waits until the orchestrator leads and has read its log, and no longer than
+// all processes run.
+func (d *demonstration) ready(ctx context.Context) error {
+	return until(ctx, readyMax, "the orchestrator did not start", func() (bool, error) {
+		if name := d.fleet.ended(); name != "" {
+			return false, fmt.Errorf("%s ended while it started", name)
+		}
+		return (&embedded{client: d.client}).leads(ctx), nil
+	})
 }
 
 // startAgents starts an agent per host, and waits until all are connected. The

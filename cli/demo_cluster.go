@@ -20,6 +20,7 @@ const (
 	outageTasks   = 8
 	outageJobs    = 2
 	outagePause   = "0.2" // seconds that a job takes
+	outageDir     = "cluster"
 )
 
 // An outage is the demo's second act.
@@ -42,7 +43,7 @@ func serverOf(i int) string { return fmt.Sprintf("server-%d", i+1) }
 // outage starts three orchestrators, kills the one that leads in the middle of a
 // run, and proves that nothing was lost, repeated or held up for long.
 func (d *demonstration) outage(ctx context.Context, hosts []string) error {
-	o := &outage{demonstration: d, dir: filepath.Join(d.dir, "cluster"), hosts: hosts}
+	o := &outage{demonstration: d, dir: filepath.Join(d.dir, outageDir), hosts: hosts}
 	o.effects = filepath.Join(o.dir, "effects")
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return err
@@ -113,7 +114,7 @@ func (o *outage) start(ctx context.Context) error {
 		if o.client, err = api.Dial(sockets[0]); err != nil {
 			return err
 		}
-		if err := (&embedded{client: o.client}).ready(ctx); err != nil {
+		if err := o.ready(ctx); err != nil {
 			return err
 		}
 	}

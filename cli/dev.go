@@ -49,7 +49,7 @@ func (p *program) dev(c *cli.Context) error {
 	for _, n := range names {
 		hosts[n] = true
 	}
-	if err := e.populate(c.Context, p, hosts); err != nil {
+	if err := e.populate(c.Context, p, hosts, false); err != nil {
 		return err
 	}
 	p.con.note("%s and a controller are connected; data is in %s", count(len(names), "agent"), dir)

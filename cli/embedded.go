@@ -48,12 +48,16 @@ func (p *program) startEmbedded(c *cli.Context, plan *planner.Plan) (*embedded, 
 	if err != nil {
 		return nil, err
 	}
-	err = p.con.confirm(c.Bool("yes"), "every job will run on this very machine, as user %s, for %s below %s",
-		userName(), count(len(plan.Hosts), "host"), filepath.Join(dir, "agents"))
-	if err != nil {
-		return nil, err
+	if c.Bool("check") {
+		p.con.note("embedded: this machine is checked as user %s; log and agents are in %s", userName(), dir)
+	} else {
+		err = p.con.confirm(c.Bool("yes"), "every job will run on this very machine, as user %s, for %s below %s",
+			userName(), count(len(plan.Hosts), "host"), filepath.Join(dir, "agents"))
+		if err != nil {
+			return nil, err
+		}
+		p.con.note("embedded: every job runs on this machine as user %s; log and agents are in %s", userName(), dir)
 	}
-	p.con.note("embedded: every job runs on this machine as user %s; log and agents are in %s", userName(), dir)
 	e, err := p.openEmbedded(c.Context, dir, "")
 	if err != nil {
 		return nil, err
@@ -62,7 +66,7 @@ func (p *program) startEmbedded(c *cli.Context, plan *planner.Plan) (*embedded, 
 	for _, h := range plan.Hosts {
 		hosts[h] = true
 	}
-	if err := e.populate(c.Context, p, hosts); err != nil {
+	if err := e.populate(c.Context, p, hosts, c.Bool("check") && !c.Bool("yes")); err != nil {
 		e.stop()
 		return nil, err
 	}
@@ -143,12 +147,14 @@ const (
 // ready waits until the orchestrator leads and has read its log.
 func (e *embedded) ready(ctx context.Context) error {
 	return until(ctx, readyMax, "the orchestrator did not start", func() (bool, error) {
-		status, err := e.client.Status(ctx)
-		if err != nil {
-			return false, nil
-		}
-		return status.Leader && status.Epoch > 0, nil
+		return e.leads(ctx), nil
 	})
+}
+
+// leads reports whether the orchestrator answers, leads and has read its log.
+func (e *embedded) leads(ctx context.Context) bool {
+	status, err := e.client.Status(ctx)
+	return err == nil && status.Leader && status.Epoch > 0
 }
 
 // until asks a condition again and again.
@@ -171,11 +177,16 @@ func until(ctx context.Context, limit time.Duration, what string, condition func
 }
 
 // populate starts the agents of the hosts, of runs that an earlier process left
-// unfinished, and the controller.
-func (e *embedded) populate(ctx context.Context, p *program, hosts map[string]bool) error {
+// unfinished, and the controller. Where only a check was asked for there must be none
+// of these runs.
+func (e *embedded) populate(ctx context.Context, p *program, hosts map[string]bool, checking bool) error {
 	var err error
 	if e.resumed, err = e.unfinished(ctx, hosts); err != nil {
 		return err
+	}
+	if checking && len(e.resumed) > 0 {
+		return fail(exitRefused, fmt.Errorf("run %d of an earlier process is unfinished, and would go on beside the check", e.resumed[0]),
+			"finish it with a command that is no check, check in another --data-dir, or say --yes")
 	}
 	for _, id := range e.resumed {
 		p.con.note("run %d of an earlier process is unfinished: it goes on now", id)

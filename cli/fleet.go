@@ -3,10 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -51,6 +54,18 @@ func (f *fleet) start(ctx context.Context, name string, env []string, args ...st
 	}()
 	f.members = append(f.members, m)
 	return nil
+}
+
+// ended returns the name of a process that has ended, or "".
+func (f *fleet) ended() string {
+	for _, m := range f.members {
+		select {
+		case <-m.done:
+			return m.name
+		default:
+		}
+	}
+	return ""
 }
 
 // stop ends the processes, agents before the orchestrator that was started first.
@@ -102,22 +117,27 @@ func (f *fleet) explain(con *console) {
 	}
 }
 
+// Ports below those that the kernel gives to who asks for any: one of these might be
+// taken before the process that it was found for listens on it.
+const portMin, portMax, portTriesMax = 20_000, 32_768, 100
+
 // freeStreamAddress finds a TCP port that nobody listens on.
 func freeStreamAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
+	return free(func(address string) (io.Closer, error) { return net.Listen("tcp", address) })
 }
 
 // freeAddress finds a UDP port that nobody listens on.
 func freeAddress() (string, error) {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	return free(func(address string) (io.Closer, error) { return net.ListenPacket("udp", address) })
+}
+
+func free(listen func(address string) (io.Closer, error)) (address string, err error) {
+	for range portTriesMax {
+		address = net.JoinHostPort("127.0.0.1", strconv.Itoa(portMin+rand.IntN(portMax-portMin)))
+		var listener io.Closer
+		if listener, err = listen(address); err == nil {
+			return address, listener.Close()
+		}
 	}
-	defer conn.Close()
-	return conn.LocalAddr().String(), nil
+	return "", err
 }

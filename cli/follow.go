@@ -21,6 +21,8 @@ type following struct {
 	quiet bool
 	// outputs shows what all jobs printed, not only those that failed.
 	outputs bool
+	// diffs shows how the files of a check would change.
+	diffs bool
 }
 
 func (f *following) id() string { return strconv.FormatUint(f.run, 10) }
@@ -156,12 +158,16 @@ func (p *program) conclude(ctx context.Context, f following) error {
 	switch p.format() {
 	case formatNDJSON: // the events said it
 	case formatTable:
-		if f.outputs {
+		if run.Check && (f.diffs || !f.quiet) {
+			if err := p.printChecked(ctx, f.client, run, f.diffs); err != nil {
+				return err
+			}
+		} else if f.outputs && !run.Check {
 			if err := p.printOutputs(ctx, f.client, f.id(), "", ""); err != nil {
 				return err
 			}
 		}
-		if err := p.printSummary(ctx, f.client, run, !f.outputs); err != nil {
+		if err := p.printSummary(ctx, f.client, run, !f.outputs && !run.Check); err != nil {
 			return err
 		}
 	default:

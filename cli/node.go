@@ -17,6 +17,7 @@ import (
 	"quorate/engine/api"
 	"quorate/engine/gateway"
 	"quorate/engine/orchestrator"
+	"quorate/engine/snapshot"
 	"quorate/eventlog"
 	"quorate/internal/pki"
 	"quorate/nodeagent/verb"
@@ -34,6 +35,7 @@ type nodeConfig struct {
 	join      joining
 	version   string
 	logger    *slog.Logger
+	sinks     []orchestrator.Sink // of checkpoints
 }
 
 // The logs that an orchestrator can work on.
@@ -113,6 +115,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	oc := orchestrator.Config{
 		Log: log, Blobs: blobs, CA: ca, Replica: n.member.Replica, Version: cfg.version, Verbs: verb.Lookup, Logger: cfg.logger,
+		States: filepath.Join(cfg.dir, snapshot.DirName), Sinks: cfg.sinks,
 	}
 	if n.peers != nil {
 		n.peers.configure(n, &oc)

@@ -140,7 +140,7 @@ func (p *peers) configure(n *node, c *orchestrator.Config) {
 			head, _ := p.log.Head()
 			return head
 		},
-		Alarms:  p.alarms,
+		Alarms:  func() []string { return alarmTexts(n.orch.Alarms()) },
 		Removed: func(replica uint64) (why string) { return n.dismissed(replica) },
 		Moved:   func(ctx context.Context, now eventlog.OrchestratorMoved) error { return n.orch.Moved(ctx, now) },
 		Dial: func(ctx context.Context, replica uint64) (net.Conn, error) {
@@ -236,9 +236,9 @@ func (r replicas) Alarms() []orchestrator.Alarm {
 	return out
 }
 
-// alarms are those of this orchestrator, for the others.
-func (p *peers) alarms() (texts []string) {
-	for _, a := range (replicas{p.log}).Alarms() {
+// alarmTexts are alarms as other orchestrators pass them on.
+func alarmTexts(alarms []orchestrator.Alarm) (texts []string) {
+	for _, a := range alarms {
 		texts = append(texts, a.String())
 	}
 	return texts

@@ -52,7 +52,15 @@ func newCluster(t *testing.T, log string, hosts ...string) *cluster {
 		t.Fatal(err)
 	}
 	server := filepath.Join(dir, "server")
-	c.start("server", nil, "server", "--data-dir", server, "--listen", c.address, "--log", log, "--bootstrap")
+	args := []string{"server", "--data-dir", server, "--listen", c.address, "--log", log, "--bootstrap"}
+	if log == logRaft {
+		raft, err := freeStreamAddress()
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--raft", raft)
+	}
+	c.start("server", nil, args...)
 	if c.client, err = api.Dial("unix://" + filepath.Join(server, socketName)); err != nil {
 		t.Fatal(err)
 	}

@@ -150,8 +150,11 @@ func (r *lineReporter) taskEnded(e api.RunEvent) error {
 	var details []string
 	if t.steps > 0 {
 		details = append(details, count(t.steps, "host"))
-		if !t.changed {
+		switch {
+		case !t.changed:
 			details = append(details, "unchanged")
+		case e.Check:
+			details = append(details, "would change")
 		}
 	}
 	if spent := e.Time.Sub(t.first); spent >= time.Millisecond {

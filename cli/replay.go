@@ -1,251 +1,250 @@
 package cli
 
 import (
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"path/filepath"
-	"slices"
 	"time"
 
 	cli "github.com/urfave/cli/v2"
 
 	"quorate/engine"
 	"quorate/engine/api"
-	"quorate/eventlog"
+	"quorate/engine/replay"
 )
 
 func (p *program) replayCommand() *cli.Command {
 	return &cli.Command{
-		Name: "replay", Category: sectionRuns, Usage: "show the state as it was, from a stopped node's files",
-		Description: "Reads the log under the data directory, folds it as the orchestrator did, and shows what\n" +
-			"comes out. It needs no server and writes nothing.",
+		Name: "replay", Category: sectionRuns, Usage: "show the state as it was, what changed, and why",
+		Description: "Folds the log as the orchestrators did, up to any point, and shows what comes out: of a\n" +
+			"running cluster, of the files of a stopped or dead orchestrator (--data-dir), or of a bundle\n" +
+			"(--bundle). It changes nothing, and writes to nothing that it reads.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_DATA_DIR"}, Usage: "`DIR` of the server, or of apply --embedded"},
+			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_DATA_DIR"}, Usage: "`DIR` of a stopped server, a copy of one, or of apply --embedded"},
+			&cli.StringFlag{Name: "bundle", Usage: "`FILE` that audit export wrote"},
 			&cli.StringFlag{Name: "at", Usage: "stop after this `SEQ`, or at this time (RFC 3339, or a duration ago such as 1h)"},
-			&cli.Uint64Flag{Name: "run", Usage: "show this `RUN` with its tasks"},
+			&cli.Uint64Flag{Name: "run", Usage: "show this `RUN` with its tasks, steps and attempts"},
+			&cli.StringFlag{Name: "diff", Usage: "show what changed behind this point, `A`, up to the point that follows: --diff A B"},
+			&cli.BoolFlag{Name: "step", Usage: "walk over the events, forward and back, from --at or the beginning"},
 			&cli.BoolFlag{Name: "verify", Usage: "check the whole chain, and print the hashes of the head and of the state"},
 		},
-		Action: p.replay,
+		ArgsUsage: "[B]",
+		Action:    p.replay,
 	}
 }
 
 func (p *program) replay(c *cli.Context) error {
-	dir, err := p.dataDir(c, "server")
-	if err != nil {
+	if err := checkReplay(c); err != nil {
 		return err
 	}
 	if c.Bool("verify") {
-		if c.IsSet("at") || c.IsSet("run") {
-			return usage(commandLine(c)+" --help", "--verify is about the whole log: it goes without --at and --run")
+		dir, err := p.dataDir(c, "server")
+		if err != nil {
+			return err
 		}
 		return p.verify(dir)
 	}
-	until, err := readUntil(c.String("at"), time.Now())
-	if err != nil {
-		return usage(commandLine(c)+" --help", "--at %w", err)
+	if c.Bool("step") && !(p.con.inTerminal && p.con.outTerminal) {
+		return fail(exitUsage, errors.New("--step is for a terminal"), `elsewhere use "quorate replay --diff A B", or "quorate log ls"`)
 	}
-	state, err := replayTo(dir, until)
+	// A mistyped point is a mistake whatever can be opened.
+	at, err := readBound(c, "--at", c.String("at"))
+	if err != nil {
+		return err
+	}
+	from, err := readBound(c, "--diff", c.String("diff"))
+	if err != nil {
+		return err
+	}
+	to, err := readBound(c, "--diff", c.Args().First())
+	if err != nil {
+		return err
+	}
+	source, err := p.openPast(c)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	past, err := replay.New(c.Context, source)
 	if err != nil {
 		return afterDamage(err)
 	}
-	if until.seq > state.Index && until.seq != math.MaxUint64 {
-		return fail(exitError, fmt.Errorf("the log ends at %d, before %d", state.Index, until.seq))
+	switch {
+	case c.IsSet("diff"):
+		err = p.replayDiff(c.Context, past, from, to, c.Uint64("run"))
+	case c.Bool("step"):
+		err = p.replayStep(c.Context, past, at)
+	default:
+		err = p.replayAt(c.Context, past, at, c.Uint64("run"))
 	}
-	if id := c.Uint64("run"); id != 0 {
-		run := state.Run(id)
-		if run == nil {
-			return fail(exitError, fmt.Errorf("there is no run %d at %d", id, state.Index))
-		}
-		view := api.RunView(state, run, true)
-		return p.emit(view, func() error { return p.printRun(&view) })
-	}
-	return p.printState(state)
+	return afterDamage(err)
 }
 
-// A bound is where a replay stops.
+// checkReplay refuses flags that do not go together.
+func checkReplay(c *cli.Context) error {
+	help := commandLine(c) + " --help"
+	modes := 0
+	for _, name := range []string{"verify", "step", "diff"} {
+		if c.IsSet(name) {
+			modes++
+		}
+	}
+	switch {
+	case modes > 1:
+		return usage(help, "--verify, --step and --diff are one at a time")
+	case c.Bool("verify") && (c.IsSet("at") || c.IsSet("run") || c.IsSet("bundle")):
+		return usage(help, "--verify is about the whole log of a directory: it goes without --at, --run and --bundle (\"quorate audit verify\" checks a bundle)")
+	case c.IsSet("diff") && c.IsSet("at"):
+		return usage(help, "--diff names both points: it goes without --at")
+	case c.IsSet("diff") && c.NArg() != 1:
+		return usage(help, "--diff takes two points: --diff 120 180")
+	case !c.IsSet("diff") && c.NArg() > 0:
+		return usage(help, "%q: nothing is expected here", c.Args().First())
+	case c.IsSet("bundle") && c.IsSet("data-dir") && c.String("data-dir") != "":
+		return usage(help, "--bundle and --data-dir are one at a time")
+	case c.Bool("step") && c.IsSet("run"):
+		return usage(help, "--step walks over all events: it goes without --run")
+	}
+	return nil
+}
+
+// A bound is a place in a log: a record, a time, or its end.
 type bound struct {
-	seq  uint64 // the last record wanted; the largest number for all
-	time int64  // of the last record wanted, Unix nanoseconds
+	seq  uint64 // the largest number for none
+	time int64  // unix nanoseconds, the largest number for none
 }
 
 // theEnd is behind every record.
 func theEnd() bound { return bound{math.MaxUint64, math.MaxInt64} }
 
-// readUntil reads the value of --at.
-func readUntil(text string, now time.Time) (bound, error) {
-	seq, at, err := since(text, now)
-	until := theEnd()
+// readBound reads the value of a flag; empty is the log's end.
+func readBound(c *cli.Context, flag, text string) (bound, error) {
+	seq, at, err := since(text, time.Now())
+	end := theEnd()
 	switch {
 	case err != nil:
-		return bound{}, err
+		return end, usage(commandLine(c)+" --help", flag+" %w", err)
 	case !at.IsZero():
-		until.time = at.UnixNano()
+		end.time = at.UnixNano()
 	case text != "":
-		until.seq = seq
+		end.seq = seq
 	}
-	return until, nil
+	return end, nil
 }
 
-// replayRecordsMax bounds the records read at once.
-const replayRecordsMax = 1024
-
-// replayTo folds the log of a stopped node up to a bound. Damage behind that
-// bound does not matter.
-func replayTo(dir string, until bound) (*engine.State, error) {
-	store, err := openStopped(dir, eventlog.StoreOptions{ReadOnly: true})
-	var damage *eventlog.CorruptError
-	intact := uint64(math.MaxUint64) // the last record that may be read
-	if errors.As(err, &damage) && damage.Index > 0 {
-		intact = damage.Index - 1
-		store, err = openStopped(dir, eventlog.StoreOptions{ReadOnly: true, SkipVerify: true})
+// in returns the index of the point in a log.
+func (at bound) in(ctx context.Context, past *replay.Replay) (uint64, error) {
+	switch {
+	case at.time != math.MaxInt64:
+		return past.IndexAt(ctx, at.time)
+	case at.seq == math.MaxUint64:
+		return past.Last(), nil
+	case at.seq > past.Last():
+		return 0, fail(exitError, fmt.Errorf("the log ends at %d, before %d", past.Last(), at.seq))
 	}
+	return at.seq, nil
+}
+
+// stateAt returns the state at a point.
+func stateAt(ctx context.Context, past *replay.Replay, at bound) (*engine.State, error) {
+	index, err := at.in(ctx, past)
 	if err != nil {
 		return nil, err
 	}
-	defer store.Close()
-	state := engine.NewState()
-	for {
-		last := min(until.seq, intact)
-		records, err := store.Read(state.Index+1, int(min(replayRecordsMax, last-state.Index)))
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range records {
-			if r.Time > until.time {
-				return state, nil
-			}
-			if _, err := state.Fold(r); err != nil {
-				return nil, &eventlog.CorruptError{Path: store.Path(), Index: r.Index, Reason: err.Error()}
-			}
-		}
-		if len(records) == 0 && damage != nil && until.seq > intact {
-			return nil, damage
-		}
-		if len(records) == 0 {
-			return state, nil
-		}
+	s, err := past.StateAt(ctx, index)
+	if errors.Is(err, replay.ErrOutside) && past.First() > 1 {
+		return nil, hinted(err, "this bundle holds a part of the log: \"quorate audit export --all\" writes one of all of it")
 	}
+	return s, err
 }
 
-// openStopped opens the log of a node that does not run.
-func openStopped(dir string, opt eventlog.StoreOptions) (*eventlog.Store, error) {
-	store, err := eventlog.OpenStore(filepath.Join(dir, eventlog.StoreFile), opt)
-	var corrupt *eventlog.CorruptError
-	if err == nil || errors.As(err, &corrupt) {
-		return store, err
+// replayTo returns the state at a point of a stopped node's log.
+func replayTo(dir string, until bound) (*engine.State, error) {
+	files, err := replay.OpenFiles(dir)
+	if err != nil {
+		return nil, unread(err)
 	}
-	return nil, hinted(err, "name the directory of a stopped server, or of apply --embedded, with --data-dir; for one that runs, use \"quorate log ls\"")
+	defer files.Close()
+	past, err := replay.New(context.Background(), files)
+	if err != nil {
+		return nil, err
+	}
+	return stateAt(context.Background(), past, until)
 }
 
-// A verification is what replay --verify prints.
-type verification struct {
-	Schema string `json:"schema"`
-	OK     bool   `json:"ok"`
-	// Seq and Head are of the last record.
-	Seq       uint64 `json:"seq"`
-	Head      string `json:"head,omitempty"`
-	StateHash string `json:"state_hash,omitempty"`
-	// FirstBad is the first index that is not what was written.
-	FirstBad uint64 `json:"first_bad,omitempty"`
-	Reason   string `json:"reason,omitempty"`
-}
-
-// verify proves that the log is what was written, and what it amounts to.
-func (p *program) verify(dir string) error {
-	v := verification{Schema: api.Schema}
-	state, err := verified(dir)
-	var corrupt *eventlog.CorruptError
-	switch {
-	case errors.As(err, &corrupt):
-		v.FirstBad, v.Reason = corrupt.Index, corrupt.Reason
-	case err != nil:
+// replayAt shows the state, or a run, as it was.
+func (p *program) replayAt(ctx context.Context, past *replay.Replay, at bound, id uint64) error {
+	state, err := stateAt(ctx, past, at)
+	if err != nil {
 		return err
-	default:
-		hash := state.Hash()
-		v.OK, v.Seq, v.Head, v.StateHash = true, state.Index, hex.EncodeToString(state.Head[:]), hex.EncodeToString(hash[:])
 	}
-	if p.format() != formatTable {
-		if err := p.emit(v, nil); err != nil {
-			return err
-		}
-	} else if v.OK {
-		if _, err := fmt.Fprintf(p.con.out, "ok: %d records\nhead  %s\nstate %s\n", v.Seq, v.Head, v.StateHash); err != nil {
-			return err
+	if id == 0 {
+		return p.printState(state)
+	}
+	run := state.Run(id)
+	if run == nil {
+		return fail(exitError, fmt.Errorf("there is no run %d at %d", id, state.Index))
+	}
+	return p.printPastRun(state, run)
+}
+
+// A changeList is what --diff prints.
+type changeList struct {
+	Schema  string          `json:"schema"`
+	From    uint64          `json:"from"`
+	To      uint64          `json:"to"`
+	Changes []replay.Change `json:"changes"`
+}
+
+// replayDiff shows what changed between two points, of one run where it is not 0.
+func (p *program) replayDiff(ctx context.Context, past *replay.Replay, from, to bound, run uint64) error {
+	a, err := from.in(ctx, past)
+	if err != nil {
+		return err
+	}
+	b, err := to.in(ctx, past)
+	if err != nil {
+		return err
+	}
+	if a > b {
+		return fail(exitUsage, fmt.Errorf("%d is behind %d", a, b), fmt.Sprintf("the earlier point comes first: --diff %d %d", b, a))
+	}
+	changes, err := past.Diff(ctx, a, b)
+	if err != nil {
+		return err
+	}
+	list := changeList{Schema: api.Schema, From: a, To: b, Changes: []replay.Change{}}
+	for _, c := range changes {
+		if run == 0 || c.Run == run {
+			list.Changes = append(list.Changes, c)
 		}
 	}
-	if v.OK {
+	if p.format() == formatNDJSON {
+		for _, c := range list.Changes {
+			if err := p.printJSON(c, ""); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
-	return afterDamage(err)
-}
-
-// afterDamage says what can be done about a damaged log.
-func afterDamage(err error) error {
-	var damage *eventlog.CorruptError
-	switch {
-	case !errors.As(err, &damage):
-		return err
-	case damage.Index < 2:
-		return hinted(err, "restore the directory from a backup or another replica")
-	}
-	return hinted(err, "the records before it are as they were written: look at them with --at %d, and restore the directory from a backup or another replica", damage.Index-1)
-}
-
-// verified checks the chain, then folds it.
-func verified(dir string) (*engine.State, error) {
-	store, err := openStopped(dir, eventlog.StoreOptions{ReadOnly: true, VerifyAll: true})
-	if err != nil {
-		return nil, err
-	}
-	if err := store.Close(); err != nil {
-		return nil, err
-	}
-	return replayTo(dir, theEnd())
-}
-
-// A snapshot is the state at one place of the log, as replay prints it.
-type snapshot struct {
-	Schema    string      `json:"schema"`
-	Seq       uint64      `json:"seq"`
-	Time      time.Time   `json:"time"`
-	Head      string      `json:"head"`
-	StateHash string      `json:"state_hash"`
-	ClusterID string      `json:"cluster_id"`
-	Epoch     uint64      `json:"epoch"`
-	Agents    []api.Agent `json:"agents"`
-	Runs      []api.Run   `json:"runs"`
-}
-
-func (p *program) printState(s *engine.State) error {
-	hash := s.Hash()
-	document := snapshot{
-		Schema: api.Schema, Seq: s.Index, Time: time.Unix(0, s.Time).UTC(), Head: hex.EncodeToString(s.Head[:]),
-		StateHash: hex.EncodeToString(hash[:]), ClusterID: s.ClusterID, Epoch: s.Epoch,
-		Agents: []api.Agent{}, Runs: []api.Run{},
-	}
-	for _, id := range slices.Sorted(maps.Keys(s.Agents)) {
-		document.Agents = append(document.Agents, api.AgentView(s.Agents[id]))
-	}
-	for _, r := range s.Runs {
-		document.Runs = append(document.Runs, api.RunView(s, r, false))
-	}
-	return p.emit(document, func() error {
-		if document.Seq == 0 {
-			_, err := fmt.Fprintln(p.con.out, "at 0, before the first event")
-			return err
+	return p.emit(list, func() error {
+		g := &grid{header: []any{"WHAT", "WHICH", "RUN", "FIELD", "BEFORE", "AFTER"}}
+		for _, c := range list.Changes {
+			g.add(c.What, c.Which, dash(c.Run), c.Field, orDash(c.Before), orDash(c.After))
 		}
-		fmt.Fprintf(p.con.out, "at %d, %s, cluster %.12s\nhead  %s\nstate %s\n\n", document.Seq, stamp(document.Time), document.ClusterID, document.Head, document.StateHash)
-		agents := &grid{header: []any{"AGENT", "STATUS", "LABELS", "OPEN", "SEEN"}}
-		for _, a := range document.Agents {
-			agents.add(a.Name, a.Status, some(a.Labels, 4), a.Open, stamp(a.SeenAt))
+		fmt.Fprintf(p.con.out, "from %d to %d: %d changes\n", a, b, len(list.Changes))
+		if len(list.Changes) == 0 {
+			return nil
 		}
-		if err := p.printGrid(agents); err != nil {
-			return err
-		}
-		fmt.Fprintln(p.con.out)
-		return p.printGrid(runGrid(document.Runs))
+		return p.printGrid(g)
 	})
+}
+
+// dash is a number, or a dash for none.
+func dash(n uint64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
 }

@@ -97,7 +97,7 @@ func (p *program) runList(c *cli.Context) error {
 func runGrid(runs []api.Run) *grid {
 	g := &grid{header: []any{"RUN", "STATUS", "CREATED", "ELAPSED", "TASKS", "STEPS", "FAILED", "BY", "PLAN"}}
 	for _, r := range runs {
-		g.add(r.ID, r.Status, stamp(r.CreatedAt), elapsed(time.Duration(r.ElapsedMS)*time.Millisecond),
+		g.add(r.ID, statusOf(&r), stamp(r.CreatedAt), elapsed(time.Duration(r.ElapsedMS)*time.Millisecond),
 			fmt.Sprintf("%d/%d", r.Summary.TasksDone, r.Summary.Tasks), r.Summary.Steps, r.Summary.Failed, r.By, r.PlanID[:min(12, len(r.PlanID))])
 	}
 	return g
@@ -130,7 +130,7 @@ func (p *program) runShow(c *cli.Context) error {
 }
 
 func (p *program) printRun(run *api.Run) error {
-	fmt.Fprintf(p.con.out, "run %d %s, plan %.12s, by %s, created %s, elapsed %s\n", run.ID, run.Status, run.PlanID, printable(run.By),
+	fmt.Fprintf(p.con.out, "run %d %s, plan %.12s, by %s, created %s, elapsed %s\n", run.ID, statusOf(run), run.PlanID, printable(run.By),
 		stamp(run.CreatedAt), elapsed(time.Duration(run.ElapsedMS)*time.Millisecond))
 	for _, w := range run.WaitingFor {
 		fmt.Fprintf(p.con.out, "waiting for %s\n", printable(w))

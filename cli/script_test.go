@@ -16,7 +16,7 @@ import (
 )
 
 // scriptPatience bounds what a script may wait for.
-const scriptPatience = 30 * time.Second
+const scriptPatience = time.Minute
 
 // TestScript runs the scripts of testdata/script: each tells a story of the
 // command line, with its input and what is expected of it.

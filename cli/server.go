@@ -13,6 +13,8 @@ import (
 
 	cli "github.com/urfave/cli/v2"
 
+	"quorate/engine/orchestrator"
+	"quorate/engine/sink"
 	"quorate/eventlog"
 )
 
@@ -48,6 +50,7 @@ func (p *program) serverCommand() *cli.Command {
 			&cli.StringFlag{Name: "token", EnvVars: []string{"QUORATE_TOKEN"}, Usage: "the `TOKEN` to join with, or @FILE"},
 			&cli.Uint64Flag{Name: "replace", Usage: "join in place of the orchestrator of this `NUMBER`, which is lost"},
 			&cli.BoolFlag{Name: "force-replace", Usage: "replace it also where it answers"},
+			&cli.StringSliceFlag{Name: "checkpoint-sink", EnvVars: []string{"QUORATE_CHECKPOINT_SINK"}, Usage: "keep signed checkpoints of the log outside of the cluster, while this one leads: `file:PATH` or https://URL; may be repeated"},
 			&cli.StringFlag{Name: "log", EnvVars: []string{"QUORATE_LOG"}, Value: logRaft, Usage: "`KIND` of log: raft, or embedded for a single orchestrator for good"},
 			&cli.StringFlag{Name: "log-level", EnvVars: []string{"QUORATE_LOG_LEVEL"}, Value: "info", Usage: "`LEVEL` of messages: debug, info, warn or error"},
 		},
@@ -113,6 +116,10 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 	if host := c.String("advertise"); strings.ContainsAny(host, "/ ") || net.ParseIP(host) == nil && strings.Contains(host, ":") {
 		return nodeConfig{}, usage(help, "--advertise %q: want a host name or an IP address, without a port", host)
 	}
+	sinks, err := checkpointSinks(c, help)
+	if err != nil {
+		return nodeConfig{}, err
+	}
 	dir, err := p.dataDir(c, "server")
 	if err != nil {
 		return nodeConfig{}, err
@@ -134,11 +141,24 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 	cfg := nodeConfig{
 		dir: dir, addresses: at,
 		socket: filepath.Join(dir, socketName), log: kind, bootstrap: c.Bool("bootstrap"), join: join, version: p.version, logger: logger,
+		sinks: sinks,
 	}
 	if len(cfg.socket) > socketPathMax {
 		return cfg, fail(exitError, fmt.Errorf("data directory %s: its path is too long for a unix socket", dir), "choose a shorter one with --data-dir")
 	}
 	return cfg, nil
+}
+
+// checkpointSinks are where else checkpoints are kept.
+func checkpointSinks(c *cli.Context, help string) (sinks []orchestrator.Sink, err error) {
+	for _, text := range c.StringSlice("checkpoint-sink") {
+		s, err := sink.Parse(text)
+		if err != nil {
+			return nil, usage(help, "--checkpoint-sink %v", err)
+		}
+		sinks = append(sinks, s)
+	}
+	return sinks, nil
 }
 
 // startedAt is where to serve: as the flags say, or else as when this directory

@@ -38,9 +38,12 @@ func (p *program) printSummary(ctx context.Context, client *api.Client, run *api
 	case "waiting":
 		color = yellow
 	}
+	if run.Check {
+		return p.checkSummary(run, p.con.paint(p.con.out, color, run.Status))
+	}
 	s := run.Summary
-	_, err := fmt.Fprintf(p.con.out, "run %d %s: %s, %s, %s; succeeded %d, skipped %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",
-		run.ID, p.con.paint(p.con.out, color, run.Status), count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), s.Succeeded, s.Skipped, s.Unchanged, s.Failed, s.Unknown,
+	_, err := fmt.Fprintf(p.con.out, "run %d %s: %s, %s, %s; succeeded %d, skipped %d, changed %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",
+		run.ID, p.con.paint(p.con.out, color, run.Status), count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), s.Succeeded, s.Skipped, s.Changed, s.Unchanged, s.Failed, s.Unknown,
 		elapsed(time.Duration(run.ElapsedMS)*time.Millisecond))
 	return err
 }
@@ -68,7 +71,11 @@ func (p *program) printFailedStep(ctx context.Context, client *api.Client, run *
 		if out.Name != "" {
 			what += " " + out.Name
 		}
-		fmt.Fprintf(p.con.out, "  job %d %s: exit %d %s\n", out.Job, printable(what), out.Exit, printable(out.Info))
+		why := printable(out.Info)
+		if out.Exit > 0 && !strings.HasSuffix(out.Info, fmt.Sprintf("exit status %d", out.Exit)) {
+			why = fmt.Sprintf("exit %d %s", out.Exit, why)
+		}
+		fmt.Fprintf(p.con.out, "  job %d %s: %s\n", out.Job, printable(what), strings.TrimSpace(why))
 		for _, line := range lastLines(text, linesShownMax) {
 			fmt.Fprintf(p.con.out, "  | %s\n", printable(line))
 		}

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// watchPause is how often an orchestrator looks whether it has a majority, and
-	// watchAsk how long it waits for an answer.
+	// watchPause is how often an orchestrator looks whether it has a majority,
+	// watchFresh how old the answer may be, and watchAsk how long it waits for one.
 	watchPause = 2 * time.Second
+	watchFresh = 3500 * time.Millisecond
 	watchAsk   = 2 * time.Second
 	// watchRounds is how many pauses go by until the others are asked although a
 	// majority answers: that may be one of a cluster that is none any more.
@@ -35,7 +36,7 @@ const (
 func (p *peers) watch(ctx context.Context, n *node) error {
 	for round := 0; ; round++ {
 		asking, done := context.WithTimeout(ctx, watchAsk)
-		cutOff := p.log.Barrier(asking) != nil
+		cutOff := p.log.Majority(asking, watchFresh) != nil
 		done()
 		if cutOff || round%watchRounds == 0 {
 			if err := p.askAll(ctx, n, watchAsk, cutOff || p.elsewhere(n)); err != nil {

@@ -93,7 +93,7 @@ func (s *State) afterUnknown(r *Run, a *Attempt, st *Step) (TaskStatus, string) 
 		return TaskCancelled, "the outcome is unknown: " + a.Reason
 	case r.stopped():
 		return TaskFailed, "the outcome is unknown, and the run fails fast: " + a.Reason
-	case r.Graph.Tasks[a.Task].Idempotent && st.retries < retriesMax:
+	case (r.Check || r.Graph.Tasks[a.Task].Idempotent) && st.retries < retriesMax: // a check has no effect to repeat
 		return Ready, a.Reason
 	}
 	return Waiting, a.Reason

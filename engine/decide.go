@@ -45,10 +45,11 @@ func (d *decision) run(s *State, r *Run) {
 		d.sweep(r)
 	default:
 		d.skipDoomed(r)
-		d.recordTasks(r)
-		d.schedule(s, r)
-		for i := 0; i < len(r.queue.ahead) && !d.full(); i++ {
-			d.scheduleAhead(s, r, r.queue.ahead[i])
+		if d.recordTasks(r) {
+			d.schedule(s, r)
+			for i := 0; i < len(r.queue.ahead) && !d.full(); i++ {
+				d.scheduleAhead(s, r, r.queue.ahead[i])
+			}
 		}
 	}
 }
@@ -120,13 +121,19 @@ func (r *Run) onlyDoomedSteps(d doom) bool {
 	return t.Steps != nil
 }
 
-func (d *decision) recordTasks(r *Run) {
+// recordTasks reports whether the run goes on behind that: recording hosts that
+// nobody knows ends one that fails fast.
+func (d *decision) recordTasks(r *Run) (on bool) {
 	for _, task := range r.queue.engine {
 		if d.full() {
-			return
+			return false
 		}
 		d.propose(&eventlog.TaskRecorded{Run: r.ID, Task: task, Messages: r.Graph.Tasks[task].Messages})
+		if r.FailFast && r.Graph.isMissing(task) {
+			return false
+		}
 	}
+	return true
 }
 
 // schedule gives each host in turn one step, as long as there is room.

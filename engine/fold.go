@@ -81,6 +81,8 @@ func (s *State) apply(e eventlog.Event) string {
 		return s.foldAttemptBegan(e)
 	case *eventlog.ValuesPublished:
 		return s.foldValuesPublished(e)
+	case *eventlog.CheckpointSigned:
+		return s.foldCheckpointSigned(e)
 	}
 	return s.applyCommand(e)
 }

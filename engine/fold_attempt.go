@@ -85,6 +85,7 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int, after []Predec
 	if p := s.Attempts[e.Supersedes]; p != nil {
 		p.Successor = a.ID
 		a.JobFailed = p.JobFailed
+		a.Reached = p.Reached
 	}
 	s.Attempts[a.ID] = a
 	agent := s.Agents[e.Agent]

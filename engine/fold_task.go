@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 
 	"quorate/eventlog"
 )
@@ -34,6 +35,11 @@ func (s *State) foldTaskRecorded(e *eventlog.TaskRecorded) string {
 	}
 	t.Messages = e.Messages
 	t.StartedAt = s.Time
+	if r.Graph.isMissing(e.Task) {
+		t.Reason = strings.Join(e.Messages, "; ")
+		s.finish(r, e.Task, 0, TaskFailed, t.Reason)
+		return ""
+	}
 	s.finish(r, e.Task, 0, Done, "")
 	return ""
 }

@@ -65,7 +65,7 @@ func (g *Graph) addTask(i uint32, used []bool) {
 	hosts := g.HostSets[t.HostSet]
 	n := &g.needs[i]
 	switch planner.Driver(t.Driver) {
-	case planner.DriverPrint, planner.DriverService, planner.DriverNoop:
+	case planner.DriverPrint, planner.DriverService, planner.DriverNoop, planner.DriverMissing:
 		n.who = byEngine
 	case planner.DriverLocal:
 		n.who = byController
@@ -151,6 +151,11 @@ func (g *Graph) StepCount(task uint32) int {
 
 // Steps returns how many steps the plan has.
 func (g *Graph) Steps() int { return g.steps }
+
+// isMissing reports whether the task stands for hosts that nobody knows.
+func (g *Graph) isMissing(task uint32) bool {
+	return planner.Driver(g.Tasks[task].Driver) == planner.DriverMissing
+}
 
 // IsEngine reports whether the engine records the task itself.
 func (g *Graph) IsEngine(task uint32) bool { return g.needs[task].who == byEngine }

@@ -20,6 +20,13 @@ func (s *State) Hash() eventlog.Hash {
 	if s.Generation != 0 || s.RecoveredAt != 0 { // others hash as before there were any
 		d.u64(s.Generation, s.RecoveredAt)
 	}
+	if s.Checkpoint.Size != 0 { // the same
+		d.u64(s.Checkpoint.Size, s.Checkpoint.Index, uint64(len(s.Recoveries)))
+		d.str(string(s.Checkpoint.Note))
+		for _, r := range s.Recoveries {
+			d.u64(r.Index, r.Generation)
+		}
+	}
 	for _, k := range sortedKeys(d, s.Tokens) {
 		d.token(s.Tokens[k])
 	}

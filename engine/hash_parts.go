@@ -80,6 +80,9 @@ func (d digest) run(r *Run) {
 	d.str(r.PlanID, r.RequestID, r.By, r.ControllerAgent)
 	d.u64(uint64(r.StepsMax), uint64(r.StepsPerHostMax))
 	d.flags(r.FailFast, r.IgnoreCache, r.Cancelled != nil)
+	if r.Check { // states without one hash as they did before there were any
+		d.str("check")
+	}
 	d.u64(r.ID, r.Index, uint64(r.CreatedAt), uint64(r.EndedAt), uint64(r.Outcome), uint64(r.swept))
 	if c := r.Cancelled; c != nil {
 		d.u64(c.Run)
@@ -153,6 +156,9 @@ func (d digest) attempt(a *Attempt) {
 	d.u64(a.Epoch, uint64(a.Outcome), uint64(a.Late), uint64(a.NextJob), uint64(a.ScheduledAt), uint64(a.EndedAt))
 	d.str(a.Reason, a.By, a.Resolved, a.ResolvedBy)
 	d.flags(a.Cancel, a.JobFailed, a.Began)
+	if a.Reached > 0 {
+		d.u64(uint64(a.Reached))
+	}
 	if a.Recall || len(a.After) > 0 || a.heir != 0 || a.place != 0 { // as with a token's Until
 		d.flags(a.Recall)
 		d.u64(a.heir, a.place, uint64(len(a.After)))

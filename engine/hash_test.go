@@ -36,6 +36,8 @@ func full(t *testing.T) *State {
 	open := l.s.AgentByName("h1").Open
 	l.ok(&eventlog.AttemptBegan{Attempt: open[len(open)-1], Seq: 1})
 	l.ok(&eventlog.ValuesPublished{Attempt: open[len(open)-1], Values: []eventlog.PublishedValue{{Key: "k", Value: []byte("v")}}, Waits: true, Seq: 2})
+	l.ok(&eventlog.CheckpointSigned{Size: 3, Note: []byte("n")})
+	l.s.Recoveries = []Recovery{{Index: 1, Generation: 1}}
 	l.s.trimAt = 1
 	l.s.Head[0], l.s.voided[0] = 1, 1
 	return l.s
@@ -66,7 +68,7 @@ func TestHashCoversEverything(t *testing.T) {
 	}
 	for _, path := range []string{
 		"State.members[].OrchestratorMoved.RaftAddress", "State.members[].hashes[].Chain", "State.Agents[].begun[]", "State.voided[]",
-		"State.Agents[].values[].Task", "State.changes[].key", "State.trimAt",
+		"State.Agents[].values[].Task", "State.changes[].key", "State.trimAt", "State.Checkpoint.Note[]", "State.Recoveries[].Generation",
 	} {
 		if !seen[path] {
 			t.Errorf("no %s was there to be changed", path)

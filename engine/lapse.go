@@ -37,6 +37,7 @@ func (s *State) recovered(generation uint64) {
 	}
 	s.Generation = max(s.Generation+generationStep, min(generation, generationMax))
 	s.RecoveredAt = s.Index
+	s.Recoveries = append(s.Recoveries, Recovery{Index: s.Index, Generation: s.Generation})
 }
 
 // judgeJournal compares a journal that is the agent's with what is on record. What

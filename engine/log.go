@@ -27,6 +27,10 @@ type Log interface {
 	// the chain hash there.
 	Head() (uint64, eventlog.Hash)
 
+	// Tree returns the Merkle tree over the first records; the error wraps
+	// [eventlog.ErrTooShort] where this replica has fewer.
+	Tree(size uint64) (*eventlog.Tree, error)
+
 	// Barrier returns when everything that was committed anywhere before the call
 	// is committed on this replica too. It fails where there is no majority.
 	Barrier(ctx context.Context) error

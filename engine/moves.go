@@ -17,13 +17,14 @@ var stepMoves = []move{
 	{Ready, Running, eventlog.KindStepScheduled, "its agent may work, the epoch is current, the run is under way and has room"},
 	{Pending, Running, eventlog.KindStepScheduled, "sent ahead: all that it waits for is under way on its host"},
 	{Ready, Done, eventlog.KindTaskRecorded, "the task is one of the engine's own"},
+	{Ready, TaskFailed, eventlog.KindTaskRecorded, "the task stands for hosts that nobody knows"},
 
 	{Running, Done, eventlog.KindAttemptEnded, "succeeded or skipped; or the jobs' results say so"},
 	{Running, TaskFailed, eventlog.KindAttemptEnded, "failed, or cancelled without a cancel; or unknown where the run fails fast"},
 	{Running, TaskCancelled, eventlog.KindAttemptEnded, "cancelled, not started or unknown in a cancelled run"},
 	{Running, TaskSkipped, eventlog.KindAttemptEnded, "not started in a run that fails fast, or a task that it depends on failed"},
 	{Running, Pending, eventlog.KindAttemptEnded, "sent ahead and given back: what it waits for is done once more"},
-	{Running, Ready, eventlog.KindAttemptEnded, "not started; or unknown and idempotent: bounded"},
+	{Running, Ready, eventlog.KindAttemptEnded, "not started; or unknown, and idempotent or a check: bounded"},
 	{Running, Waiting, eventlog.KindAttemptEnded, "unknown otherwise"},
 
 	{Waiting, Done, eventlog.KindAttemptEnded, "late evidence: succeeded"},

@@ -24,7 +24,7 @@ func randomPlan(rng *rand.Rand, id string, hosts int) *eventlog.PlanRecorded {
 		}
 		p.HostSets = append(p.HostSets, set)
 	}
-	drivers := []planner.Driver{planner.DriverLocal, planner.DriverPrint, planner.DriverNoop}
+	drivers := []planner.Driver{planner.DriverLocal, planner.DriverPrint, planner.DriverNoop, planner.DriverMissing}
 	for i := range 1 + rng.IntN(12) {
 		t := eventlog.PlanTask{
 			ID:         fmt.Sprintf("t%d", i),

@@ -22,6 +22,10 @@ type State struct {
 	// RecoveredAt its index; 0 where there was none.
 	Generation  uint64
 	RecoveredAt uint64
+	// Recoveries are all that began a generation, oldest first.
+	Recoveries []Recovery
+	// Checkpoint is the newest on record; its Size is 0 where there is none.
+	Checkpoint Checkpoint
 	// Epoch is the serial of the newest LeaderEstablished, Leader its replica.
 	Epoch  uint64
 	Leader uint64
@@ -285,6 +289,9 @@ type Attempt struct {
 	Late eventlog.Outcome
 	// JobFailed is true where a job of it, or of an attempt that it continues, failed.
 	JobFailed bool
+	// Reached counts the jobs that it has come to for certain by what it has published:
+	// those before the job that published, and that one too where it waits for others.
+	Reached uint32
 	// Resolved is an operator's word on it: succeeded, failed, retry or empty.
 	Resolved, ResolvedBy string
 	// Jobs are the results so far.

@@ -25,23 +25,33 @@ func TestStoredLogs(t *testing.T) {
 	if _, err := os.Stat(newest); err != nil && *updateFlag {
 		storeLog(t, newest)
 	}
+	for path, text := range storedLogsText(t) {
+		want, err := os.ReadFile(strings.TrimSuffix(path, ".log") + ".want")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := retold(t, readLog(t, text)); got != string(want) {
+			t.Errorf("%s means something else now:\n%s\nwant:\n%s", path, got, want)
+		}
+	}
+}
+
+// storedLogsText returns the stored logs by their paths.
+func storedLogsText(t *testing.T) map[string]string {
+	t.Helper()
 	logs, err := filepath.Glob(filepath.Join(storedLogs, "*.log"))
 	if err != nil || len(logs) == 0 {
 		t.Fatal("no stored logs", err)
 	}
+	all := map[string]string{}
 	for _, path := range logs {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := os.ReadFile(strings.TrimSuffix(path, ".log") + ".want")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := retold(t, readLog(t, string(text))); got != string(want) {
-			t.Errorf("%s means something else now:\n%s\nwant:\n%s", path, got, want)
-		}
+		all[path] = string(text)
 	}
+	return all
 }
 
 // readLog reads lines of index, time, kind and data.

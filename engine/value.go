@@ -64,6 +64,9 @@ func (s *State) foldValuesPublished(e *eventlog.ValuesPublished) string {
 	if e.Waits && s.park(a) {
 		void = ""
 	}
+	if void == "" {
+		a.come(e.Job, e.Waits)
+	}
 	return s.reported(agent, e.Seq, void)
 }
 
@@ -139,6 +142,14 @@ func (s *State) park(a *Attempt) bool {
 	return true
 }
 
+// come notes that the attempt is at a job, and whether that waits for other hosts.
+func (a *Attempt) come(job uint32, waits bool) {
+	if waits {
+		job++
+	}
+	a.Reached = max(a.Reached, job)
+}
+
 // Values returns what the host of the agent has published, by name.
 func (a *Agent) Values() []*Published {
 	out := make([]*Published, 0, len(a.values))
@@ -183,21 +194,27 @@ func (g *Graph) jobHosts(task, job uint32) []uint32 {
 // has yet to come to the QUERY at the task's job, and its position; "" where none is
 // left. A host that the QUERY is not for has to be behind the jobs before it: they
 // may publish the key as well. A position that was passed need not be looked at again.
-func (s *State) Unanswered(r *Run, task, job uint32, key string, from int) (host string, position int) {
+//
+// The values themselves do not tell: another task may ask for the same key meanwhile.
+func (s *State) Unanswered(r *Run, task, job uint32, from int) (host string, position int) {
 	hosts := r.Graph.HostSets[r.Graph.Tasks[task].HostSet]
 	for ; from < len(hosts); from++ {
-		name := r.Graph.Hosts[hosts[from]]
-		if s.passed(r, task, hosts[from], job) {
-			continue
+		if !s.passed(r, task, hosts[from], job) && !s.reached(r, task, hosts[from], job) {
+			return r.Graph.Hosts[hosts[from]], from
 		}
-		if a := s.AgentByName(name); a != nil {
-			if v := a.values[key]; v != nil && v.Task == task && answers(v, r, task, job) {
-				continue
-			}
-		}
-		return name, from
 	}
 	return "", from
+}
+
+// reached reports whether the task's step on the host has published what the job
+// asks for, or has come behind it.
+func (s *State) reached(r *Run, task, host, job uint32) bool {
+	pos, ok := r.Graph.stepAt(task, host)
+	if !ok {
+		return false
+	}
+	a := s.Attempts[r.Step(task, pos).Attempt]
+	return a != nil && a.Reached > job
 }
 
 // passed reports whether the task's step on the host is behind the job, or will

@@ -18,6 +18,13 @@ func published(attempt uint64, job uint32, texts ...string) *eventlog.ValuesPubl
 	return e
 }
 
+// asked is what a QUERY that waits for others publishes.
+func asked(attempt uint64, job uint32, text string) *eventlog.ValuesPublished {
+	e := published(attempt, job, text)
+	e.Waits = true
+	return e
+}
+
 // What a host publishes is there with the job that did it, whatever became of that.
 func TestValuesPublished(t *testing.T) {
 	t.Parallel()
@@ -151,14 +158,14 @@ func TestUnanswered(t *testing.T) {
 	l.decide()
 	want := func(host string) {
 		t.Helper()
-		if got, _ := l.s.Unanswered(r, 0, 1, "k", 0); got != host {
+		if got, _ := l.s.Unanswered(r, 0, 1, 0); got != host {
 			t.Errorf("%q is waited for, want %q", got, host)
 		}
 	}
 	want("h0")
 	l.ok(published(l.attempt(r, 0, 0).ID, 0, "k=early")) // of the job before the QUERY
 	want("h0")
-	l.ok(published(l.attempt(r, 0, 0).ID, 1, "k"))
+	l.ok(asked(l.attempt(r, 0, 0).ID, 1, "k"))
 	want("h1")
 	l.end(r, 0, 1, eventlog.Failed)
 	want("h2")
@@ -170,6 +177,26 @@ func TestUnanswered(t *testing.T) {
 	want("h3")
 	l.ok(published(l.attempt(r, 0, 3).ID, 2, "k=later"))
 	want("")
+}
+
+// Tasks that ask for the same key at the same time do not keep each other from being
+// answered, in whatever order their hosts come to it.
+func TestUnansweredByTwo(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	for i := range 2 {
+		l.agent(fmt.Sprintf("h%d", i))
+	}
+	r := l.run(plan(2, eventlog.PlanTask{ID: "a", Jobs: 2}, eventlog.PlanTask{ID: "b", Jobs: 2}))
+	l.decide()
+	for _, at := range [][2]int{{0, 0}, {1, 0}, {1, 1}, {0, 1}} { // the last on h0 is b's, on h1 it is a's
+		l.ok(asked(l.attempt(r, uint32(at[0]), at[1]).ID, 1, "k=1"))
+	}
+	for task := range uint32(2) {
+		if host, _ := l.s.Unanswered(r, task, 1, 0); host != "" {
+			t.Errorf("task %d waits for %s, which has answered", task, host)
+		}
+	}
 }
 
 // Also a host that the QUERY is not for has to be behind the jobs before it.
@@ -185,12 +212,12 @@ func TestUnansweredElsewhere(t *testing.T) {
 	p.Tasks[0].JobHostSets = []uint32{n - 3, n - 2, n - 1} // h0 sets, h1 asks, h2 comes later
 	r := l.run(p)
 	l.decide()
-	l.ok(published(l.attempt(r, 0, 1).ID, 1, "k"))
-	if got, _ := l.s.Unanswered(r, 0, 1, "k", 0); got != "h0" {
+	l.ok(asked(l.attempt(r, 0, 1).ID, 1, "k"))
+	if got, _ := l.s.Unanswered(r, 0, 1, 0); got != "h0" {
 		t.Errorf("%q is waited for", got)
 	}
 	l.ok(&eventlog.JobEnded{Attempt: l.attempt(r, 0, 0).ID, Job: 0, Outcome: eventlog.Succeeded})
-	if got, _ := l.s.Unanswered(r, 0, 1, "k", 0); got != "" {
+	if got, _ := l.s.Unanswered(r, 0, 1, 0); got != "" {
 		t.Errorf("%q is waited for, whose jobs come behind the QUERY", got)
 	}
 }

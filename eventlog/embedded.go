@@ -231,6 +231,10 @@ func (l *Embedded) Head() (uint64, Hash) {
 	return h.Index, h.Hash
 }
 
+// Tree returns the Merkle tree over the first records. Where there are fewer the
+// error wraps [ErrTooShort].
+func (l *Embedded) Tree(size uint64) (*Tree, error) { return MergedTree(l.store, l.tail, size) }
+
 // Leading reports that the log leads, in term 1: there is nobody else.
 func (l *Embedded) Leading() (term uint64, leading bool, changed <-chan struct{}) {
 	return embeddedTerm, true, l.leading

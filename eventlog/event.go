@@ -42,6 +42,7 @@ const (
 	KindClusterRecovered    Kind = 25
 	KindAttemptBegan        Kind = 26
 	KindValuesPublished     Kind = 27
+	KindCheckpointSigned    Kind = 28
 )
 
 // An Event is one entry of the catalogue. The set is closed: encoding and
@@ -226,6 +227,8 @@ type RunCreated struct {
 	IgnoreCache     bool   `json:"ignore_cache"`
 	// ControllerAgent names the agent that local tasks run on; empty picks one by label.
 	ControllerAgent string `json:"controller_agent"`
+	// Check asks the agents what their jobs would do, and has them do nothing of it.
+	Check bool `json:"check" added:"true"`
 	// AheadMax bounds the attempts that one agent holds when steps are sent ahead of
 	// what they wait for on the same host; 0 sends none ahead.
 	AheadMax uint32 `json:"ahead_max" added:"true"`

@@ -23,6 +23,7 @@ var catalogue = buildCatalogue(
 	&TaskSkipped{}, &StepResolved{}, &RunEnded{}, &OperatorIssued{},
 	&OrchestratorJoined{}, &OrchestratorMoved{}, &OrchestratorRemoved{},
 	&StateHashed{}, &ClusterRecovered{}, &AttemptBegan{}, &ValuesPublished{},
+	&CheckpointSigned{},
 )
 
 func buildCatalogue(events ...Event) []catalogued {

@@ -94,6 +94,14 @@ func (m *Memory) Head() (uint64, Hash) {
 	return m.head.Index, m.head.Hash
 }
 
+// Tree returns the Merkle tree over the first records. Where there are fewer the
+// error wraps [ErrTooShort].
+func (m *Memory) Tree(size uint64) (*Tree, error) {
+	end, _ := m.Head()
+	read := func(from uint64, limit int) ([]Record, error) { return m.Read(context.Background(), from, limit) }
+	return newTree(size, end, read, func(uint64) ([]Hash, bool) { return nil, false })
+}
+
 // Leading reports that the log leads, in term 1.
 func (m *Memory) Leading() (uint64, bool, <-chan struct{}) { return 1, true, m.leading }
 

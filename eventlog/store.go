@@ -91,6 +91,7 @@ type Store struct {
 	head    Head
 	applied uint64
 	cluster string
+	edge    edge // of the Merkle tree; none where the store only reads
 	// failed is set when a commit failed in a way after which memory and disk may
 	// differ; only opening the file again tells.
 	failed error
@@ -208,10 +209,15 @@ func (s *Store) load() error {
 		}
 		return s.create()
 	}
-	if s.opt.SkipVerify {
+	if !s.opt.SkipVerify {
+		if err := s.verifyTail(); err != nil {
+			return err
+		}
+	}
+	if s.opt.ReadOnly {
 		return nil
 	}
-	return s.verifyTail()
+	return s.loadEdge()
 }
 
 func (s *Store) create() error {
@@ -271,7 +277,7 @@ type SideValue struct{ Key, Value []byte }
 // other, it refuses until it is opened again.
 func (s *Store) Commit(c Commit) error {
 	s.metaMu.Lock()
-	head, applied, cluster, failed := s.head, s.applied, s.cluster, s.failed
+	head, applied, cluster, failed, grown := s.head, s.applied, s.cluster, s.failed, &s.edge
 	s.metaMu.Unlock()
 	if failed != nil {
 		return failed
@@ -289,14 +295,18 @@ func (s *Store) Commit(c Commit) error {
 		}
 	}
 	applied = max(applied, c.Applied)
+	edge, blocks := grown.grow(c.Records)
 	err := s.update(func(tx *bolt.Tx) error {
 		s.read(tx, commitTouches)
+		if err := writeBlocks(tx, blocks); err != nil {
+			return err
+		}
 		return writeCommit(tx, c, head, applied, cluster)
 	})
 	s.metaMu.Lock()
 	defer s.metaMu.Unlock()
 	if err == nil {
-		s.head, s.applied, s.cluster = head, applied, cluster
+		s.head, s.applied, s.cluster, s.edge = head, applied, cluster, edge
 		return nil
 	}
 	if !isFull(err) {
@@ -392,7 +402,7 @@ func (s *Store) Replace(path string) error {
 	}
 	s.metaMu.Lock()
 	defer s.metaMu.Unlock()
-	s.db, s.head, s.applied, s.cluster, s.failed = next.db, next.head, next.applied, next.cluster, nil
+	s.db, s.head, s.applied, s.cluster, s.edge, s.failed = next.db, next.head, next.applied, next.cluster, next.edge, nil
 	return nil
 }
 

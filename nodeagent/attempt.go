@@ -38,7 +38,7 @@ func (a *agent) runAttempt(ctx context.Context, id uint64) error {
 	if err != nil {
 		return a.endAttempt(id, journal.OutcomeFailed, "the step cannot be read: "+err.Error())
 	}
-	r := &attemptRun{agent: a, id: id, step: step, window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled, unknown: at.Lost}
+	r := &attemptRun{agent: a, id: id, step: step, resumed: at.Ended > 0 || at.Running, window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled, unknown: at.Lost}
 	for position := at.Ended; ; position++ {
 		if outcome, reason, over := r.verdict(ctx, position); over {
 			return a.endAttempt(id, outcome, reason)
@@ -56,6 +56,8 @@ type attemptRun struct {
 	step   *wire.Step
 	window *window
 
+	// resumed: an earlier agent began the attempt.
+	resumed                           bool
 	failed, cancelled, unknown, ended bool
 }
 
@@ -95,7 +97,9 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 	begin := time.Now().UnixNano()
 	var res verb.Result
 	resume := false
-	if started {
+	if started && r.step.Check {
+		run.dropCommand(runner.Process{Pid: at.Process.Pid, StartTicks: at.Process.StartTicks})
+	} else if started {
 		begin = at.StartedAt
 		res, resume = run.pickUp(ctx, j, r, runner.Process{Pid: at.Process.Pid, StartTicks: at.Process.StartTicks})
 	}
@@ -154,6 +158,9 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 
 // perform executes the job, unless another one has said that it is to be omitted.
 func (r *attemptRun) perform(ctx context.Context, run *jobRun, j *job.Job) (verb.Result, error) {
+	if r.step.Check {
+		return r.rehearse(ctx, run, j), nil
+	}
 	by, omitted, err := r.agent.facts.Omitted(r.id)
 	if err != nil {
 		return verb.Result{}, err
@@ -168,6 +175,9 @@ func (r *attemptRun) perform(ctx context.Context, run *jobRun, j *job.Job) (verb
 // it, and that it waits for no restart of the host any more that did not come. A
 // restart that comes from here on is none of its doing.
 func (r *attemptRun) afterwards(run *jobRun, res *verb.Result) error {
+	if r.step.Check {
+		return nil
+	}
 	if err := run.publishChanges(r.step, res); err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (a *agent) disconnected(ctx context.Context, addresses []string, err error,
 		a.abandon()
 	}
 	pause := retryAfter(err)
-	if errors.As(err, new(*ForeignError)) && len(addresses) == 1 {
+	if (errors.As(err, new(*ForeignError)) || forked(err)) && len(addresses) == 1 {
 		pause = foreignRetry // with others to ask it would keep the agent from them
 	}
 	pause = max(pause, wait.next())

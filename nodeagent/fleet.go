@@ -1,6 +1,7 @@
 package nodeagent
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -153,6 +154,9 @@ func (run *jobRun) changed(step *wire.Step) ([]wire.Value, error) {
 		if !run.agent.values.isNew(&v) {
 			continue
 		}
+		if secret, err := run.agent.facts.IsSecret(key); err != nil || secret {
+			return nil, cmp.Or[error](err, &verb.SecretError{Key: key})
+		}
 		if len(encoded) > wire.ValueBytesMax {
 			return nil, &verb.TooLargeError{Key: key, Bytes: len(encoded)}
 		}
@@ -291,6 +295,9 @@ func (a *agent) known(id uint64) *wire.FactsReply {
 			reply.Truncated = true
 		}
 		for _, f := range all {
+			if f.Origin.Secret {
+				f.Value = pyvalue.Str(verb.Hidden)
+			}
 			data := pyvalue.Encode(f.Value)
 			if size += len(f.Name) + len(data) + 64; size > wire.FactsBytesMax || len(reply.Facts) >= wire.FactsMax {
 				reply.Truncated = true

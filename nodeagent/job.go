@@ -195,6 +195,13 @@ func (run *jobRun) pickUp(ctx context.Context, j *job.Job, r *attemptRun, record
 	return res, true
 }
 
+// dropCommand ends what a check that was interrupted left running: a question, which
+// is put again.
+func (run *jobRun) dropCommand(recorded runner.Process) {
+	_, process := run.agent.runner.Find(run.ref, recorded)
+	run.agent.runner.Kill(run.ref, process)
+}
+
 // repeatable reports whether a component may simply run again.
 func (r *attemptRun) repeatable(ctx context.Context, env *verb.Env, j *job.Job) bool {
 	if !verb.IsComponent(j) {

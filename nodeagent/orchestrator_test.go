@@ -17,7 +17,7 @@ import (
 	"quorate/nodeagent/wire"
 )
 
-const waitMax = 30 * time.Second
+const waitMax = time.Minute
 
 // orchestrator is the least that an agent can work with: real TLS and QUIC, and a
 // cluster that commits every report.
@@ -50,8 +50,9 @@ type orchestrator struct {
 	asked     []wire.BlobRequest
 	cutBlobs  int // so many answers stop in the middle
 
-	challenges int      // so many hellos are asked for once more
-	servers    []string // for the welcome, as is heartbeat
+	challenges int // so many hellos are asked for once more
+	signed     wire.Checkpoint
+	servers    []string // for the welcome, as are signed and heartbeat
 	heartbeat  uint32   // milliseconds
 }
 
@@ -227,7 +228,11 @@ func (o *orchestrator) talk(conn *quic.Conn, s *quic.Stream) error {
 		o.sessions++
 		o.hellos = append(o.hellos, *hello)
 		o.journalID = hello.JournalID
-		o.welcome = wire.Welcome{ClusterID: o.ca.ClusterID(), Agent: agent, Name: "n", Session: fmt.Sprint("session", o.sessions),
+		_, key, err := o.ca.LogSigner(o.ca.ClusterID())
+		if err != nil {
+			o.t.Error(err)
+		}
+		o.welcome = wire.Welcome{LogKey: key, Checkpoint: o.signed, ClusterID: o.ca.ClusterID(), Agent: agent, Name: "n", Session: fmt.Sprint("session", o.sessions),
 			Epoch: o.epoch, Acked: uint64(len(o.reports)), Floor: o.floor, Servers: o.servers, HeartbeatMillis: o.heartbeat}
 	})
 	if refuse != nil {

@@ -112,11 +112,15 @@ func tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dial
 // orchestrator would take back.
 func final(err error) bool {
 	var refused *RefusedError
-	return errors.As(err, &refused) && refused.Code != codeBusy || errors.Is(err, journal.ErrRolledBack)
+	return errors.As(err, &refused) && refused.Code != codeBusy && refused.Code != codeForked || errors.Is(err, journal.ErrRolledBack)
 }
 
-// codeBusy is of a refusal by one orchestrator that others need not share.
-const codeBusy = "busy"
+// codeBusy and codeForked are of refusals by one orchestrator that others need not
+// share: it lacks what the agent has seen of the log.
+const (
+	codeBusy   = "busy"
+	codeForked = "forked"
+)
 
 // reach returns a session with the first of the addresses that welcomes the agent.
 // Where there is an old one, it stays, and is the agent's again if there is no new
@@ -189,6 +193,10 @@ func (a *agent) greet(ctx context.Context, l *link, limit time.Duration) (stream
 			}
 			if !stop() {
 				return nil, nil, ctx.Err()
+			}
+			if err := a.trust.welcome(m); err != nil {
+				a.distrust(ctx, l, control, err)
+				return nil, nil, err
 			}
 			return control, m, a.settleNumbers(m)
 		default:

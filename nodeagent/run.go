@@ -43,13 +43,15 @@ type agent struct {
 	runner  *runner.Runner
 	facts   *facts.Store
 	blobs   *blobCache
+	trust   *trust
 	verbs   map[string]*verb.Verb
 	execute executor
 	workDir string
 	boot    string
 	slots   chan struct{}
 
-	values values
+	values     values
+	rehearsals *rehearsals
 
 	servers  *serverList    // the connect loop's
 	sessions sync.WaitGroup // those that run
@@ -130,6 +132,12 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 	if a.blobs, err = newBlobCache(filepath.Join(cfg.DataDir, "blobs"), a); err != nil {
 		return nil, err
 	}
+	if a.rehearsals, err = newRehearsals(filepath.Join(cfg.DataDir, "rehearsals")); err != nil {
+		return nil, err
+	}
+	if a.trust, err = loadTrust(cfg.DataDir, id.ClusterID, a.log); err != nil {
+		return nil, err
+	}
 	if a.facts, err = facts.Open(filepath.Join(cfg.DataDir, "facts.db")); err != nil {
 		return nil, fmt.Errorf("facts: %w", err)
 	}
@@ -177,7 +185,7 @@ func (a *agent) run(ctx context.Context) error {
 	if e := a.journal.Close(); err == nil && e != nil {
 		err = e
 	}
-	if e := a.facts.Close(); err == nil && e != nil {
+	if e := errors.Join(a.rehearsals.close(), a.facts.Close()); err == nil && e != nil {
 		err = e
 	}
 	return err
@@ -336,7 +344,7 @@ func (a *agent) ackWait() <-chan struct{} {
 
 // hello introduces the agent.
 func (a *agent) hello() *wire.Hello {
-	h := &wire.Hello{Version: a.cfg.Version, BootID: a.boot}
+	h := &wire.Hello{Version: a.cfg.Version, BootID: a.boot, Seen: a.trust.seen()}
 	a.journal.View(func(s *journal.State) {
 		h.JournalID, h.JournalSeq = s.JournalID, s.ShownSeq()
 		h.Floor, h.EpochMax, h.Attempts, h.Acked = s.Floor, s.EpochMax, s.Attempts(), s.Acked

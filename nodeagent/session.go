@@ -176,6 +176,12 @@ func (s *session) read(ctx context.Context, to chan<- wire.Message) error {
 		case *wire.Servers:
 			renew(s.told, m.Servers)
 			continue
+		case *wire.Checkpoint:
+			if err := s.agent.trust.judge(m); err != nil {
+				s.agent.distrust(ctx, s.link, s.control, err)
+				return err
+			}
+			continue
 		}
 		select {
 		case to <- m:

@@ -52,6 +52,8 @@ type compiler struct {
 	// idle are the services without hosts, idleSymbols what they would provide.
 	idle        []*service
 	idleSymbols map[string][]idleProvider
+	// missing are the hosts that the node which is next is for and that nobody knows.
+	missing []string
 	// targetsReported is true once unknown targets of the operator are reported.
 	targetsReported bool
 }
@@ -68,6 +70,8 @@ type node struct {
 	set     uint32
 	jobs    []nodeJob
 	symbols []string // what it requires, others' needed-by included
+	// absent are the hosts that the node before this one lacks: this one records them.
+	absent []string
 	// dropped is true where --limit or --restrict leaves the task out.
 	dropped bool
 }
@@ -148,6 +152,22 @@ func (c *compiler) addNode(n node, hosts []uint32, jobs []jobSpec) {
 	}
 	c.ids[n.id] = int32(len(c.nodes))
 	c.nodes = append(c.nodes, n)
+	c.addMissing(n)
+}
+
+// addMissing adds a task that fails for the hosts that the newest node names and
+// that nobody knows: it runs on the others, and the run says that it is not whole.
+func (c *compiler) addMissing(of node) {
+	missing := c.missing
+	c.missing = nil
+	id := of.id + "-unknown-hosts"
+	if _, taken := c.ids[id]; taken || len(missing) == 0 {
+		return
+	}
+	slices.Sort(missing)
+	c.ids[id] = int32(len(c.nodes))
+	c.nodes = append(c.nodes, node{id: id, service: of.service, file: of.file, at: of.at,
+		driver: DriverMissing, set: c.sets.intern(nil), absent: slices.Compact(missing)})
 }
 
 // jobHosts returns the set of hosts of one job.
@@ -203,12 +223,15 @@ func (c *compiler) resolve(names []name, file *inputFile, what string) (hosts []
 	for _, n := range unknown {
 		d := Diagnostic{
 			Severity: Warning, Code: "unknown-target", Pos: file.place(n.at), Hint: c.suggest(n.text, slices.Values(c.hosts)),
-			Message: fmt.Sprintf("%s is for %q, which is no known host; it is left out there", what, n.text),
+			Message: fmt.Sprintf("%s is for %q, which is no known host; it is left out there, and the run fails", what, n.text),
 		}
 		if len(hosts) == 0 {
 			d.Severity, d.Message = Error, fmt.Sprintf("%s is for %q, which is no known host", what, n.text)
 		}
 		c.report.add(d)
+		if len(hosts) > 0 {
+			c.missing = append(c.missing, n.text)
+		}
 	}
 	return hosts, len(hosts) > 0
 }
@@ -295,6 +318,11 @@ func (e *emitter) task(n *node) Task {
 		ID: n.id, Service: n.service, Driver: n.driver, HostSet: e.hostSet(n.set), Source: n.file.source(n.at),
 	}
 	switch {
+	case n.driver == DriverMissing:
+		t.Name = n.id
+		for _, h := range n.absent {
+			t.Messages = append(t.Messages, h+" is no known host")
+		}
 	case n.task != nil:
 		t.Name, t.Action, t.Messages = n.task.id.text, n.task.action, n.task.messages
 		t.Idempotent, t.Always, t.KeepGoing = n.task.idempotent, n.task.always, n.task.keepGoing

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,7 +173,7 @@ func (d *decoder) vars(n *yaml11.Node, what string) []job.Var {
 	var out []job.Var
 	for _, p := range n.Pairs {
 		if p.Value.Kind != yaml11.Scalar {
-			d.errorf("wrong-type", p.Value, "", "%s: vars: %q must be text, a number or a boolean, not %s", what, p.Key.Text, shapeOf(p.Value))
+			out = append(out, job.Var{Name: p.Key.Text, Value: literal(p.Value), Shape: shapeOf(p.Value)})
 			continue
 		}
 		v := job.Var{Name: p.Key.Text, Value: p.Value.Text}
@@ -184,9 +185,46 @@ func (d *decoder) vars(n *yaml11.Node, what string) []job.Var {
 	return out
 }
 
+// literal writes a node in Python's notation.
+func literal(n *yaml11.Node) string {
+	var parts []string
+	switch n.Kind {
+	case yaml11.Mapping:
+		for _, p := range n.Pairs {
+			parts = append(parts, literal(p.Key)+": "+literal(p.Value))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	case yaml11.Sequence:
+		for _, item := range n.Items {
+			parts = append(parts, literal(item))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	}
+	if n.IsNull() {
+		return "None"
+	}
+	if b, ok := n.Bool(); ok {
+		if b {
+			return "True"
+		}
+		return "False"
+	}
+	if i, ok := n.BigInt(); ok {
+		return i.String()
+	}
+	if f, ok := n.Float(); ok && !math.IsInf(f, 0) && !math.IsNaN(f) {
+		text := strconv.FormatFloat(f, 'g', -1, 64)
+		if !strings.ContainsAny(text, ".e") {
+			text += ".0"
+		}
+		return text
+	}
+	return strconv.Quote(n.Text)
+}
+
 // jobError reports what is wrong with a job text as near to its place as can be told.
 func (d *decoder) jobError(err error, value, vars *yaml11.Node, what string) {
-	at, hint := spotOf(value), ""
+	at, code, hint := spotOf(value), "job", ""
 	var parse *job.ParseError
 	if errors.As(err, &parse) {
 		hint = parse.Hint
@@ -197,8 +235,11 @@ func (d *decoder) jobError(err error, value, vars *yaml11.Node, what string) {
 				at = spotOf(v)
 			}
 		}
+		if parse.Shape {
+			code = "wrong-type"
+		}
 	}
-	d.report.errorf("job", d.file.place(at), hint, "%s: %v", what, err)
+	d.report.errorf(code, d.file.place(at), hint, "%s: %v", what, err)
 }
 
 // inText moves a position into a scalar's text, where the text stands in the

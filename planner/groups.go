@@ -12,6 +12,7 @@ import (
 func (c *compiler) addGroups() {
 	last := map[uint32]int32{} // by host, the newest group in its queue
 	for k, g := range c.in.groups {
+		c.missing = nil
 		hosts, ok := c.groupHosts(g, k)
 		if !ok {
 			continue

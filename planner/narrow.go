@@ -39,6 +39,10 @@ func (c *compiler) restrict() {
 	}
 	for i := range c.nodes {
 		n := &c.nodes[i]
+		if n.driver == DriverMissing { // of the node before it
+			n.dropped = c.nodes[i-1].dropped
+			continue
+		}
 		byID, byService := match(n.id), n.service != "" && match(n.service)
 		var jobs []nodeJob
 		for _, j := range n.jobs {

@@ -45,6 +45,7 @@ const (
 	DriverPrint     Driver = "print"          // recorded by the engine
 	DriverService   Driver = "service"        // recorded by the engine
 	DriverNoop      Driver = "noop"           // recorded by the engine
+	DriverMissing   Driver = "missing"        // recorded by the engine as a failure: hosts that nobody knows
 	DriverAnsible   Driver = "ansible_runner" // planned, not executable
 )
 

@@ -224,7 +224,7 @@ func jobSchema(verbs []*job.Declaration) *jsonSchema {
 		case FieldMapping:
 			value.Type = []string{"object", "null"}
 			value.Properties = varsProperties(verbs)
-			value.AdditionalProperties = &jsonSchema{Type: scalarTypes()}
+			value.AdditionalProperties = &jsonSchema{} // ignored, with a warning
 		default: // one text stands for a list of one
 			value.Type, value.Items = nil, nil
 			value.AnyOf = []*jsonSchema{{Type: "array", Items: &jsonSchema{Type: "string"}}, {Type: []string{"string", "null"}}}
@@ -265,7 +265,7 @@ func verbHelp(v *job.Declaration) string {
 
 // varsProperties are the options of all verbs, as names in a job's vars.
 func varsProperties(verbs []*job.Declaration) properties {
-	help := map[string]string{}
+	help, structured := map[string]string{}, map[string]bool{}
 	for _, o := range job.Common() {
 		help[o.Name] = o.Help
 	}
@@ -276,6 +276,7 @@ func varsProperties(verbs []*job.Declaration) properties {
 				text = old + "\n" + text
 			}
 			help[o.Name] = text
+			structured[o.Name] = structured[o.Name] || o.Kind == job.List || o.Kind == job.Literal
 		}
 	}
 	var names []string
@@ -285,7 +286,11 @@ func varsProperties(verbs []*job.Declaration) properties {
 	slices.Sort(names)
 	var out properties
 	for _, name := range names {
-		out = append(out, property{strings.ReplaceAll(name, "-", "_"), &jsonSchema{Type: scalarTypes(), Description: help[name]}})
+		types := scalarTypes()
+		if structured[name] {
+			types = append(types, "array", "object")
+		}
+		out = append(out, property{strings.ReplaceAll(name, "-", "_"), &jsonSchema{Type: types, Description: help[name]}})
 	}
 	return out
 }

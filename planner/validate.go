@@ -81,7 +81,7 @@ func (p *Plan) validateHostSets() error {
 
 func (p *Plan) validateTask(i uint32) error {
 	t := &p.Tasks[i]
-	if !slices.Contains(Drivers(), t.Driver) {
+	if !slices.Contains(Drivers(), t.Driver) && t.Driver != DriverMissing {
 		return fmt.Errorf("there is no driver %q", t.Driver)
 	}
 	if int(t.HostSet) >= len(p.HostSets) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/lni/dragonboat/v4"
@@ -20,10 +21,42 @@ const (
 // Barrier returns when everything that was committed before the call is applied
 // on this replica. It waits for a leader as long as ctx allows.
 func (n *Node) Barrier(ctx context.Context) error {
+	asked := time.Now()
 	if err := n.ready(ctx); err != nil {
 		return fmt.Errorf("barrier: %w", err)
 	}
+	n.contact.note(asked)
 	return nil
+}
+
+// Majority returns nil where a majority has answered a question that was put within
+// age, and somebody leads as far as this replica knows; else it is [Node.Barrier].
+// Several ask all the time, and each new question wakes every replica.
+func (n *Node) Majority(ctx context.Context, age time.Duration) error {
+	if led, _ := n.leader.known(); led && n.contact.within(age) {
+		return nil
+	}
+	return n.Barrier(ctx)
+}
+
+// A contact is when a majority answered last.
+type contact struct {
+	mu   sync.Mutex
+	last time.Time // when the question was put; zero is never
+}
+
+func (c *contact) note(asked time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if asked.After(c.last) {
+		c.last = asked
+	}
+}
+
+func (c *contact) within(age time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.last.IsZero() && time.Since(c.last) < age
 }
 
 // ready waits for a leader, and for a linearizable read: it returns when all that

@@ -41,6 +41,8 @@ type Config struct {
 	// per process: the logger of the first Start in a process gets it.
 	Logger *slog.Logger
 
+	// haste hurries where the leader's process is gone.
+	haste *haste
 	// signs keep others from an election while a large save is under way.
 	signs *signs
 	// rebased starts a new Raft log behind records that the store has.
@@ -76,17 +78,19 @@ const (
 	raftDir      = "raft"
 	dirMode      = 0o700
 
-	logWriteBufferBytes  = 1 << 20 // tan allocates 16 of them
+	// tan allocates 16 of them, of which it uses one, and more for a larger save.
+	logWriteBufferBytes  = 256 << 10
 	incomingSnapshotFile = "log.db.incoming"
 )
 
 // The clock of Raft. Every tick, and every heartbeat above all, wakes a replica
-// that has nothing to do, so they are as few as a failover of less than 200 ms
-// allows. A follower calls for an election 100 to 250 ms behind the last
-// heartbeat, and a heartbeat waits for a sync of the leader's log: while syncs
-// take less than 50 ms, nobody calls for one without need.
+// that has nothing to do, so they are as few as a failover of half a second allows:
+// the death of a process alone is noticed without the clock ([haste]). A follower
+// calls for an election 200 to 500 ms behind the last heartbeat, and a heartbeat
+// waits for a sync of the leader's log: while syncs take less than 100 ms, nobody
+// calls for one without need.
 const (
-	rttMillis     = 50
+	rttMillis     = 100
 	electionRTTs  = 3
 	heartbeatRTTs = 1
 )
@@ -134,7 +138,7 @@ func (c *Config) transportFactory() config.TransportFactory {
 	case c.transport != nil:
 		return c.transport
 	case c.Port != nil:
-		return &portTransports{port: c.Port, signs: c.signs}
+		return &portTransports{port: c.Port, signs: c.signs, haste: c.haste}
 	}
 	return closedTransport{}
 }

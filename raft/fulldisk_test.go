@@ -65,7 +65,7 @@ func fill(t *testing.T, dir string) (free func()) {
 // until waits for a condition.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(testDeadline)
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for !ok() {
@@ -127,7 +127,7 @@ func TestFullDiskCostsNothing(t *testing.T) {
 	for _, leader := range leaders {
 		t.Run(fmt.Sprintf("leader %d", leader), func(t *testing.T) {
 			c, disk := smallTrio(t)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), testDeadline)
 			defer cancel()
 			if err := c.nodes[leader].Transfer(ctx, leader); err != nil {
 				t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-	"time"
 
 	chantrans "github.com/lni/dragonboat/v4/plugin/chan"
 
@@ -56,7 +55,7 @@ func (c *trio) start(tb testing.TB, replica uint64) {
 }
 
 func (c *trio) tryStart(replica uint64) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testDeadline)
 	defer cancel()
 	n, err := Start(ctx, c.config(replica))
 	if err == nil {
@@ -99,7 +98,7 @@ func formTrioIn(tb testing.TB, dirs map[uint64]string, change func(*Config)) *tr
 // add makes a replica a voter by way of replica 1.
 func (c *trio) add(tb testing.TB, replica uint64) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testDeadline)
 	defer cancel()
 	if err := c.nodes[1].AddLearner(ctx, replica); err != nil {
 		tb.Fatal(err)
@@ -116,7 +115,7 @@ func (c *trio) add(tb testing.TB, replica uint64) {
 // append appends records by way of a replica and returns the index of the last.
 func (c *trio) append(tb testing.TB, replica uint64, count int, text string) uint64 {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testDeadline)
 	defer cancel()
 	var last uint64
 	for i := range count {
@@ -132,7 +131,7 @@ func (c *trio) append(tb testing.TB, replica uint64, count int, text string) uin
 // settle waits until a replica has a record.
 func (c *trio) settle(tb testing.TB, replica, index uint64) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testDeadline)
 	defer cancel()
 	if err := c.nodes[replica].Wait(ctx, index); err != nil {
 		tb.Fatalf("replica %d: %v", replica, err)

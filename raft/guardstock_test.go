@@ -119,14 +119,14 @@ func TestStockLibraryLosesAcknowledgedEntries(t *testing.T) {
 	for replica, dir := range map[uint64]string{2: damaged, 3: lagging} {
 		nodes[replica] = startStock(t, Config{DataDir: dir, Replica: replica, Join: true, transport: &inProcess{}})
 	}
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(testDeadline)
 	index := uint64(0)
 	for i := uint64(1); index == 0; i++ {
 		if time.Now().After(deadline) {
 			t.Fatal("the library no longer forms a majority of a damaged and a lagging replica")
 		}
 		cmd := proposal.Proposal{Proposer: 9, Sequence: i, Entries: []eventlog.Entry{logtest.Entry(t, 1, fmt.Sprint("new ", i))}}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		result, err := nodes[3].host.SyncPropose(ctx, nodes[3].host.GetNoOPSession(controlShard), cmd.Encode())
 		cancel()
 		if err == nil {
@@ -161,7 +161,7 @@ func TestGuardKeepsADamagedReplicaOut(t *testing.T) {
 		t.Log(err)
 	}
 	c.start(t, 3)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testDeadline)
 	defer cancel()
 	if err := c.nodes[1].Remove(ctx, 2); err != nil {
 		t.Fatal(err)

@@ -54,6 +54,12 @@ func (l *leadership) get() (leader, term uint64, changed <-chan struct{}) {
 	return l.leader, l.term, l.changed
 }
 
+// current returns who leads, or [raftio.NoLeader].
+func (l *leadership) current() uint64 {
+	leader, _, _ := l.get()
+	return leader
+}
+
 func (l *leadership) leading() (term uint64, leading bool, changed <-chan struct{}) {
 	leader, term, changed := l.get()
 	return term, leader == l.replica, changed

@@ -31,6 +31,7 @@ type Node struct {
 	ending  *ending
 	known   knownMembers
 	saves   syncTimes
+	contact contact
 	disk    *disk
 	joined  bool // it was added to a cluster of others
 
@@ -84,6 +85,7 @@ func open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, store: store, machine: m, leader: newLeadership(cfg.Replica), ending: newEnding()}
 	m.diverged = n.diverged
+	n.cfg.haste = newHaste(n.leader.current)
 	var id [8]byte
 	rand.Read(id[:]) // never fails
 	n.appends = newAggregator(binary.BigEndian.Uint64(id[:]), n.try, m.tail.Head)

@@ -46,6 +46,7 @@ func newTransport(p *port.Port) config.TransportFactory { return &portTransports
 type portTransports struct {
 	port  *port.Port
 	signs *signs
+	haste *haste
 }
 
 // Validate implements config.TransportFactory; addresses are symbols.
@@ -56,7 +57,10 @@ func (*portTransports) Validate(address string) bool {
 
 // Create implements config.TransportFactory.
 func (f *portTransports) Create(host config.NodeHostConfig, messages raftio.MessageHandler, chunks raftio.ChunkHandler) raftio.ITransport {
-	t := &transport{port: f.port, log: f.port.Logger(), messages: messages, chunks: chunks, peers: map[uint64]*lanes{}}
+	t := &transport{
+		port: f.port, log: f.port.Logger(), messages: messages, chunks: chunks, peers: map[uint64]*lanes{},
+		haste: f.haste, deployment: host.GetDeploymentID(),
+	}
 	t.self, t.refused = replicaAt(host.RaftAddress)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	f.signs.of(t)
@@ -83,6 +87,9 @@ type transport struct {
 	refused  error // why it will not start
 	messages raftio.MessageHandler
 	chunks   raftio.ChunkHandler
+	haste    *haste // nil hurries never
+	// deployment is the library's name for all that belongs together.
+	deployment uint64
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -173,6 +180,7 @@ func reader(conn net.Conn) *frame.Reader {
 func (t *transport) serveMessages(conn net.Conn, from uint64) error {
 	// It is there, so what waits to dial it need not wait.
 	t.to(from).awake()
+	defer t.haste.suspect(t, from)
 	link, frames, source := t.link(from), reader(conn), addressOf(from)
 	for {
 		content, err := frames.Next()

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sort"
 	"strconv"
@@ -15,7 +16,7 @@ func (h *Handler) agents(w http.ResponseWriter, _ *http.Request) error {
 	out := Agents{Schema: Schema, Agents: []Agent{}}
 	h.o.View(func(s *engine.State) {
 		for _, a := range s.Agents {
-			out.Agents = append(out.Agents, AgentView(a))
+			out.Agents = append(out.Agents, h.agentView(a))
 		}
 	})
 	sort.Slice(out.Agents, func(i, j int) bool {
@@ -23,6 +24,15 @@ func (h *Handler) agents(w http.ResponseWriter, _ *http.Request) error {
 		return a.Name < b.Name || a.Name == b.Name && a.ID < b.ID
 	})
 	return answer(w, http.StatusOK, out)
+}
+
+// agentView is [AgentView] with what is known here alone.
+func (h *Handler) agentView(a *engine.Agent) Agent {
+	view := AgentView(a)
+	if why := h.o.Distrust(a.ID); why != "" && view.Reason == "" {
+		view.Reason = fmt.Sprintf("refuses the log of orchestrator %d: %s", h.o.Replica(), why)
+	}
+	return view
 }
 
 func (h *Handler) agent(w http.ResponseWriter, r *http.Request) error {
@@ -33,7 +43,7 @@ func (h *Handler) answerAgent(w http.ResponseWriter, ref string) error {
 	var out Agent
 	h.o.View(func(s *engine.State) {
 		if a := orchestrator.FindAgent(s, ref); a != nil {
-			out = AgentView(a)
+			out = h.agentView(a)
 		}
 	})
 	if out.ID == 0 {

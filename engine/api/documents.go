@@ -86,6 +86,8 @@ type RunSubmit struct {
 	IgnoreCache bool    `json:"ignore_cache,omitempty"`
 	// Controller names the agent that local tasks run on; empty picks one by label.
 	Controller string `json:"controller,omitempty"`
+	// Check asks what the jobs would do; nothing of it is done.
+	Check bool `json:"check,omitempty"`
 }
 
 // Run is a run in GET /v1/runs and GET /v1/runs/{id}.
@@ -94,6 +96,9 @@ type Run struct {
 	ID     uint64 `json:"id"`
 	PlanID string `json:"plan_id"`
 	By     string `json:"by"`
+	// Check is true of a run that only says what it would do: its jobs have changed
+	// nothing, and "changed" is what they would have.
+	Check bool `json:"check,omitempty"`
 	// Status is running, waiting (for an operator), cancelling, succeeded, failed or cancelled.
 	Status    string     `json:"status"`
 	CreatedAt time.Time  `json:"created_at"`
@@ -123,8 +128,9 @@ type Summary struct {
 	Failed    int `json:"failed"`
 	Cancelled int `json:"cancelled"`
 	Unknown   int `json:"unknown"`
-	// Unchanged counts the jobs that found nothing to do.
+	// Unchanged counts the jobs that found nothing to do, Changed the others that succeeded.
 	Unchanged int `json:"unchanged"`
+	Changed   int `json:"changed"`
 }
 
 // Task is a task of a run.
@@ -170,8 +176,10 @@ type RunEvent struct {
 	Time   time.Time `json:"time"`
 	// Type is run-started, step-started, job-ended, step-ended, task-ended,
 	// run-waiting, run-resumed, run-cancelling or run-ended.
-	Type    string `json:"type"`
-	Run     uint64 `json:"run"`
+	Type string `json:"type"`
+	Run  uint64 `json:"run"`
+	// Check is true where the run only says what it would do.
+	Check   bool   `json:"check,omitempty"`
 	Task    string `json:"task,omitempty"`
 	Host    string `json:"host,omitempty"`
 	Attempt uint64 `json:"attempt,omitempty"`

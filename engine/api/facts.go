@@ -46,7 +46,7 @@ type Fact struct {
 }
 
 // facts answers with what is known of an agent's host. Where another orchestrator
-// has the agent's connection the client is told, and may ask there.
+// has the agent's connection, that one is asked.
 func (h *Handler) facts(w http.ResponseWriter, r *http.Request) error {
 	ref := r.PathValue("name")
 	out := Facts{Schema: Schema, Facts: []Fact{}}
@@ -64,7 +64,7 @@ func (h *Handler) facts(w http.ResponseWriter, r *http.Request) error {
 			out.Note = ""
 		}
 		for _, v := range a.Values() {
-			out.Facts = append(out.Facts, publishedFact(s, v))
+			out.Facts = append(out.Facts, PublishedView(s, v))
 		}
 	})
 	if id == 0 {
@@ -84,14 +84,15 @@ func (h *Handler) facts(w http.ResponseWriter, r *http.Request) error {
 		}
 		out.Facts = append(own, out.Facts...)
 	case errors.Is(err, orchestrator.ErrNotHere) && away != "":
-		return &Error{Code: "unavailable", Message: away, Hint: `name that one with --server, or ask for what is on record with --published`}
+		return &Error{Code: "unavailable", Message: away, Hint: `try again, since it may just be moving, or ask for what is on record with --published`}
 	case !errors.Is(err, orchestrator.ErrNotHere):
 		return &Error{Code: "unavailable", Message: err.Error(), Hint: "try again, or ask for what is on record with --published"}
 	}
 	return answer(w, http.StatusOK, out)
 }
 
-func publishedFact(s *engine.State, v *engine.Published) Fact {
+// PublishedView shows a value that a host has published.
+func PublishedView(s *engine.State, v *engine.Published) Fact {
 	f := Fact{Kind: "published", Name: v.Key, Value: valueJSON(v.Value), Absent: v.Absent,
 		Run: v.Run, Attempt: v.Attempt, Job: v.Job, Time: timeOf(v.Time)}
 	if run := s.Run(v.Run); run != nil {

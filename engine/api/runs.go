@@ -60,7 +60,7 @@ func (h *Handler) createRun(w http.ResponseWriter, r *http.Request) error {
 	run, err := h.o.CreateRun(r.Context(), orchestrator.RunRequest{
 		PlanID: in.PlanID, RequestID: in.RequestID, By: callerOf(r).name,
 		StepsMax: in.Parallel, StepsPerHostMax: in.ParallelPerHost,
-		FailFast: in.FailFast, IgnoreCache: in.IgnoreCache, Controller: in.Controller, AheadMax: ahead,
+		FailFast: in.FailFast, IgnoreCache: in.IgnoreCache, Controller: in.Controller, Check: in.Check, AheadMax: ahead,
 	})
 	if err != nil {
 		return err

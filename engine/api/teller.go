@@ -17,7 +17,7 @@ type teller struct {
 }
 
 func (w *teller) add(kind string) *RunEvent {
-	w.out = append(w.out, RunEvent{Schema: Schema, Seq: w.rec.Index, Time: timeOf(w.rec.Time), Type: kind, Run: w.r.ID})
+	w.out = append(w.out, RunEvent{Schema: Schema, Seq: w.rec.Index, Time: timeOf(w.rec.Time), Type: kind, Run: w.r.ID, Check: w.r.Check})
 	return &w.out[len(w.out)-1]
 }
 

@@ -18,7 +18,7 @@ func timeOf(nanos int64) time.Time { return time.Unix(0, nanos).UTC() }
 // record: see live.
 func RunView(s *engine.State, r *engine.Run, detail bool) Run {
 	view := Run{
-		Schema: Schema, ID: r.ID, PlanID: r.PlanID, By: r.By, Status: r.Status(),
+		Schema: Schema, ID: r.ID, PlanID: r.PlanID, By: r.By, Check: r.Check, Status: r.Status(),
 		CreatedAt: timeOf(r.CreatedAt), Summary: SummaryView(r), WaitingFor: r.WaitingFor(s),
 	}
 	end := s.Time
@@ -50,7 +50,7 @@ func SummaryView(r *engine.Run) Summary {
 	return Summary{
 		Tasks: len(r.Tasks), TasksDone: c.TasksSettled, Steps: c.Steps, Jobs: c.JobsSucceeded + c.JobsFailed,
 		Succeeded: c.Succeeded, Skipped: c.Skipped, Failed: c.Failed, Cancelled: c.Cancelled,
-		Unknown: c.Waiting, Unchanged: c.JobsUnchanged,
+		Unknown: c.Waiting, Unchanged: c.JobsUnchanged, Changed: c.JobsSucceeded - c.JobsUnchanged,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quorate/engine"
+	"quorate/engine/snapshot"
 	"quorate/eventlog"
 )
 
@@ -94,8 +95,8 @@ func (v *viewing) send(events []RunEvent) (ended bool, err error) {
 	return ended, nil
 }
 
-// retell folds the log from its beginning and sends the run's events on the way,
-// up to where memory has them.
+// retell folds the log, from a snapshot in front of the run or from its beginning, and
+// sends the run's events on the way, up to where memory has them.
 func (v *viewing) retell(ctx context.Context, beat <-chan time.Time) (ended bool, err error) {
 	for waiting := true; waiting; {
 		select {
@@ -110,7 +111,7 @@ func (v *viewing) retell(ctx context.Context, beat <-chan time.Time) (ended bool
 			return false, ctx.Err()
 		}
 	}
-	state := engine.NewState()
+	state := v.h.before(ctx, v.run)
 	narrator := NewNarrator(state)
 	for !v.h.history.covers(v.run, max(v.since, state.Index)) {
 		// Not ahead of what is folded: who hears that the run has ended and then
@@ -141,6 +142,29 @@ func (v *viewing) retell(ctx context.Context, beat <-chan time.Time) (ended bool
 	}
 	v.since = max(v.since, state.Index)
 	return false, nil
+}
+
+// before returns a state from before a run was created, the newest there is.
+func (h *Handler) before(ctx context.Context, run uint64) *engine.State {
+	var created uint64
+	h.o.View(func(s *engine.State) {
+		if r := s.Run(run); r != nil {
+			created = r.Index
+		}
+	})
+	if created == 0 {
+		return engine.NewState()
+	}
+	file, err := h.o.OpenState(ctx, created-1)
+	if err != nil || file == nil {
+		return engine.NewState()
+	}
+	defer file.Close()
+	found, err := snapshot.Read(file, func(p snapshot.Place) bool { return p.Index < created })
+	if err != nil || found == nil {
+		return engine.NewState()
+	}
+	return found.State
 }
 
 // tell folds records and returns what they mean for a run, behind a record.

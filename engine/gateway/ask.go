@@ -156,7 +156,7 @@ func awaited(state *engine.State, r *engine.Run, task uint32, q *question) strin
 	}
 	switch {
 	case q.Want == wire.WantQuery:
-		host, passed := state.Unanswered(r, task, q.Job, q.Key, q.passed)
+		host, passed := state.Unanswered(r, task, q.Job, q.passed)
 		q.passed = passed
 		if host != "" {
 			return fmt.Sprintf("%s has not answered: %s", host, state.HostFault(host))

@@ -105,6 +105,7 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 	g.tasks.Go(func() { g.presence.run(live) })
 	g.tasks.Go(func() { g.presence.leftovers(live, g.sessions.nonceOf) })
 	g.tasks.Go(func() { g.balance(ctx) })
+	g.tasks.Go(func() { g.announce(ctx) })
 	g.tasks.Go(func() { g.watchMajority(ctx) })
 	err = g.acceptAll(ctx, live, listener)
 	if ctx.Err() != nil {

@@ -19,6 +19,8 @@ type Limits struct {
 	// MembershipWithin is how long the gateway waits at its start to hear that it is
 	// still one of the cluster's, before it serves agents all the same.
 	MembershipWithin time.Duration
+	// CheckpointEvery is how often agents are told how far the log is signed.
+	CheckpointEvery time.Duration
 }
 
 func (l Limits) orDefault() Limits {
@@ -42,6 +44,9 @@ func (l Limits) orDefault() Limits {
 	}
 	if l.MembershipWithin == 0 {
 		l.MembershipWithin = membershipWithin
+	}
+	if l.CheckpointEvery == 0 {
+		l.CheckpointEvery = checkpointEvery
 	}
 	return l
 }

@@ -16,7 +16,8 @@ const (
 	dismissPoll    = 20 * time.Millisecond
 
 	// majorityEvery is how often a gateway makes sure that it is not cut off, for
-	// which it waits twice as long; strandedMin and strandedMax are how long it waits before it sends its agents
+	// which it waits twice as long; an answer that is not much older will do.
+	// strandedMin and strandedMax are how long it waits before it sends its agents
 	// away once more. Where nobody has a majority none of them leaves.
 	majorityEvery = 2 * time.Second
 	strandedMin   = 5 * time.Second
@@ -82,7 +83,7 @@ func (g *gateway) watchMajority(ctx context.Context) {
 			continue
 		}
 		limited, cancel := context.WithTimeout(ctx, 2*g.limits.MajorityEvery)
-		err := g.o.Barrier(limited)
+		err := g.o.Majority(limited, g.limits.MajorityEvery*7/4)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			pause = strandedMin

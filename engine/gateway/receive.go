@@ -29,6 +29,8 @@ func (s *session) receive(ctx context.Context, in io.Reader) error {
 			err = s.ask(m)
 		case *wire.FactsReply:
 			s.g.facts.answered(s, m)
+		case *wire.Distrust:
+			err = s.distrusted(m)
 		default:
 			err = fmt.Errorf("protocol: %T is not expected here", m)
 		}

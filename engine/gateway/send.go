@@ -111,6 +111,11 @@ func (s *session) putNoted(out *wire.Writer, noted *left) error {
 			s.known = servers
 		}
 	}
+	if noted.signed {
+		if err := s.tellGrowth(out); err != nil {
+			return err
+		}
+	}
 	if noted.move != nil {
 		return out.Add(noted.move)
 	}

@@ -37,6 +37,7 @@ type session struct {
 	told  map[uint64]bool // attempts that were sent as cancelled: also where they have started?
 	acked uint64          // the newest report that was acknowledged
 	known []string        // the gateways that the agent was told
+	shown uint64          // the size of the newest checkpoint that it was told
 	fence wire.Fence
 	// learned is up to which index the agent was told the values of a key; asks are
 	// its open questions, which were looked at last at asked.
@@ -66,6 +67,7 @@ type left struct {
 	asks    []wire.Ask // what the agent wants to know
 	facts   []uint64   // what is to be asked of the agent
 	members bool       // the cluster's gateways may be others, or elsewhere
+	signed  bool       // the log may be signed further
 }
 
 // nudge wakes the sender. It never blocks.

@@ -22,11 +22,15 @@ func (g *gateway) step(c *command) (*wire.Step, error) {
 		return nil, fmt.Errorf("plan %.12s has no task %d", c.run.PlanID, at.Task)
 	}
 	task := &plan.Tasks[at.Task]
-	return &wire.Step{
+	step := &wire.Step{
 		Run: at.Run, Task: task.ID, Host: c.graph.HostName(at.Task, at.Host),
 		Jobs: jobsFor(plan, task, at.Host, at.FromJob), Vars: plan.Vars,
-		KeepGoing: task.KeepGoing, IgnoreCache: c.run.IgnoreCache, Publish: g.keys.of(c.run.PlanID, plan),
-	}, nil
+		KeepGoing: task.KeepGoing, IgnoreCache: c.run.IgnoreCache, Check: c.run.Check,
+	}
+	if !step.Check { // a check tells nobody of anything
+		step.Publish = g.keys.of(c.run.PlanID, plan)
+	}
+	return step, nil
 }
 
 // jobsFor returns the task's jobs for a host, from a job on; for a step without

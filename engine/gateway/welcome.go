@@ -6,6 +6,7 @@ import (
 
 	"quorate/engine"
 	"quorate/eventlog"
+	"quorate/internal/checkpoint"
 	"quorate/nodeagent/wire"
 )
 
@@ -17,6 +18,10 @@ var errUnsettled = &refusal{"busy", "the agent's journal and the log moved on wh
 // agent is welcomed, and with it everything that other gateways had committed: so
 // a journal is compared, in the end, with all that is known of it.
 func (s *session) welcome(ctx context.Context, hello *wire.Hello) error {
+	grown, err := s.growth(ctx, hello)
+	if err != nil {
+		return err
+	}
 	for range challengesMax {
 		proven, err := s.prove(ctx, hello)
 		if err != nil {
@@ -35,7 +40,7 @@ func (s *session) welcome(ctx context.Context, hello *wire.Hello) error {
 		case void != "" && fault == "":
 			return &refusal{"busy", void}
 		case fault == "":
-			return s.accept()
+			return s.accept(grown)
 		}
 	}
 	return errUnsettled
@@ -77,10 +82,10 @@ func (s *session) judged() error {
 	return refused
 }
 
-// accept says Welcome.
-func (s *session) accept() error {
+// accept says Welcome, with the newest checkpoint of the log.
+func (s *session) accept(grown *wire.Checkpoint) error {
 	o := s.g.o
-	w := &wire.Welcome{ClusterID: o.CA().ClusterID(), Agent: s.agent, Name: s.name, Session: s.nonce}
+	w := &wire.Welcome{ClusterID: o.CA().ClusterID(), Agent: s.agent, Name: s.name, Session: s.nonce, LogKey: o.LogKey(), Checkpoint: *grown}
 	o.View(func(st *engine.State) {
 		a := st.Agent(s.agent)
 		w.Epoch, w.Acked, w.Floor = st.Epoch, a.JournalSeq, a.Floor()
@@ -91,7 +96,11 @@ func (s *session) accept() error {
 	s.acked = w.Acked
 	s.known = w.Servers
 	s.fence = wire.Fence{ClusterID: w.ClusterID, Session: s.nonce, JournalID: s.journal}
+	if c, err := checkpoint.Unverified(grown.Note); err == nil {
+		s.shown = c.Size
+	}
 	s.welcomed = true
+	o.Distrusted(s.agent, "")
 	return wire.WriteMessage(s.control, w)
 }
 

@@ -39,10 +39,7 @@ func (o *Orchestrator) attend(ctx context.Context) error {
 
 // alarms are this orchestrator's in few words: they may be why it is no full member.
 func (o *Orchestrator) alarms() (texts []string) {
-	if o.cfg.Cluster == nil {
-		return nil
-	}
-	for _, a := range o.cfg.Cluster.Alarms() {
+	for _, a := range o.Alarms() {
 		texts = append(texts, a.String())
 	}
 	return texts

@@ -105,9 +105,7 @@ func TestMemberMoves(t *testing.T) {
 		defer s.mu.Unlock()
 		return r[1].book[2] == "elsewhere:7"
 	})
-	if got := r[1].o.Voters(); len(got) != 3 {
-		t.Errorf("voters %v", got)
-	}
+	eventually(t, "three voters", func() bool { return len(r[1].o.Voters()) == 3 })
 }
 
 // A removed member ends and says why, also the one that leads.

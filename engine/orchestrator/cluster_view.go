@@ -54,7 +54,7 @@ type MemberView struct {
 // Cluster tells who is in the cluster. It answers also without a majority, and
 // says so.
 func (o *Orchestrator) Cluster(ctx context.Context) ClusterView {
-	v := ClusterView{Self: o.cfg.Replica}
+	v := ClusterView{Self: o.cfg.Replica, Alarms: o.Alarms()}
 	ctx, cancel := context.WithTimeout(ctx, viewWait)
 	defer cancel()
 	v.Stale = o.Barrier(ctx) != nil
@@ -62,7 +62,6 @@ func (o *Orchestrator) Cluster(ctx context.Context) ClusterView {
 	known := false
 	if c := o.cfg.Cluster; c != nil {
 		v.Leader, v.Term, _ = c.Leader()
-		v.Alarms = c.Alarms()
 		if m, err := c.Members(ctx); err == nil {
 			raft, known = m, true
 		}

@@ -19,7 +19,8 @@ const (
 
 // follow folds the log's records in order as they are committed.
 func (o *Orchestrator) follow(ctx context.Context) error {
-	for next := uint64(1); ; {
+	folded, _ := o.folded.watch()
+	for next := folded + 1; ; {
 		records, err := o.cfg.Log.Read(ctx, next, followRecordsMax)
 		if err != nil {
 			return fmt.Errorf("read of record %d: %w", next, err)
@@ -77,8 +78,9 @@ func (o *Orchestrator) foldLocked(records []eventlog.Record, events []eventlog.E
 		if err != nil {
 			return "", err
 		}
+		o.notary.heed(o.state, events[i])
 		if void != "" {
-			o.voids.add(records[i].Index, void)
+			o.voids.Add(records[i].Index, void)
 		}
 		for _, observe := range o.observers {
 			observe(o.state, &records[i], events[i], void)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quorate/engine"
+	"quorate/engine/snapshot"
 	"quorate/eventlog"
 	"quorate/internal/job"
 	"quorate/internal/pki"
@@ -39,6 +40,11 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock that stamps proposals; nil is time.Now.
 	Now func() time.Time
+	// States is the directory of the state's snapshots; where it is empty there are
+	// none, and a start folds the log from its beginning.
+	States string
+	// StatesEvery is how many records apart they are; 0 is [StatesEvery].
+	StatesEvery uint64
 
 	// Cluster is what replicates the log; nil where nothing does.
 	Cluster Cluster
@@ -59,6 +65,8 @@ type Config struct {
 	// Room tells how many bytes an orchestrator needs on its disk beside the log, and
 	// how many the log takes here; nil where who joins need not be asked.
 	Room func() (own, log uint64)
+	// Sinks get each checkpoint while this orchestrator leads.
+	Sinks []Sink
 }
 
 // An Orchestrator is one replica's engine. Its methods may be called concurrently.
@@ -68,7 +76,7 @@ type Orchestrator struct {
 
 	mu        sync.RWMutex // guards state, voids and observers
 	state     *engine.State
-	voids     voids
+	voids     snapshot.Voids
 	observers map[int]Observer
 	observed  int
 
@@ -83,7 +91,8 @@ type Orchestrator struct {
 	dissent   dissent                  // guarded by mu
 	strangers throttle                 // joins with a token that is not on record
 
-	facts factsSource // who can ask agents
+	facts  factsSource // who can ask agents
+	notary *notary
 
 	plans   planCache
 	appends prometheus.Histogram
@@ -113,7 +122,7 @@ func New(cfg Config) (*Orchestrator, error) {
 	}
 	o := &Orchestrator{
 		cfg: cfg, logger: cfg.Logger,
-		state: engine.NewState(), voids: voids{}, observers: map[int]Observer{},
+		state: engine.NewState(), voids: snapshot.Voids{}, observers: map[int]Observer{},
 		plans: planCache{blobs: cfg.Blobs}, dismissed: make(chan struct{}),
 		dissent:   dissent{queue: make(chan eventlog.StateHashed, hashesQueuedMax)},
 		strangers: throttle{perMinute: strangersPerMinuteMax},
@@ -123,6 +132,11 @@ func New(cfg Config) (*Orchestrator, error) {
 		}),
 	}
 	o.headAtUp, _ = cfg.Log.Head()
+	var err error
+	if o.notary, err = newNotary(cfg.CA, cfg.Sinks); err != nil {
+		return nil, fmt.Errorf("orchestrator: %w", err)
+	}
+	o.adopt()
 	return o, nil
 }
 
@@ -131,7 +145,7 @@ func New(cfg Config) (*Orchestrator, error) {
 // this orchestrator is no member any more, and [ErrDiffers] where it was halted.
 func (o *Orchestrator) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{o.follow, o.lead, o.attend, o.leave, o.sayHashes, o.hold} {
+	for _, part := range []func(context.Context) error{o.follow, o.lead, o.attend, o.leave, o.sayHashes, o.hold, o.witness, o.keepStates} {
 		group.Go(func() error { return part(ctx) })
 	}
 	err := group.Wait()
@@ -181,13 +195,16 @@ func (o *Orchestrator) WaitFolded(ctx context.Context, index uint64) error {
 func (o *Orchestrator) ViewVoids(f func(s *engine.State, void func(index uint64) string)) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	f(o.state, o.voids.reason)
+	f(o.state, o.voids.Reason)
 }
 
 // Records returns up to limit records of the log from an index on.
 func (o *Orchestrator) Records(ctx context.Context, from uint64, limit int) ([]eventlog.Record, error) {
 	return o.cfg.Log.Read(ctx, from, limit)
 }
+
+// Tree returns the Merkle tree over the first records of the log.
+func (o *Orchestrator) Tree(size uint64) (*eventlog.Tree, error) { return o.cfg.Log.Tree(size) }
 
 // Ready returns nil where the orchestrator can do its work: it has folded what
 // the log held at start, and the cluster has a leader as far as it knows.
@@ -237,4 +254,6 @@ func (o *Orchestrator) Now() time.Time { return o.cfg.Now() }
 func (o *Orchestrator) Logger() *slog.Logger { return o.logger }
 
 // Collectors returns the metrics that the orchestrator keeps itself.
-func (o *Orchestrator) Collectors() []prometheus.Collector { return []prometheus.Collector{o.appends} }
+func (o *Orchestrator) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{o.appends, o.notary.distrust.count}
+}

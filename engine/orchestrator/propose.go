@@ -51,7 +51,7 @@ func (o *Orchestrator) append(ctx context.Context, events ...eventlog.Event) (in
 	defer o.mu.RUnlock()
 	for i := range entries {
 		indexes[i] = first + uint64(i)
-		reasons[i] = o.voids.reason(indexes[i])
+		reasons[i] = o.voids.Reason(indexes[i])
 	}
 	return indexes, reasons, nil
 }

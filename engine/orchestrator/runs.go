@@ -24,6 +24,8 @@ type RunRequest struct {
 	// what they wait for on the same host; 0 sends none ahead.
 	AheadMax              uint32
 	FailFast, IgnoreCache bool
+	// Check has the agents say what their jobs would do, and do nothing of it.
+	Check bool
 	// Controller names the agent for local tasks; empty picks one by label.
 	Controller string
 }
@@ -42,7 +44,7 @@ func (o *Orchestrator) CreateRun(ctx context.Context, req RunRequest) (run uint6
 	}
 	_, err = o.propose(ctx, &eventlog.RunCreated{
 		PlanID: req.PlanID, RequestID: req.RequestID, By: req.By, StepsMax: req.StepsMax, StepsPerHostMax: req.StepsPerHostMax,
-		FailFast: req.FailFast, IgnoreCache: req.IgnoreCache, ControllerAgent: req.Controller, AheadMax: req.AheadMax,
+		FailFast: req.FailFast, IgnoreCache: req.IgnoreCache, ControllerAgent: req.Controller, Check: req.Check, AheadMax: req.AheadMax,
 	})
 	if err = o.forgiveRepeat(err, req.RequestID); err != nil {
 		return 0, err

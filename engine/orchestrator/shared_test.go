@@ -21,6 +21,9 @@ var (
 	errAmbiguous = errors.New("the leader was lost while it was proposed")
 )
 
+// patience bounds what a test waits for.
+const patience = time.Minute
+
 // shared is one log in memory that several replicas see, with the membership
 // that Raft would keep. A test decides who leads and what fails.
 type shared struct {
@@ -184,6 +187,8 @@ func (r *replica) Head() (uint64, eventlog.Hash) {
 	return head, hash
 }
 
+func (r *replica) Tree(size uint64) (*eventlog.Tree, error) { return r.log.Tree(size) }
+
 // Barrier ends a lag, as a read that asks the leader does.
 func (r *replica) Barrier(ctx context.Context) error {
 	r.mu.Lock()
@@ -315,7 +320,7 @@ func (r *replica) wantEnd(t *testing.T, want error) {
 			t.Fatalf("run of %d ended with %v, want %v", r.id, err, want)
 		}
 		r.ended <- nil
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("run of %d goes on", r.id)
 	}
 }
@@ -367,7 +372,7 @@ func (r *replica) join(t *testing.T, id uint64, with ...func(*orchestrator.Confi
 // eventually polls, for what no record tells.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"quorate/eventlog"
+	"quorate/nodeagent/wire"
 )
 
 // BlobsConfig says what blobs are copied, and with whom.
@@ -37,6 +38,9 @@ type BlobsConfig struct {
 	// Moved is told where a member is now, which it cannot put on record itself while
 	// nobody reaches it; nil is nobody. The member is known, what it says is not checked.
 	Moved func(ctx context.Context, now eventlog.OrchestratorMoved) error
+	// AgentFacts asks an agent that is connected here for what it remembers; the error
+	// is [orchestrator.ErrNotHere] where it is not. nil is nobody.
+	AgentFacts func(ctx context.Context, agent uint64) (*wire.FactsReply, error)
 	// Dial connects to a member, verified to be that one, for the protocol of blobs.
 	Dial   func(ctx context.Context, replica uint64) (net.Conn, error)
 	Logger *slog.Logger

@@ -43,6 +43,7 @@ type node struct {
 func newNetwork(t *testing.T, members ...uint64) *network {
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &network{t: t, ctx: ctx, members: members, nodes: map[uint64]*node{}, down: map[uint64]bool{}, hangs: map[uint64]bool{}}
+	t.TempDir() // directories asked for from now on outlive the cleanup below, which ends their writers
 	t.Cleanup(func() {
 		cancel()
 		n.serving.Wait()

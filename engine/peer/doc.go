@@ -1,5 +1,5 @@
 // Package peer is what orchestrators say to each other beside the log itself:
-// they copy blobs ([Blobs]), and let others join ([ServeJoin], [RequestJoin]).
+// they copy blobs, and ask agents for each other ([Blobs]), and let others join ([ServeJoin], [RequestJoin]).
 //
 // It works on connections that somebody else has made, and verified: on one for
 // blobs both sides are members. It trusts what they say no further than that a

@@ -24,6 +24,9 @@ const (
 	kindContent kind = 7 // size, and the content behind it
 	kindResult  kind = 8 // a status
 	kindMove    kind = 9 // the member's addresses as JSON; answered by kindResult
+	// kindFacts asks for what an agent remembers, by its number; answered by kindContent
+	// with a [wire.FactsReply] as the content, or by kindResult.
+	kindFacts kind = 10
 )
 
 // A status is the outcome of a request.
@@ -75,7 +78,7 @@ func (k kind) bodyFits(n int) bool {
 		return n == digestBytes+sizeBytes
 	case kindGet:
 		return n == digestBytes
-	case kindContent:
+	case kindContent, kindFacts:
 		return n == sizeBytes
 	case kindResult:
 		return n == 1

@@ -26,7 +26,7 @@ func serveOne(t *testing.T) (conn net.Conn, n *node) {
 // wantClosed wants the other side to close the connection, having said no more.
 func wantClosed(t *testing.T, conn net.Conn) {
 	t.Helper()
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	b, err := io.ReadAll(conn)
@@ -204,6 +204,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(appendFrame(nil, kindPing))
 	f.Add(appendFrame(nil, kindOffer, make([]byte, 3*digestBytes)...))
 	f.Add(appendFrame(nil, kindResult, 1))
+	f.Add(appendFrame(nil, kindFacts, make([]byte, sizeBytes)...))
 	f.Add([]byte{byte(kindOffer), 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)

@@ -101,7 +101,7 @@ func RequestJoin(ctx context.Context, conn net.Conn, req JoinRequest) (*JoinAnsw
 		}
 	}()
 	if err := writeJSON(conn, joinRequestBytesMax, req); err != nil {
-		return nil, fmt.Errorf("request to join: %w", err)
+		return nil, fmt.Errorf("request to join: %w", errors.Join(err, ctx.Err()))
 	}
 	var reply joinReply
 	if err := readJSON(conn, joinAnswerBytesMax, &reply); err != nil {

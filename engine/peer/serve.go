@@ -58,6 +58,8 @@ func (b *Blobs) answer(ctx context.Context, conn net.Conn, from uint64) error {
 		return b.answerOffer(conn, splitDigests(body))
 	case kindPut:
 		return b.answerPut(conn, splitDigests(body[:digestBytes])[0], binary.BigEndian.Uint64(body[digestBytes:]))
+	case kindFacts:
+		return b.answerFacts(ctx, conn, binary.BigEndian.Uint64(body))
 	case kindGet:
 		return b.answerGet(conn, splitDigests(body)[0])
 	}

@@ -76,7 +76,7 @@ func TestImports(t *testing.T) {
 		why   string
 	}{
 		{"planner", []string{"planner", "internal/job", "internal/yaml11"}, "planning is pure and knows of no log, agent or network"},
-		{"eventlog", []string{"eventlog"}, "the log knows what an event looks like, never what it means"},
+		{"eventlog", []string{"eventlog", "internal/checkpoint"}, "the log knows what an event looks like, never what it means"},
 		{"raft", []string{"raft", "eventlog"}, "raft never imports engine: replication must not depend on meaning"},
 		{"raft/port", []string{"raft/port"}, "connections between orchestrators know nothing of what they carry"},
 		{"nodeagent", []string{"nodeagent", "internal"}, "an agent never reads the log: the wire is all it knows"},
@@ -122,7 +122,11 @@ func TestPureEngine(t *testing.T) {
 			continue
 		}
 		for _, spec := range src.File.Imports {
-			if path, _ := strconv.Unquote(spec.Path.Value); banned[path] {
+			path, _ := strconv.Unquote(spec.Path.Value)
+			if path == "io" && strings.HasPrefix(src.Path, "engine/encode") {
+				continue // the readers and writers are the caller's
+			}
+			if banned[path] {
 				t.Errorf("%s imports %s: folding and deciding are pure", src.Fset.Position(spec.Pos()), path)
 			}
 		}

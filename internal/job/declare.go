@@ -5,12 +5,13 @@ type Kind uint8
 
 // The kinds of option values.
 const (
-	Flag   Kind = iota // present or not
-	String             // one word
-	Int                // a decimal integer, may be negative
-	List               // one or more words, up to the next option; joined by single spaces
-	Mode               // permission bits in octal; the parsed value has four digits
-	Phrase             // one word, or any text in quotes, which are taken off
+	Flag    Kind = iota // present or not
+	String              // one word
+	Int                 // a decimal integer, may be negative
+	List                // one or more words, up to the next option; joined by single spaces
+	Mode                // permission bits in octal; the parsed value has four digits
+	Phrase              // one word, or any text in quotes, which are taken off
+	Literal             // a value in Python's notation, as one word; in vars it may be a mapping or a list
 )
 
 // Positional says what a verb does with the words that are not options.
@@ -121,8 +122,9 @@ type Parsed struct {
 }
 
 // A Var is one entry of a job's vars mapping: an option by name (with
-// underscores or dashes), its value as the scalar's text.
-type Var struct{ Name, Value string }
+// underscores or dashes), its value as the scalar's text. Of a mapping or a list,
+// Shape says which, and Value is it in Python's notation.
+type Var struct{ Name, Value, Shape string }
 
 // A Lookup finds the declaration of a verb by its upper-case name.
 type Lookup func(verb string) (*Declaration, bool)

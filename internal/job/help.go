@@ -43,12 +43,12 @@ type OptionDescription struct {
 
 // String is the kind in a word.
 func (k Kind) String() string {
-	return [...]string{Flag: "flag", String: "word", Int: "integer", List: "words", Mode: "mode", Phrase: "phrase"}[k]
+	return [...]string{Flag: "flag", String: "word", Int: "integer", List: "words", Mode: "mode", Phrase: "phrase", Literal: "value"}[k]
 }
 
 // value is how a value of the kind is written in help.
 func (k Kind) value() string {
-	return [...]string{Flag: "", String: " VALUE", Int: " N", List: " WORD...", Mode: " OCTAL", Phrase: " 'TEXT'"}[k]
+	return [...]string{Flag: "", String: " VALUE", Int: " N", List: " WORD...", Mode: " OCTAL", Phrase: " 'TEXT'", Literal: " VALUE"}[k]
 }
 
 // Describe collects what there is to know of a verb.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"quorate/internal/pyvalue"
 )
 
 // Parse reads a job text and applies the job's vars to it. The error is a
@@ -14,7 +16,7 @@ func Parse(d *Declaration, text string, vars []Var) (*Parsed, error) {
 	p := &parser{
 		decl:    d,
 		text:    text,
-		toks:    tokenise(text, d.Positional == Words || d.Positional == TwoPaths || d.Positional == Paths),
+		toks:    tokenise(text, d.Positional != FreeText && d.Positional != KeyValue),
 		options: map[string]string{},
 	}
 	if err := p.scan(); err != nil {
@@ -237,6 +239,14 @@ func (p *parser) variable(v Var) error {
 	fail := func(message string) error {
 		return &ParseError{Offset: -1, Var: v.Name, Message: fmt.Sprintf("%s: vars: %s", p.decl.Verb, message)}
 	}
+	if v.Shape != "" {
+		text, fits := structured(o.Kind, v)
+		if !fits {
+			message := fmt.Sprintf("%s: vars: %q must be text, a number or a boolean, not %s", p.decl.Verb, v.Name, v.Shape)
+			return &ParseError{Offset: -1, Var: v.Name, Shape: true, Message: message}
+		}
+		v.Value = text
+	}
 	if o.Kind == Flag {
 		set, ok := truth(v.Value)
 		switch {
@@ -259,6 +269,26 @@ func (p *parser) variable(v Var) error {
 	}
 	p.options[name] = value
 	return nil
+}
+
+// structured is the text of a mapping or list for an option that takes one.
+func structured(kind Kind, v Var) (text string, fits bool) {
+	switch kind {
+	case Literal:
+		return v.Value, true
+	case List:
+		value, err := pyvalue.Literal(v.Value)
+		list, isList := value.(*pyvalue.List)
+		if err != nil || !isList {
+			return "", false
+		}
+		words := make([]string, len(list.Items))
+		for i, item := range list.Items {
+			words[i] = pyvalue.String(item)
+		}
+		return strings.Join(words, " "), true
+	}
+	return "", false
 }
 
 // constraints checks the options against each other.

@@ -24,7 +24,7 @@ func randomPlan(rng *rand.Rand, id string, hosts int) *eventlog.PlanRecorded {
 		}
 		p.HostSets = append(p.HostSets, set)
 	}
-	others := []planner.Driver{planner.DriverLocal, planner.DriverPrint, planner.DriverNoop}
+	others := []planner.Driver{planner.DriverLocal, planner.DriverPrint, planner.DriverNoop, planner.DriverMissing}
 	for i := range 1 + rng.IntN(10) {
 		t := eventlog.PlanTask{
 			ID: fmt.Sprintf("t%d", i), Driver: string(planner.DriverDirectord), HostSet: uint32(rng.IntN(len(p.HostSets))),

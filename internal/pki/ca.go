@@ -58,6 +58,20 @@ func LoadOrCreate(dir string) (*CA, error) {
 	}
 }
 
+// Load opens the authority in dir, and makes none. The error wraps fs.ErrNotExist
+// where there is none.
+func Load(dir string) (*CA, error) {
+	cert, err := os.ReadFile(filepath.Join(dir, certFile))
+	if err != nil {
+		return nil, fmt.Errorf("authority's certificate: %w", err)
+	}
+	key, err := os.ReadFile(filepath.Join(dir, keyFile))
+	if err != nil {
+		return nil, fmt.Errorf("authority's key: %w", err)
+	}
+	return parse(cert, key)
+}
+
 // New makes an authority with a new random cluster id, in memory only.
 func New() (*CA, error) { return newCA(time.Now) }
 

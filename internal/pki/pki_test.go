@@ -65,7 +65,7 @@ func certs(t testing.TB, ca *CA) map[Role]tls.Certificate {
 func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error) {
 	t.Helper()
 	a, b := net.Pipe()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	_ = a.SetDeadline(deadline)
 	_ = b.SetDeadline(deadline)
 	done := make(chan error, 1)

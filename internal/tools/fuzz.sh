@@ -19,7 +19,7 @@ test -s "$dir/targets" || { echo "fuzz: no targets found" >&2; exit 1; }
 echo "fuzz: $(wc -l <"$dir/targets") targets, $FUZZTIME each"
 
 xargs -P "$(getconf _NPROCESSORS_ONLN)" -L 1 sh -c '
-    if $GO test -run "^$" -fuzz "^$2\$" -fuzztime "$FUZZTIME" -parallel 1 "$1" >"$dir/$2.log" 2>&1; then
+    if $GO test -run "^$" -fuzz "^$2\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 100x -parallel 1 "$1" >"$dir/$2.log" 2>&1; then
         echo "ok    $1 $2: $(grep -o "execs: [0-9]*" "$dir/$2.log" | tail -1)"
     else
         echo "FAIL  $1 $2"; cat "$dir/$2.log"; exit 1

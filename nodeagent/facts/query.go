@@ -97,6 +97,17 @@ func (s *Store) Query() (*pyvalue.Dict, bool, error) {
 
 // Arg returns one argument, as it is encoded, and whether there is one.
 func (s *Store) Arg(name string) (encoded []byte, ok bool, err error) {
+	encoded, _, ok, err = s.argument(name)
+	return encoded, ok, err
+}
+
+// IsSecret reports whether the host has an argument that nobody is to be shown.
+func (s *Store) IsSecret(name string) (bool, error) {
+	_, o, _, err := s.argument(name)
+	return o.Secret, err
+}
+
+func (s *Store) argument(name string) (encoded []byte, o Origin, ok bool, err error) {
 	err = s.db.View(func(tx *bolt.Tx) error {
 		data := tx.Bucket(bucketArgs).Get([]byte(name))
 		if data == nil {
@@ -105,13 +116,14 @@ func (s *Store) Arg(name string) (encoded []byte, ok bool, err error) {
 		var st stored
 		ok = true
 		err := msgpack.Unmarshal(data, &st)
-		encoded = bytes.Clone(st.Value)
+		encoded, o = bytes.Clone(st.Value), st.Origin
+		o.Secret = isSecret(tx, bucketArgs, name)
 		return err
 	})
 	if err != nil {
-		return nil, false, fmt.Errorf("arg %s: %w", name, err)
+		return nil, o, false, fmt.Errorf("arg %s: %w", name, err)
 	}
-	return encoded, ok, nil
+	return encoded, o, ok, nil
 }
 
 // Omit notes that attempts, for which this is said by one of the host's jobs, are to

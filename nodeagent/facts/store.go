@@ -34,6 +34,7 @@ var (
 	bucketApplied = []byte("applied")
 	bucketQuery   = []byte("query")
 	bucketOmitted = []byte("omitted")
+	bucketSecrets = []byte("secrets") // names of secret values, behind that of their bucket
 )
 
 // An Origin says which job brought something about.
@@ -45,6 +46,9 @@ type Origin struct {
 	Attempt uint64
 	Job     uint32
 	Time    int64 // nanoseconds since 1970
+	// Secret: what the job stores is not to be shown to anybody, see [Store.Secrets].
+	// It is kept beside the value.
+	Secret bool `msgpack:"-"`
 }
 
 // A Store is the memory of one agent. Its methods may be called concurrently.
@@ -57,6 +61,10 @@ type Store struct {
 	pending map[Key]Result
 	timer   *time.Timer
 	closed  bool
+	// secrets are of the state after so many changes, where they are known.
+	secrets      []string
+	secretsKnown bool
+	changes      uint64
 }
 
 // Open opens the file, or creates it with mode 0600.
@@ -69,7 +77,7 @@ func Open(path string) (*Store, error) {
 		return nil, fmt.Errorf("facts %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketArgs, bucketEnvs, bucketResults, bucketApplied, bucketQuery, bucketOmitted} {
+		for _, name := range [][]byte{bucketArgs, bucketEnvs, bucketResults, bucketApplied, bucketQuery, bucketOmitted, bucketSecrets} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -123,6 +131,8 @@ func (s *Store) update(change func(tx *bolt.Tx) error) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.changes++
+	s.secrets, s.secretsKnown = nil, false
 	for key, result := range batch {
 		if s.pending[key] == result {
 			delete(s.pending, key)

@@ -52,6 +52,7 @@ func (s *Store) facts(bucket []byte) ([]Fact, error) {
 	err := s.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucket).ForEach(func(k, data []byte) error {
 			st, v, err := decode(data)
+			st.Origin.Secret = isSecret(tx, bucket, string(k))
 			rows = append(rows, row{st.Order, Fact{Name: string(k), Value: v, Origin: st.Origin}})
 			return err
 		})
@@ -101,7 +102,7 @@ func (s *Store) set(bucket []byte, name string, value pyvalue.Value, extend bool
 				return err
 			}
 		}
-		now, changed, err = put(tx.Bucket(bucket), name, value, extend, false, o)
+		now, changed, err = put(tx, bucket, name, value, extend, false, o)
 		return err
 	})
 	if err != nil {
@@ -125,7 +126,7 @@ func (s *Store) Load(values *pyvalue.Dict, o Origin) (changed bool, err error) {
 	err = s.update(func(tx *bolt.Tx) error {
 		changed = false
 		for k, v := range values.All() {
-			_, c, err := put(tx.Bucket(bucketArgs), pyvalue.Key(k), v, true, true, o)
+			_, c, err := put(tx, bucketArgs, pyvalue.Key(k), v, true, true, o)
 			if err != nil {
 				return err
 			}
@@ -139,12 +140,13 @@ func (s *Store) Load(values *pyvalue.Dict, o Origin) (changed bool, err error) {
 	return changed, nil
 }
 
-func put(b *bolt.Bucket, name string, value pyvalue.Value, extend, latest bool, o Origin) (pyvalue.Value, bool, error) {
+func put(tx *bolt.Tx, bucket []byte, name string, value pyvalue.Value, extend, latest bool, o Origin) (pyvalue.Value, bool, error) {
 	if name == "" || len(name) > bolt.MaxKeySize {
 		return nil, false, ErrKey
 	}
 	value = pyvalue.Plain(value)
 	st := stored{Origin: o}
+	b := tx.Bucket(bucket)
 	if data := b.Get([]byte(name)); data != nil {
 		before, old, err := decode(data)
 		if err != nil {
@@ -154,8 +156,9 @@ func put(b *bolt.Bucket, name string, value pyvalue.Value, extend, latest bool, 
 			if value, err = merge(name, old, value, latest); err != nil {
 				return nil, false, err
 			}
+			st.Origin.Secret = o.Secret || isSecret(tx, bucket, name) // it holds the one before
 		}
-		if string(pyvalue.Encode(value)) == string(before.Value) {
+		if string(pyvalue.Encode(value)) == string(before.Value) && st.Origin.Secret == isSecret(tx, bucket, name) {
 			return value, false, nil
 		}
 		st.Order = before.Order
@@ -169,6 +172,9 @@ func put(b *bolt.Bucket, name string, value pyvalue.Value, extend, latest bool, 
 	st.Value = pyvalue.Encode(value)
 	data, err := msgpack.Marshal(&st)
 	if err != nil {
+		return nil, false, err
+	}
+	if err := markSecret(tx, bucket, name, st.Origin.Secret); err != nil {
 		return nil, false, err
 	}
 	return value, true, b.Put([]byte(name), data)

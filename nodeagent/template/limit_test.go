@@ -52,14 +52,14 @@ func TestBounds(t *testing.T) {
 			if testing.Short() && slow[name] {
 				t.Skip("takes about a second")
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			begin := time.Now()
 			text, err := Render(ctx, source, nil)
 			if err == nil || len(text) > 0 {
 				t.Errorf("%d bytes, %v", len(text), err)
 			}
-			if took := time.Since(begin); took > 10*time.Second {
+			if took := time.Since(begin); took > time.Minute {
 				t.Errorf("took %v: %v", took, err)
 			}
 			if err != nil && strings.Contains(err.Error(), "internal error") {
@@ -112,14 +112,14 @@ func FuzzRender(f *testing.F) {
 		f.Add(tc.Template)
 	}
 	f.Fuzz(func(t *testing.T, source string) {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_, err := Render(ctx, source, literal(t, c.Vars))
 		if err != nil && strings.Contains(err.Error(), "internal error") {
 			t.Error(err)
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the bounds let it run for 5 s: %v", err)
+			t.Errorf("the bounds let it run for a minute: %v", err)
 		}
 	})
 }

@@ -128,7 +128,7 @@ func (env *Env) placements(ctx context.Context, j *job.Job) ([]placement, owner,
 	case len(j.Files) > 1 && !strings.HasSuffix(to, "/"):
 		return nil, owner{}, fmt.Errorf("%d files do not fit into %s: end the destination with a slash", len(j.Files), to)
 	}
-	want, err := ownershipOf(j)
+	want, err := env.ownership(ctx, j)
 	var out []placement
 	for _, f := range j.Files {
 		destination := env.path(to)

@@ -39,6 +39,10 @@ type Checked struct {
 	// Diff is a unified diff of the text files that would change; may be empty.
 	// It is bounded by diffBytesMax for each file.
 	Diff string
+
+	// asks is true where jobs behind this one may find what other hosts answer it,
+	// which nobody knows before it is done.
+	asks bool
 }
 
 // Check says what [Execute] would do with a job as things stand, and does nothing
@@ -56,7 +60,13 @@ func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
 	}
 	e := *env
 	e.Facts = store
-	e.Provenance.Job, e.Provenance.Time = j.Index, time.Now().UnixNano()
+	return e.check(ctx, j)
+}
+
+// check is [Check] on a memory that may be changed.
+func (env *Env) check(ctx context.Context, j *job.Job) Checked {
+	e := *env
+	e.Provenance.Job, e.Provenance.Time, e.Provenance.Secret = j.Index, time.Now().UnixNano(), isSet(j, optionSecret)
 	if j.TimeoutSeconds > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(j.TimeoutSeconds)*time.Second, errTimeout)
@@ -80,10 +90,56 @@ func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
 		j = rendered
 	}
 	if v.Check == nil {
-		return Checked{Verdict: CannotTell, Info: "what " + j.Verb + " does shows only when it is done"}
+		return Checked{Verdict: CannotTell, Info: wouldRun + "what " + j.Verb + " does shows only when it is done"}
 	}
 	return v.Check(ctx, &e, j)
 }
+
+// A Rehearsal is what became of a job in a run that only checks.
+type Rehearsal struct {
+	// Result says what the job would do: Changed where it would change something or
+	// nobody can tell, Failed where it would fail. The diff of the files that would
+	// change is its standard output.
+	Result Result
+	// Certain is true where the jobs behind this one find the host as it is now.
+	Certain bool
+}
+
+// Rehearse says what [Execute] would do with a job, as [Check] does, in a run of
+// jobs none of which is done: env.Facts, which has to be the caller's to throw
+// away, takes what the job would store, so that jobs behind it find that. certain
+// is false where jobs before this one would have changed the host: that it would
+// fail as things stand then says nothing. It does not panic.
+func Rehearse(ctx context.Context, env *Env, j *job.Job, certain bool) (r Rehearsal) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = Rehearsal{Result: failed("internal error in %s: %v\n%s", j.Verb, p, debug.Stack())}
+		}
+		r.Result = env.hide(r.Result)
+	}()
+	e := *env
+	e.Fleet = nil // whatever a verb makes of a check, it is for this host alone
+	c := e.check(ctx, j)
+	if ctx.Err() != nil {
+		return Rehearsal{Result: ended(ctx, failed("%s", c.Info))}
+	}
+	res := succeeded(c.Verdict != Unchanged, c.Diff)
+	res.Info = c.Info
+	switch {
+	case c.Verdict == WouldChange:
+		res.Info = "would change: " + c.Info
+	case c.Verdict == WouldFail && certain:
+		res = failed("would fail: %s", c.Info)
+	case c.Verdict == WouldFail:
+		res.Info = "cannot tell, since it depends on jobs before it: as things stand it would fail: " + c.Info
+	case c.Verdict == CannotTell && !strings.HasPrefix(c.Info, wouldRun):
+		res.Info = "cannot tell: " + c.Info
+	}
+	return Rehearsal{Result: res, Certain: certain && c.Verdict == Unchanged && !c.asks}
+}
+
+// wouldRun begins what is said of a job that has no check.
+const wouldRun = "would run: "
 
 // recalled renders the text of a job, and reports whether its success is remembered.
 func (env *Env) recalled(ctx context.Context, v *Verb, j *job.Job) (*job.Job, bool, error) {
@@ -100,6 +156,14 @@ func (env *Env) recalled(ctx context.Context, v *Verb, j *job.Job) (*job.Job, bo
 
 func wouldFail(format string, args ...any) Checked {
 	return Checked{Verdict: WouldFail, Info: fmt.Sprintf(format, args...)}
+}
+
+// asking is the check of a job that asks other hosts, or waits for them, and changes
+// nothing.
+func asking(what string) func(context.Context, *Env, *job.Job) Checked {
+	return func(context.Context, *Env, *job.Job) Checked {
+		return Checked{Verdict: Unchanged, Info: what, asks: true}
+	}
 }
 
 // harmless is the check of a verb that changes nothing on a host.

@@ -1,6 +1,7 @@
 package verb
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,7 +81,20 @@ func TestCheckOfWhatNobodyKnows(t *testing.T) {
 	h.expect("WAIT --cmd true", CannotTell)
 	h.expect("WAIT --seconds 100", Unchanged)
 	h.expect("ECHO x", Unchanged)
-	h.expect("REBOOT 10", CannotTell)
+}
+
+func TestCheckOfWhatGoesBeyondTheHost(t *testing.T) {
+	h := newHost(t)
+	h.tool("systemctl", "")
+	h.expect("REBOOT 10", WouldChange, "restart the host")
+	h.expect("REBOOT {{ nope }}", WouldFail, "'nope' is undefined")
+	h.expect("QUERY key", Unchanged, "only ask")
+	h.expect("QUERY_WAIT key", Unchanged, "only wait")
+	h.expect("JOB_WAIT 420796fea893c71e --identity n2", Unchanged, "only wait")
+	h.expect("QUEUESENTINEL now", WouldChange, "omit")
+	if h.scripts != nil {
+		t.Errorf("the checks ran %q", h.scripts)
+	}
 }
 
 func TestCheckOfServices(t *testing.T) {
@@ -116,6 +130,58 @@ func TestCheckOfDNF(t *testing.T) {
 	h.expect("DNF --latest old", WouldChange, "update old.noarch to 2-1")
 	if strings.Contains(h.read("log"), "install") {
 		t.Errorf("the check ran\n%s", h.read("log"))
+	}
+}
+
+// A rehearsal goes through the jobs of a run: what one would store those behind it find,
+// and what one would do they may depend on.
+func TestRehearse(t *testing.T) {
+	h := newHost(t)
+	branch, err := h.store.Branch(filepath.Join(t.TempDir(), "branch.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer branch.Close()
+	certain := true
+	rehearse := func(text string) Result {
+		t.Helper()
+		before := h.tree()
+		j := h.job(text)
+		h.next++
+		env := h.env(j.Index)
+		env.Facts = branch
+		r := Rehearse(context.Background(), env, j, certain)
+		certain = r.Certain
+		if after := h.tree(); after != before {
+			t.Errorf("checking %s changed the host from\n%s\nto\n%s", text, before, after)
+		}
+		return r.Result
+	}
+	for _, c := range []struct {
+		text                 string
+		ok, changed, certain bool
+		info                 string
+	}{
+		{"ECHO x", true, false, true, ""},
+		{"RUN echo {{ n }}", false, false, false, "would fail: template: line 1: 'n' is undefined"},
+		{"ADD " + h.file("f", "one\n") + " d/f", false, false, false, "would fail: "},
+		{"QUERY key", true, false, false, "only ask"},
+		{"RUN echo {{ n }}", true, true, false, "cannot tell, since it depends on jobs before it: "},
+		{"ARG n 7", true, true, false, "would change: the agent's memory"},
+		{"RUN test {{ n }} = 7", true, true, false, "would run: "},
+		{"WORKDIR d", true, true, false, "would change: make the directory"},
+		{"ADD " + h.file("f", "one\n") + " d/f", true, true, false, "cannot tell, since"},
+		{"ADD " + h.file("f", "one\n") + " f", true, true, false, "would change: create"},
+	} {
+		if res := rehearse(c.text); (res.Outcome == Succeeded) != c.ok || res.Changed != c.changed || certain != c.certain || !strings.Contains(res.Info, c.info) {
+			t.Errorf("%s: %+v, certain %t", c.text, res, certain)
+		}
+		if !c.ok {
+			certain = true // as another host's
+		}
+	}
+	if got := h.arg("n"); got != "absent" {
+		t.Errorf("the host's memory has n = %s", got)
 	}
 }
 

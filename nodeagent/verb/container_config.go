@@ -22,7 +22,7 @@ func containerConfigDataVerb() *Verb {
 		Options: []job.OptionDecl{
 			{Name: "config-path", Kind: job.String, Required: true, Help: "the directory"},
 			{Name: "config-pattern", Kind: job.String, Default: "*.json", Help: "the files in it"},
-			{Name: "config-overrides", Kind: job.String, Help: "a mapping to merge, in vars"},
+			{Name: "config-overrides", Kind: job.Literal, Help: "a mapping of names to settings to merge, best in vars"},
 			{Name: "debug", Kind: job.Flag, Help: "report more"},
 		},
 		Idempotent: true, Executable: true,

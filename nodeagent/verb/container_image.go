@@ -3,6 +3,7 @@ package verb
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"quorate/internal/job"
@@ -63,6 +64,7 @@ func containerImageJob(ctx context.Context, env *Env, j *job.Job) Result {
 	images, action := strings.Fields(j.Text), imageAction(j)
 	var stdout, stderr []wire.Output
 	var res Result
+	before := env.imageIDs(ctx, j, action, images)
 	for _, words := range imageCommands(j, action, images) {
 		res = env.attempts(ctx, quoteWords(append(podman(j), words...)), 1, nil)
 		stdout, stderr = append(stdout, res.Stdout), append(stderr, res.Stderr)
@@ -71,9 +73,32 @@ func containerImageJob(ctx context.Context, env *Env, j *job.Job) Result {
 			break
 		}
 	}
-	res.Changed = res.Changed && action != "list" && action != "inspect"
+	switch {
+	case action == "list" || action == "inspect":
+		res.Changed = false
+	case before != nil && res.Outcome == Succeeded:
+		res.Changed = !slices.Equal(before, env.imageIDs(ctx, j, action, images))
+	}
 	res.Stdout, res.Stderr = joinOutputs(stdout...), joinOutputs(stderr...)
 	return res
+}
+
+// imageIDs are the ids of the images that an action may change on this host, or nil
+// where one of them is not there or podman cannot tell.
+func (env *Env) imageIDs(ctx context.Context, j *job.Job, action string, images []string) []string {
+	if action != "pull" && action != "tag" {
+		return nil
+	}
+	words := append(podman(j), "image", "inspect", "--format", "{{.Id}}")
+	text, exited, err := env.ask(ctx, append(words, images...)...)
+	ids := strings.Fields(text)
+	switch {
+	case err != nil || exited.Code != 0 || len(ids) != len(images):
+		return nil
+	case action == "tag" && ids[0] != ids[1]:
+		return nil
+	}
+	return ids
 }
 
 // imageCommands are what podman is to do, one after the other.

@@ -33,7 +33,7 @@ func TestContributedTools(t *testing.T) {
 			h.tool("semanage", "")
 			h.tool("selinuxenabled", "")
 			h.tool("facter", `echo '{}'`)
-			if h.ok(text); h.read("log") != want {
+			if h.ok(text); orders(h) != want {
 				t.Errorf("called\n%swant\n%s", h.read("log"), want)
 			}
 		})
@@ -158,7 +158,7 @@ func TestImagesAndTemplates(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	h.ok("POD --play {{registry}}.yaml")
-	if want := "podman image pull r.example/a\npodman image pull bad\npodman play kube r.example.yaml\n"; h.read("log") != want {
+	if want := "podman image pull r.example/a\npodman image pull bad\npodman play kube r.example.yaml\n"; orders(h) != want {
 		t.Errorf("called\n%swant\n%s", h.read("log"), want)
 	}
 }

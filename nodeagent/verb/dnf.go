@@ -2,6 +2,7 @@ package verb
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 )
 
 func dnfVerb() *Verb {
-	return &Verb{Run: dnfJob, Check: dnfCheck, Decl: job.Declaration{
+	return &Verb{Run: dnfJob, Check: dnfCheck, templated: true, Decl: job.Declaration{
 		Verb:       "DNF",
 		Summary:    "Install or remove packages with dnf.",
 		Details:    "PACKAGE does the same with the package manager that the host has.",
@@ -77,7 +78,22 @@ func dnfJob(ctx context.Context, env *Env, j *job.Job) Result {
 		action = "remove"
 	}
 	words = append(append(words, action), packages...)
-	return env.attempts(ctx, quoteWords(words), intOption(j, "retry", 3), nil)
+	before, known := env.rpmState(ctx)
+	res := env.attempts(ctx, quoteWords(words), intOption(j, "retry", 3), nil)
+	if known && ctx.Err() == nil {
+		after, still := env.rpmState(ctx)
+		res.Changed = !still || after != before
+	}
+	return res
+}
+
+// rpmState is a checksum of all packages, where rpm can be asked.
+func (env *Env) rpmState(ctx context.Context) (string, bool) {
+	if requireTool("", "rpm") != nil {
+		return "", false
+	}
+	state, err := dnfManager().state(ctx, &asked{Env: env})
+	return state, err == nil
 }
 
 // dnfCheck asks rpm's database which packages are there, and dnf which are outdated.
@@ -110,7 +126,7 @@ func dnfCheck(ctx context.Context, env *Env, j *job.Job) Checked {
 	if !isSet(j, "latest") || len(lines) > 0 {
 		return changes(lines, "")
 	}
-	outdated, err := env.dnfOutdated(ctx, packages)
+	outdated, err := env.dnfOutdated(ctx, true, packages)
 	if err != nil {
 		return Checked{Verdict: CannotTell, Info: err.Error()}
 	}
@@ -123,15 +139,22 @@ func (env *Env) rpmHas(ctx context.Context, name string) (bool, error) {
 	return exited.Code == 0, err
 }
 
-// dnfOutdated lists the packages that there are newer versions of, by the lists
-// that the host has.
-func (env *Env) dnfOutdated(ctx context.Context, packages []string) ([]string, error) {
-	text, exited, err := env.ask(ctx, append([]string{"dnf", "-q", "check-update"}, packages...)...)
+// dnfOutdated lists the packages that there are newer versions of. With cached it is by
+// the lists that the host has, and no list is fetched; where there is none, nobody can
+// tell.
+func (env *Env) dnfOutdated(ctx context.Context, cached bool, packages []string) ([]string, error) {
+	words := []string{"dnf", "-q"}
+	if cached {
+		words = append(words, "-C")
+	}
+	text, exited, err := env.ask(ctx, append(append(words, "check-update"), packages...)...)
 	switch {
 	case err != nil:
 		return nil, err
 	case exited.Code == 0:
 		return nil, nil
+	case exited.Code != dnfUpdates && cached:
+		return nil, fmt.Errorf("%w: %w", errCannotTell, refused("dnf", exited))
 	case exited.Code != dnfUpdates:
 		return nil, refused("dnf", exited)
 	}

@@ -27,15 +27,17 @@ const InfoSkipped = "task skipped"
 
 // Execute runs a job on this host, or decides by what is remembered that it need
 // not run. It bounds its time and stores its output where the job asks for that.
-// It does not panic: what goes wrong in a verb is a failed job.
+// It does not panic: what goes wrong in a verb is a failed job. Secrets of the host
+// are not in the result.
 func Execute(ctx context.Context, env *Env, j *job.Job) (res Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			res = failed("internal error in %s: %v\n%s", j.Verb, p, debug.Stack())
 		}
+		res = env.hide(res)
 	}()
 	origin := env.Provenance
-	origin.Job, origin.Time = j.Index, time.Now().UnixNano()
+	origin.Job, origin.Time, origin.Secret = j.Index, time.Now().UnixNano(), isSet(j, optionSecret)
 	e := *env
 	e.Provenance = origin
 	if j.TimeoutSeconds > 0 {

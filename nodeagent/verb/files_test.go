@@ -220,17 +220,28 @@ func TestCase41Tools(t *testing.T) {
 		h := newHost(t)
 		h.tool("systemctl", "")
 		h.tool("dnf", "")
-		if h.ok(text); h.read("log") != want {
+		if h.ok(text); orders(h) != want {
 			t.Errorf("%s called\n%swant\n%s", text, h.read("log"), want)
 		}
 	}
+}
+
+// orders are the recorded calls of tools, without those that only ask.
+func orders(h *host) string {
+	var out strings.Builder
+	for line := range strings.Lines(h.read("log")) {
+		if !strings.Contains(line, " is-") && !strings.Contains(line, " image inspect --format ") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 func TestServiceStopsAtTheFirstFailure(t *testing.T) {
 	h := newHost(t)
 	h.tool("systemctl", "exit 5")
 	res := h.do("SERVICE --enable --retry 2 u")
-	if res.Outcome != Failed || res.Exit != 5 || res.Info != "systemctl enable: exit status 5" || h.read("log") != "systemctl enable u\nsystemctl enable u\n" {
+	if res.Outcome != Failed || res.Exit != 5 || res.Info != "systemctl enable: exit status 5" || orders(h) != "systemctl enable u\nsystemctl enable u\n" {
 		t.Errorf("%+v\n%s", res, h.read("log"))
 	}
 }

@@ -135,7 +135,7 @@ func dnfManager() *manager {
 		listing:   "rpm -qa | sort",
 		installed: rpmInstalled,
 		outdated: func(ctx context.Context, a *asked, packages []string) ([]string, error) {
-			lines, err := a.dnfOutdated(ctx, packages)
+			lines, err := a.dnfOutdated(ctx, a.dry, packages)
 			for i, l := range lines {
 				lines[i] = strings.TrimPrefix(l, "update ")
 			}

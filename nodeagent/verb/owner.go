@@ -1,6 +1,7 @@
 package verb
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -47,6 +48,16 @@ func ownershipOf(j *job.Job) (owner, error) {
 		o.mode, o.hasMode = uint32(mode), true
 	}
 	return o, nil
+}
+
+// ownership is ownershipOf with the owner rendered.
+func (env *Env) ownership(ctx context.Context, j *job.Job) (owner, error) {
+	rendered := *j
+	var err error
+	if rendered.Options, err = env.renderOptions(ctx, j.Options); err != nil {
+		return owner{uid: -1, gid: -1}, err
+	}
+	return ownershipOf(&rendered)
 }
 
 func splitOwner(owner string) (user, group string) {

@@ -151,6 +151,22 @@ func TestVars(t *testing.T) {
 			t.Errorf("chmod %s is %s, want %s", value, got, want)
 		}
 	}
+	shaped := func(name, shape, value string) job.Var { return job.Var{Name: name, Value: value, Shape: shape} }
+	for text, want := range map[string]string{
+		options(parse(t, "CONTAINER_CONFIG_DATA", "--config-path c", shaped("config_overrides", "a mapping", `{"a": {"n": 1}}`))): `config-overrides={"a": {"n": 1}} config-path=c`,
+		options(parse(t, "QUERY_WAIT", "k", shaped("identity", "a list", `["n1", 2]`))):                                           "identity=n1 2",
+	} {
+		if text != want {
+			t.Errorf("options %q, want %q", text, want)
+		}
+	}
+	for verb, bad := range map[string]job.Var{
+		"RUN": shaped("timeout", "a list", "[1]"), "QUERY_WAIT": shaped("identity", "a mapping", "{}"),
+	} {
+		if _, err := tryParse(t, verb, "x", bad); err == nil || !strings.Contains(err.Error(), "not "+bad.Shape) {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
 	if p := parse(t, "RUN", "--skip-cache x", v("skip_cache", "off")); p.Job.SkipCache {
 		t.Error("vars do not take a flag back")
 	}

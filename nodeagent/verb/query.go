@@ -37,13 +37,12 @@ var errAlone = errors.New("it needs an orchestrator, and there is none")
 // queryVerb gathers an argument of all hosts.
 func queryVerb() *Verb {
 	d := oneWord("QUERY", "one KEY", "query", "Gather an argument of all hosts.", "QUERY: address")
-	d.HasCheckMode = false
 	d.Options = []job.OptionDecl{{Name: "no-wait", Kind: job.Flag, Help: "do not wait for the data"}}
 	d.FingerprintKeys = func(p *job.Parsed) []job.Field {
 		return []job.Field{textField("query", p.Job.Text), flagField("no_wait", p, "no-wait")}
 	}
 	d.Check = checkKey
-	return &Verb{Decl: d, Run: queryJob}
+	return &Verb{Decl: d, Run: queryJob, Check: asking("it would only ask other hosts")}
 }
 
 // checkKey wants a name that is known when the plan is made: the hosts that have it
@@ -91,9 +90,15 @@ func queryJob(ctx context.Context, env *Env, j *job.Job) Result {
 // ownValue is an argument of this host as others are told of it, and as it is.
 func (env *Env) ownValue(key string) (wire.Value, pyvalue.Value, error) {
 	encoded, ok, err := env.Facts.Arg(key)
+	secret := false
+	if err == nil {
+		secret, err = env.Facts.IsSecret(key)
+	}
 	switch {
 	case err != nil:
 		return wire.Value{}, nil, err
+	case secret:
+		return wire.Value{}, nil, &SecretError{key}
 	case !ok:
 		return wire.Value{Key: key, Absent: true}, pyvalue.None, nil
 	case len(encoded) > wire.ValueBytesMax:
@@ -152,7 +157,6 @@ func checkIdentities(p *job.Parsed) string {
 func queryWaitVerb() *Verb {
 	d := oneWord("QUERY_WAIT", "one KEY", "item", "Wait until a gathered argument is there.",
 		"QUERY_WAIT: address --identity web-1 web-2")
-	d.HasCheckMode = false
 	d.Options = []job.OptionDecl{
 		{Name: "query-timeout", Kind: job.Int, Default: "600", Help: "seconds to wait"}, identity(false)}
 	d.FingerprintKeys = func(p *job.Parsed) []job.Field {
@@ -164,7 +168,7 @@ func queryWaitVerb() *Verb {
 		}
 		return checkIdentities(p)
 	}
-	return &Verb{Decl: d, Run: func(ctx context.Context, env *Env, j *job.Job) Result {
+	return &Verb{Decl: d, Check: asking("it would only wait for other hosts"), Run: func(ctx context.Context, env *Env, j *job.Job) Result {
 		seconds := min(max(intOption(j, "query-timeout", 600), 0), secondsMax)
 		ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(seconds)*time.Second, errTimeout)
 		defer cancel()
@@ -176,7 +180,6 @@ func queryWaitVerb() *Verb {
 func jobWaitVerb() *Verb {
 	d := oneWord("JOB_WAIT", "one FINGERPRINT", "job_sha", "Wait until hosts have done a job.",
 		"JOB_WAIT: 420796fea893c71e --identity web-1")
-	d.HasCheckMode = false
 	d.Options = []job.OptionDecl{identity(true)}
 	d.FingerprintKeys = func(p *job.Parsed) []job.Field {
 		return []job.Field{textField("job_sha", p.Job.Text), identityField(p)}
@@ -187,7 +190,7 @@ func jobWaitVerb() *Verb {
 		}
 		return checkIdentities(p)
 	}
-	return &Verb{Decl: d, Run: func(ctx context.Context, env *Env, j *job.Job) Result {
+	return &Verb{Decl: d, Check: asking("it would only wait for other hosts"), Run: func(ctx context.Context, env *Env, j *job.Job) Result {
 		return env.await(ctx, j, wire.WantJob)
 	}}
 }
@@ -216,11 +219,10 @@ func (env *Env) await(ctx context.Context, j *job.Job, want wire.Want) Result {
 // queuesentinelVerb drops what waits on the host.
 func queuesentinelVerb() *Verb {
 	d := oneWord("QUEUESENTINEL", "one WORD", "", "Drop the jobs that wait on the host.", "QUEUESENTINEL: now")
-	d.HasCheckMode = false
 	d.FingerprintKeys = func(*job.Parsed) []job.Field {
 		return []job.Field{field("parent_async_bypass", pyvalue.Bool(true))}
 	}
-	return &Verb{Decl: d, Run: func(_ context.Context, env *Env, _ *job.Job) Result {
+	return &Verb{Decl: d, Check: sentinelCheck, Run: func(_ context.Context, env *Env, _ *job.Job) Result {
 		if env.Fleet == nil {
 			return failed("QUEUESENTINEL: %v", errAlone)
 		}
@@ -230,4 +232,9 @@ func queuesentinelVerb() *Verb {
 		}
 		return succeeded(n > 0, fmt.Sprintf("omitted what was left of %d other steps", n))
 	}}
+}
+
+// sentinelCheck says what QUEUESENTINEL would do, whatever waits by then.
+func sentinelCheck(context.Context, *Env, *job.Job) Checked {
+	return Checked{Verdict: WouldChange, Info: "omit the jobs that wait on the host by then"}
 }

@@ -13,7 +13,6 @@ const NameReboot = "REBOOT"
 
 func rebootVerb() *Verb {
 	d := oneWord(NameReboot, "a number of SECONDS", "time", "Restart the host, and go on when it is back.", "REBOOT: 10")
-	d.HasCheckMode = false
 	d.Idempotent = false
 	d.Check = func(p *job.Parsed) string {
 		if _, err := strconv.ParseUint(p.Job.Text, 10, 31); err != nil && p.Job.Text != "" && p.Job.Text[0] != '{' {
@@ -21,7 +20,22 @@ func rebootVerb() *Verb {
 		}
 		return ""
 	}
-	return &Verb{Decl: d, Run: rebootJob}
+	return &Verb{Decl: d, Run: rebootJob, Check: rebootCheck}
+}
+
+// rebootCheck says what REBOOT would do.
+func rebootCheck(ctx context.Context, env *Env, j *job.Job) Checked {
+	if err := requireTool("REBOOT", "systemctl"); err != nil {
+		return wouldFail("%v", err)
+	}
+	text, err := env.render(ctx, j.Text)
+	if err != nil {
+		return wouldFail("%v", err)
+	}
+	if _, err := strconv.ParseUint(text, 10, 31); err != nil {
+		return wouldFail("REBOOT: %q is no number of seconds", text)
+	}
+	return Checked{Verdict: WouldChange, Info: "restart the host"}
 }
 
 // rebootJob executes REBOOT up to where the host goes down with it. What comes of

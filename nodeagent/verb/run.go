@@ -24,6 +24,7 @@ func runVerb() *Verb {
 		Options: []job.OptionDecl{
 			{Name: "no-block", Kind: job.Flag, Help: "start the command in a session of its own and do not wait for it"},
 			{Name: "retry", Kind: job.Int, Default: "1", Help: "how often to try"},
+			{Name: "read-only", Kind: job.Flag, Help: "the command only looks: its success counts as unchanged"},
 		},
 		Late:       []string{"skip-cache", "run-once", "stdout-arg", "stderr-arg", "no-block"},
 		Verbatim:   true,
@@ -37,8 +38,11 @@ func runVerb() *Verb {
 			}
 		},
 		Check: func(p *job.Parsed) string {
-			if intOption(&p.Job, "retry", 1) < 1 {
+			switch {
+			case intOption(&p.Job, "retry", 1) < 1:
 				return "--retry counts the attempts and is at least 1"
+			case isSet(&p.Job, "read-only") && isSet(&p.Job, "no-block"):
+				return "--read-only and --no-block exclude each other"
 			}
 			return ""
 		},
@@ -70,7 +74,9 @@ func runJob(ctx context.Context, env *Env, j *job.Job) Result {
 		}
 		return Result{Outcome: Succeeded, Changed: true, ran: true}
 	}
-	return env.attempts(ctx, script, intOption(j, "retry", 1), j.SuccessExits)
+	res := env.attempts(ctx, script, intOption(j, "retry", 1), j.SuccessExits)
+	res.Changed = res.Changed && !(isSet(j, "read-only") && res.Outcome == Succeeded)
+	return res
 }
 
 // interpreted puts a script that names its interpreter into a file, and returns

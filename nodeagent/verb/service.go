@@ -74,21 +74,42 @@ func serviceJob(ctx context.Context, env *Env, j *job.Job) Result {
 		return failed("no units are named")
 	}
 	var stdout, stderr []wire.Output
-	res := Result{Outcome: Succeeded, Changed: true, ran: true}
+	res := Result{Outcome: Succeeded, ran: true}
+	changed := false
 	for _, phase := range phases(j) {
+		moves := !env.isSettled(ctx, phase, units)
 		words := []string{"systemctl", phase}
 		if phase != "daemon-reload" {
 			words = append(words, units...)
 		}
 		res = env.attempts(ctx, quoteWords(words), intOption(j, "retry", 3), nil)
+		changed = changed || moves
 		stdout, stderr = append(stdout, res.Stdout), append(stderr, res.Stderr)
 		if res.Outcome != Succeeded {
 			res.Info = fmt.Sprintf("systemctl %s: %s", phase, res.Info)
 			break
 		}
 	}
+	res.Changed = changed
 	res.Stdout, res.Stderr = joinOutputs(stdout...), joinOutputs(stderr...)
 	return res
+}
+
+// isSettled reports whether a phase has nothing to change in any unit, as far as
+// systemd can tell. The phase runs all the same: a unit that is about to be active
+// is waited for.
+func (env *Env) isSettled(ctx context.Context, phase string, units []string) bool {
+	question, there := settled(phase)
+	if question == "" {
+		return false
+	}
+	for _, unit := range units {
+		answer, err := env.unitState(ctx, question, unit)
+		if err != nil || !slices.Contains(there, answer) {
+			return false
+		}
+	}
+	return true
 }
 
 // phases are the commands of systemctl in their order. Units are started unless

@@ -50,6 +50,10 @@ func (a *asked) int(name string) int {
 // that what [Check] says is what a run does.
 type decision func(ctx context.Context, a *asked) ([]step, error)
 
+// errCannotTell is wrapped by the errors of decisions that could only be made by
+// changing something, which a check does not.
+var errCannotTell = errors.New("only a run finds that out")
+
 // deciding makes a verb of its declaration and its decision. Such verbs look at the
 // host itself: they need no memory, and running one again is harmless.
 func deciding(d job.Declaration, decide decision) *Verb {
@@ -76,7 +80,10 @@ func deciding(d job.Declaration, decide decision) *Verb {
 		}
 		a.dry = true
 		steps, err := decide(ctx, a)
-		if err != nil {
+		switch {
+		case errors.Is(err, errCannotTell):
+			return Checked{Verdict: CannotTell, Info: err.Error()}
+		case err != nil:
 			return wouldFail("%v", err)
 		}
 		var lines []string

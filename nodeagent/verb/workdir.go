@@ -38,7 +38,7 @@ func workdirJob(ctx context.Context, env *Env, j *job.Job) Result {
 	if text == "" {
 		return failed("the path is empty")
 	}
-	want, err := ownershipOf(j)
+	want, err := env.ownership(ctx, j)
 	if err != nil {
 		return failed("%v", err)
 	}
@@ -69,7 +69,7 @@ func workdirCheck(ctx context.Context, env *Env, j *job.Job) Checked {
 	if text == "" {
 		return wouldFail("the path is empty")
 	}
-	want, err := ownershipOf(j)
+	want, err := env.ownership(ctx, j)
 	if err != nil {
 		return wouldFail("%v", err)
 	}

@@ -63,8 +63,9 @@ func Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// silentStep is a Step that publishes nothing, as steps were before there was
-// anything to publish. One spelling of each keeps the bytes comparable.
+// silentStep is a Step that publishes nothing and is no check, as steps were before
+// there was anything to publish. Journals hold steps of it, and one spelling of each
+// keeps the bytes comparable.
 type silentStep struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -76,37 +77,84 @@ type silentStep struct {
 	IgnoreCache bool
 }
 
+// publishingStep is a Step that is no check, as steps were before there were any.
+type publishingStep struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run         uint64
+	Task, Host  string
+	Jobs        []job.Job
+	Vars        []job.Option
+	KeepGoing   bool
+	IgnoreCache bool
+	Publish     []string
+}
+
 // EncodeStep returns what goes into Dispatch.Spec.
 func EncodeStep(s *Step) ([]byte, error) {
-	if len(s.Publish) > 0 {
+	switch {
+	case s.Check:
 		return Marshal(s)
+	case len(s.Publish) > 0:
+		return Marshal(&publishingStep{Run: s.Run, Task: s.Task, Host: s.Host, Jobs: s.Jobs, Vars: s.Vars,
+			KeepGoing: s.KeepGoing, IgnoreCache: s.IgnoreCache, Publish: s.Publish})
 	}
 	return Marshal(&silentStep{Run: s.Run, Task: s.Task, Host: s.Host, Jobs: s.Jobs, Vars: s.Vars,
 		KeepGoing: s.KeepGoing, IgnoreCache: s.IgnoreCache})
 }
 
-// silentStepHeader is the first byte of a step of seven fields.
-const silentStepHeader = 0x97
+// The first bytes of steps of seven and of eight fields.
+const (
+	silentStepHeader     = 0x97
+	publishingStepHeader = 0x98
+)
 
 // DecodeStep reads a Dispatch.Spec. The jobs' indexes have to ascend.
 func DecodeStep(spec []byte) (*Step, error) {
-	s := new(Step)
-	if len(spec) > 0 && spec[0] == silentStepHeader {
-		old := new(silentStep)
-		if err := Unmarshal(spec, old); err != nil {
-			return nil, err
-		}
-		*s = Step{Run: old.Run, Task: old.Task, Host: old.Host, Jobs: old.Jobs, Vars: old.Vars,
-			KeepGoing: old.KeepGoing, IgnoreCache: old.IgnoreCache}
-	} else if err := Unmarshal(spec, s); err != nil {
+	s, err := decodeStepForm(spec)
+	if err != nil {
 		return nil, err
-	} else if len(s.Publish) == 0 {
-		return nil, fmt.Errorf("%w: step: nothing is published in the form for it", ErrMalformed)
 	}
 	for i := 1; i < len(s.Jobs); i++ {
 		if s.Jobs[i].Index <= s.Jobs[i-1].Index {
 			return nil, fmt.Errorf("%w: step: job %d after job %d", ErrMalformed, s.Jobs[i].Index, s.Jobs[i-1].Index)
 		}
+	}
+	return s, nil
+}
+
+// decodeStepForm reads a step in the shortest form that holds it; longer ones are
+// refused.
+func decodeStepForm(spec []byte) (*Step, error) {
+	var header byte
+	if len(spec) > 0 {
+		header = spec[0]
+	}
+	switch header {
+	case silentStepHeader:
+		old := new(silentStep)
+		if err := Unmarshal(spec, old); err != nil {
+			return nil, err
+		}
+		return &Step{Run: old.Run, Task: old.Task, Host: old.Host, Jobs: old.Jobs, Vars: old.Vars,
+			KeepGoing: old.KeepGoing, IgnoreCache: old.IgnoreCache}, nil
+	case publishingStepHeader:
+		old := new(publishingStep)
+		if err := Unmarshal(spec, old); err != nil {
+			return nil, err
+		}
+		if len(old.Publish) == 0 {
+			return nil, fmt.Errorf("%w: step: nothing is published in the form for it", ErrMalformed)
+		}
+		return &Step{Run: old.Run, Task: old.Task, Host: old.Host, Jobs: old.Jobs, Vars: old.Vars,
+			KeepGoing: old.KeepGoing, IgnoreCache: old.IgnoreCache, Publish: old.Publish}, nil
+	}
+	s := new(Step)
+	if err := Unmarshal(spec, s); err != nil {
+		return nil, err
+	}
+	if !s.Check {
+		return nil, fmt.Errorf("%w: step: no check in the form for it", ErrMalformed)
 	}
 	return s, nil
 }

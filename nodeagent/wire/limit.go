@@ -42,10 +42,11 @@ const (
 // sender says who may send messages of a type.
 func (t Type) sender() (Side, bool) {
 	switch t {
-	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing, TypeAsk, TypeFactsReply:
+	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing, TypeAsk, TypeFactsReply,
+		TypeDistrust:
 		return Agent, true
 	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove, TypeChallenge, TypeServers,
-		TypeLearn, TypeAnswer, TypeFactsAsk:
+		TypeLearn, TypeAnswer, TypeFactsAsk, TypeCheckpoint:
 		return Orchestrator, true
 	}
 	return 0, false
@@ -104,6 +105,10 @@ func newMessage(t Type) (Message, bool) {
 		return new(FactsAsk), true
 	case TypeFactsReply:
 		return new(FactsReply), true
+	case TypeCheckpoint:
+		return new(Checkpoint), true
+	case TypeDistrust:
+		return new(Distrust), true
 	}
 	return nil, false
 }

@@ -46,6 +46,9 @@ const (
 	TypeAnswer     Type = 19 // orchestrator: the answer
 	TypeFactsAsk   Type = 20 // orchestrator: what do you remember of your host?
 	TypeFactsReply Type = 21 // agent: the answer
+
+	TypeCheckpoint Type = 22 // orchestrator: how far the log is signed now
+	TypeDistrust   Type = 23 // agent: the log contradicts what was seen before; the connection is over
 )
 
 // A Message is one of the messages above.
@@ -68,6 +71,8 @@ type Hello struct {
 	// Acked is the newest report that a cluster has acknowledged: the journal need
 	// not hold it, or any before it, any more.
 	Acked uint64
+	// Seen are the checkpoints of the cluster's log that the agent remembers.
+	Seen []Seen
 }
 
 // Welcome accepts a connection.
@@ -87,6 +92,10 @@ type Welcome struct {
 	Servers []string
 	// HeartbeatMillis is how often the agent asks whether the gateway is there.
 	HeartbeatMillis uint32
+	// LogKey verifies checkpoints, see internal/pki. The agent takes the first that it is told.
+	LogKey string
+	// Checkpoint is the newest; without a note where there is none.
+	Checkpoint Checkpoint
 }
 
 // Ping asks for a Pong. An agent that hears nothing from its gateway for a few
@@ -180,6 +189,8 @@ type Step struct {
 	// Publish are the arguments that the plan asks other hosts for, sorted: a job
 	// that leaves one with another value publishes it.
 	Publish []string
+	// Check asks what the jobs would do; nothing of it is done.
+	Check bool
 }
 
 // Cancel ends an attempt, or forbids its start for ever.
@@ -273,7 +284,7 @@ type Reply struct {
 type Refuse struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Code   string // revoked, pending, unknown-agent, version, quarantined, busy
+	Code   string // revoked, pending, unknown-agent, version, quarantined, busy, forked
 	Reason string
 }
 
@@ -312,6 +323,12 @@ type BlobRequest struct {
 	Digest string
 	Offset int64
 }
+
+// Type implements Message.
+func (*Checkpoint) Type() Type { return TypeCheckpoint }
+
+// Type implements Message.
+func (*Distrust) Type() Type { return TypeDistrust }
 
 // Type implements Message.
 func (*Learn) Type() Type { return TypeLearn }

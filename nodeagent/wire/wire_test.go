@@ -26,9 +26,12 @@ func samples() []Message {
 		panic(err)
 	}
 	return []Message{
-		&Hello{Version: "v", JournalID: "j", JournalSeq: math.MaxUint64, BootID: "b", Floor: 1, EpochMax: 70000, Attempts: []uint64{1, 200, 70000}},
+		&Hello{Version: "v", JournalID: "j", JournalSeq: math.MaxUint64, BootID: "b", Floor: 1, EpochMax: 70000, Attempts: []uint64{1, 200, 70000},
+			Seen: []Seen{{Size: 300, Generation: 7}}},
 		&Welcome{ClusterID: "c", Agent: 9, Name: "n", Session: "s", Epoch: 1 << 40, Acked: 5, Floor: 6,
-			Servers: []string{"a:1", "b:2"}, HeartbeatMillis: 70000},
+			Servers: []string{"a:1", "b:2"}, HeartbeatMillis: 70000, LogKey: "k", Checkpoint: Checkpoint{Note: []byte("n"), Older: 1, Proof: []byte("p")}},
+		&Checkpoint{Note: []byte("n"), Older: 300, Proof: []byte("p")},
+		&Distrust{Reason: "r", Note: []byte("n")},
 		&Dispatch{Fence: fence, Attempt: 10, Supersedes: 9, Spec: step},
 		&Cancel{Fence: fence, Attempt: 10, Reason: "r"},
 		&Results{Reports: []Report{{Seq: 1, Attempt: 2, Began: true, End: true, Outcome: 6, Job: 1 << 31, Changed: true, Exit: -1,
@@ -85,8 +88,10 @@ func TestGolden(t *testing.T) {
 		{&Ack{Seq: 1, Floor: 2}, "0000000406920102"},
 		{&Reply{Attempt: 300, Status: StatusBusy, Reason: "x"}, "000000080793cd012c02a178"},
 		{&Refuse{Code: "busy"}, "000000080892a462757379a0"},
-		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}, Acked: 3}, "000000140198a176a0cf0000010000000000a00000910703"},
-		{&Welcome{Servers: []string{"a:1"}, HeartbeatMillis: 500}, "000000110299a000a0a000000091a3613a31cd01f4"},
+		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}, Acked: 3}, "000000150199a176a0cf0000010000000000a00000910703c0"},
+		{&Welcome{Servers: []string{"a:1"}, HeartbeatMillis: 500}, "00000016029ba000a0a000000091a3613a31cd01f4a093c000c0"},
+		{&Checkpoint{Note: []byte("n"), Older: 7}, "000000071693c4016e07c0"},
+		{&Distrust{Reason: "r"}, "000000051792a172c0"},
 		{&Ping{}, "000000020c90"},
 		{&Pong{}, "000000020d90"},
 		{&Move{Servers: []string{"a:1"}}, "000000080e9291a3613a31a0"},
@@ -285,5 +290,34 @@ func TestSilentStep(t *testing.T) {
 	}
 	if _, err := DecodeStep(long); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a second spelling of the step: %v", err)
+	}
+}
+
+// Each step has one form: those of before there were checks stay as they were.
+func TestStepForms(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		step   Step
+		fields byte
+	}{
+		{"silent", Step{Run: 1, Task: "t", Host: "h", KeepGoing: true}, 0x97},
+		{"publishing", Step{Run: 1, Task: "t", Host: "h", Publish: []string{"k"}}, 0x98},
+		{"check", Step{Run: 1, Task: "t", Host: "h", Check: true}, 0x99},
+		{"check of what publishes", Step{Run: 1, Task: "t", Host: "h", Publish: []string{"k"}, Check: true}, 0x99},
+	} {
+		spec, err := EncodeStep(&c.step)
+		if err != nil || spec[0] != c.fields {
+			t.Fatalf("%s: %x, %v", c.name, spec, err)
+		}
+		if got, err := DecodeStep(spec); err != nil || !reflect.DeepEqual(got, &c.step) {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+	}
+	long, err := Marshal(&publishingStep{Run: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeStep(long); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a second spelling of a silent step: %v", err)
 	}
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // Patience is how long a test waits for what has to come.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // A Rig is a running orchestrator with its gateway.
 type Rig struct {

@@ -98,7 +98,11 @@ func (l *Lab) AddAgent(ctx context.Context) (*Agent, error) {
 	l.mu.Lock()
 	number := len(l.agents) + 1
 	l.mu.Unlock()
-	h, err := l.Net.Host(fmt.Sprintf("a%d", number))
+	name := fmt.Sprintf("a%d", number)
+	if l.opt.AgentName != nil {
+		name = l.opt.AgentName(number)
+	}
+	h, err := l.Net.Host(name)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +131,9 @@ func (l *Lab) AddAgent(ctx context.Context) (*Agent, error) {
 			return nil, err
 		}
 		args = append([]string{"sh", "-c", `mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`, a.boot}, args...)
+	}
+	if l.opt.AgentCommand != nil {
+		args = l.opt.AgentCommand(l, name, args)
 	}
 	a.Process = l.process(h, a.Clock, []string{"QUORATE_TOKEN=" + token.Token}, args...)
 	if err := a.Start(); err != nil {

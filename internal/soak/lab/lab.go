@@ -41,6 +41,11 @@ type Options struct {
 	Clocks bool
 	// Env is added to the environment of all processes, as KEY=VALUE.
 	Env []string
+	// AgentName names the agents, which are numbered from 1; nil is a1, a2 and so on.
+	AgentName func(number int) string
+	// AgentCommand wraps the command of an agent, as Host.Command does: the process
+	// that is started has to become the command. nil leaves it as it is.
+	AgentCommand func(l *Lab, name string, argv []string) []string
 }
 
 // A Lab is a cluster of processes on one machine.

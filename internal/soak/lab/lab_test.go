@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// reaches reports whether a connection between two hosts can be made.
-func reaches(t *testing.T, from, to *Host) bool {
+// reaches reports whether a connection between two hosts can be made within a time.
+func reaches(t *testing.T, from, to *Host, within time.Duration) bool {
 	t.Helper()
 	ln := listen(t, to)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	conn, err := from.Dial(ctx, "tcp", ln.Addr().String())
 	if err != nil {
@@ -63,7 +63,11 @@ func TestNetwork(t *testing.T) {
 	}
 	want := func(what string, ok bool) {
 		t.Helper()
-		if reaches(t, a, b) != ok {
+		within := 500 * time.Millisecond
+		if ok {
+			within = Patience
+		}
+		if reaches(t, a, b, within) != ok {
 			t.Errorf("%s: connected is %t", what, !ok)
 		}
 	}

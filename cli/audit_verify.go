@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	cli "github.com/urfave/cli/v2"
+
+	"quorate/engine/audit"
+	"quorate/eventlog"
+	"quorate/eventlog/bundle"
+	"quorate/internal/pki"
+)
+
+func (p *program) auditVerifyCommand() *cli.Command {
+	return &cli.Command{
+		Name: "verify", Usage: "check a bundle, or the log of a stopped orchestrator", ArgsUsage: "FILE|DIR",
+		Description: "FILE is a bundle, or a log.db; DIR is the data directory of a stopped orchestrator, or a\n" +
+			"copy of it. Says in words what is proven and what is not. It needs no cluster and no\n" +
+			"network, and writes nothing. Exits 1 where something is not what was written, and names\n" +
+			"the first index that is bad.",
+		Flags: trustFlags(), Action: p.auditVerify,
+	}
+}
+
+func (p *program) auditVerify(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usage(commandLine(c)+" --help", "want the FILE or the DIR to check")
+	}
+	trust, err := readTrust(c)
+	if err != nil {
+		return err
+	}
+	path := c.Args().First()
+	report, err := verifyAny(c.Context, path, trust)
+	if err != nil {
+		return p.auditFailure(path, err)
+	}
+	return p.printAudit(auditReportOf(path, report))
+}
+
+// verifyAny checks a bundle, a log, or a data directory.
+func verifyAny(ctx context.Context, path string, trust bundle.Trust) (*bundle.Report, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(path)
+	if info.IsDir() {
+		dir, path = path, filepath.Join(path, eventlog.StoreFile)
+	} else if is, err := bundle.IsBundle(path); err != nil {
+		return nil, err
+	} else if is {
+		return verifyBundle(ctx, path, trust)
+	}
+	known, err := logKey(dir)
+	if err != nil {
+		return nil, err
+	}
+	report, err := bundle.VerifyLog(ctx, path, known, trust)
+	var damage *eventlog.CorruptError
+	var bad *bundle.BadError
+	if err != nil && !errors.As(err, &damage) && !errors.As(err, &bad) {
+		return nil, hinted(err, "name a bundle, or the data directory of a stopped orchestrator or a copy of it")
+	}
+	return report, err
+}
+
+// verifyBundle checks a bundle and the state in it.
+func verifyBundle(ctx context.Context, path string, trust bundle.Trust) (*bundle.Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	report, err := bundle.Verify(ctx, f, trust)
+	if err != nil || !report.State {
+		return report, err
+	}
+	b, err := bundle.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	vouched, err := audit.CheckState(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	report.Vouch(vouched)
+	return report, nil
+}
+
+// logKey finds the key of a log in the data directory that it is in.
+func logKey(dir string) (known bundle.LogKey, err error) {
+	authority := filepath.Join(dir, "pki")
+	ca, err := pki.Load(authority)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return known, nil
+	}
+	if err != nil {
+		return known, fmt.Errorf("%s: %w", authority, err)
+	}
+	known.From = authority
+	if _, known.Key, err = ca.LogSigner(ca.ClusterID()); err != nil {
+		return known, err
+	}
+	known.Certificate, err = ca.CertifyLog()
+	return known, err
+}
+
+// damage reads the index and the reason out of the error of a damaged log.
+func damage(err error) (index uint64, reason string, is bool) {
+	var corrupt *eventlog.CorruptError
+	if !errors.As(err, &corrupt) {
+		return 0, "", false
+	}
+	return corrupt.Index, corrupt.Reason, true
+}

@@ -1,0 +1,247 @@
+package eventlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/mod/sumdb/tlog"
+	"pgregory.net/rapid"
+)
+
+// reference is the tree as package tlog keeps it: every hash of it.
+type reference []tlog.Hash
+
+func (r *reference) add(t tlogFataler, n int, rec *Record) {
+	hashes, err := tlog.StoredHashes(int64(n), rec.Leaf(), *r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	*r = append(*r, hashes...)
+}
+
+type tlogFataler interface{ Fatal(args ...any) }
+
+func (r reference) ReadHashes(at []int64) ([]tlog.Hash, error) {
+	hashes := make([]tlog.Hash, len(at))
+	for i, n := range at {
+		hashes[i] = r[n]
+	}
+	return hashes, nil
+}
+
+func TestTreeIsThatOfTlog(t *testing.T) {
+	t.Parallel()
+	const most = 3000
+	parent, logs := t.TempDir(), 0
+	rapid.Check(t, func(t *rapid.T) {
+		logs++
+		dir := filepath.Join(parent, fmt.Sprint(logs))
+		e, err := OpenEmbedded(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = errors.Join(e.Close(), os.RemoveAll(dir)) }()
+		n := rapid.IntRange(1, most).Draw(t, "records")
+		var head Head
+		var ref reference
+		for done := 0; done < n; {
+			some := min(n-done, rapid.IntRange(1, 700).Draw(t, "some"))
+			var records []Record
+			for range some {
+				entry, err := NewEntry(int64(done), &TaskRecorded{Run: uint64(done)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				records = append(records, head.Next(entry))
+				ref.add(t, done, &records[len(records)-1])
+				done++
+			}
+			// The newest are in the tail only, as behind Raft.
+			if rapid.Bool().Draw(t, "stored") {
+				err = e.store.Commit(Commit{Records: append(e.tail.Unstored(), records...)})
+				e.tail.Append(records)
+				e.tail.Stored(head.Index)
+			} else {
+				e.tail.Append(records)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		checkTree(t, e, ref, n)
+	})
+}
+
+// checkTree compares roots and proofs at sizes by chance.
+func checkTree(t *rapid.T, e *Embedded, ref reference, n int) {
+	size := rapid.IntRange(1, n).Draw(t, "size")
+	tree, err := e.Tree(uint64(size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := tlog.TreeHash(int64(size), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := tree.Root()
+	if err != nil || root != Hash(want) {
+		t.Fatalf("root of %d of %d: %v, want %v, %v", size, n, root, want, err)
+	}
+	at := rapid.IntRange(1, size).Draw(t, "at")
+	proof, err := tree.ProveRecord(uint64(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := e.Read(t.Context(), uint64(at), 1)
+	if err != nil || len(page) != 1 {
+		t.Fatal(len(page), err)
+	}
+	if err := CheckRecord(proof, uint64(size), root, &page[0]); err != nil {
+		t.Fatal(err)
+	}
+	page[0].Time++
+	if err := CheckRecord(proof, uint64(size), root, &page[0]); !errors.Is(err, ErrProof) {
+		t.Fatalf("a changed record is proven: %v", err)
+	}
+	older, err := tlog.TreeHash(int64(at), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if proof, err = tree.ProveTree(uint64(at)); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckTree(proof, uint64(size), root, uint64(at), Hash(older)); err != nil {
+		t.Fatal(err)
+	}
+	older[3] ^= 1
+	if err := CheckTree(proof, uint64(size), root, uint64(at), Hash(older)); !errors.Is(err, ErrProof) {
+		t.Fatalf("another history is proven: %v", err)
+	}
+	if whole, err := tree.Subtree(0, uint64(size)); err != nil || whole != root {
+		t.Fatalf("the subtree of all: %v, %v, want %v", whole, err, root)
+	}
+}
+
+// TestTreeOfFiles compares what is stored with what is computed from the records
+// alone: of a file of before there was a tree, of one that is then opened, of one in
+// which the tree is damaged, and of one that went on behind a crash.
+func TestTreeOfFiles(t *testing.T) {
+	t.Parallel()
+	const n = 5*blockRecords + 77
+	path := stored(t, n)
+	root := func(size uint64) Hash {
+		t.Helper()
+		s, err := OpenStore(path, StoreOptions{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree, err := s.Tree(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := tree.Root()
+		if err := errors.Join(err, s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	want, wantPart := root(n), root(3*blockRecords+5)
+	check := func(name string) {
+		t.Helper()
+		if got := root(n); got != want {
+			t.Errorf("%s: root %v, want %v", name, got, want)
+		}
+		if got := root(3*blockRecords + 5); got != wantPart {
+			t.Errorf("%s: root of a part %v, want %v", name, got, wantPart)
+		}
+	}
+	onTree := func(f func(tx *bolt.Tx) error) {
+		t.Helper()
+		db, err := bolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(db.Update(f), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reopen := func() {
+		t.Helper()
+		s, err := OpenStore(path, StoreOptions{})
+		if err := errors.Join(err, s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blocks := func() (n int) {
+		onTree(func(tx *bolt.Tx) error {
+			if b := tx.Bucket(bucketTree); b != nil {
+				n = b.Stats().KeyN
+			}
+			return nil
+		})
+		return n
+	}
+	if blocks() != n/blockRecords {
+		t.Fatalf("%d blocks are stored", blocks())
+	}
+	onTree(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketTree)
+		v := bytes.Clone(b.Get(indexKey(3)))
+		v[40] ^= 1
+		return errors.Join(b.Put(indexKey(3), v), b.Delete(indexKey(1)))
+	})
+	check("damaged")
+	onTree(func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketTree) })
+	check("without")
+	reopen()
+	if blocks() != n/blockRecords {
+		t.Errorf("%d blocks are rebuilt", blocks())
+	}
+	check("rebuilt")
+	onTree(func(tx *bolt.Tx) error { return tx.Bucket(bucketTree).Put(indexKey(99), []byte("x")) })
+	reopen()
+	check("with a block too many")
+}
+
+// TestTreeGrowsOn adds to a store that is opened again and again.
+func TestTreeGrowsOn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	var head Head
+	var ref reference
+	for _, some := range []int{1, 254, 1, 1, 255, 256, 700, 44} {
+		s, err := OpenStore(path, StoreOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := chain(t, &head, some)
+		for i := range records {
+			ref.add(t, int(records[i].Index)-1, &records[i])
+		}
+		if err := s.Commit(Commit{Records: records}); err != nil {
+			t.Fatal(err)
+		}
+		tree, err := s.Tree(head.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, err := tree.Root()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, err := tlog.TreeHash(int64(head.Index), ref); err != nil || root != Hash(want) {
+			t.Errorf("root of %d: %v, want %v, %v", head.Index, root, want, err)
+		}
+		if _, err := s.Tree(head.Index + 1); !errors.Is(err, ErrTooShort) {
+			t.Errorf("a tree over what is not there: %v", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

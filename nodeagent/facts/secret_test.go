@@ -1,0 +1,53 @@
+package facts
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestSecrets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "facts.db")
+	s := open(t, path)
+	set := func(name, text string, extend, secret bool) {
+		t.Helper()
+		if _, _, err := s.SetArg(name, value(t, text), extend, Origin{Attempt: 1, Secret: secret}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want ...string) {
+		t.Helper()
+		if got, err := s.Secrets(); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+	expect()
+	set("open", "'visible'", false, false)
+	expect()
+	set("m", "{'a': 'inner'}", false, true)
+	set("short", "'abc'", false, true)
+	expect("inner")
+	set("m", "{'b': 'second'}", true, false)
+	expect("second", "inner") // what is merged holds the secret
+	if _, _, err := s.SetEnv("E", value(t, "'from env'"), false, Origin{Secret: true}); err != nil {
+		t.Fatal(err)
+	}
+	expect("from env", "second", "inner")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path)
+	expect("from env", "second", "inner")
+	set("m", "'public'", false, false)
+	expect("from env")
+	if secret, err := s.IsSecret("short"); err != nil || !secret {
+		t.Errorf("short: %t, %v", secret, err)
+	}
+	if secret, err := s.IsSecret("nowhere"); err != nil || secret {
+		t.Errorf("nowhere: %t, %v", secret, err)
+	}
+	if _, err := s.Evict("all"); err != nil {
+		t.Fatal(err)
+	}
+	expect()
+}
