@@ -23,6 +23,7 @@ func (s *session) write(ctx context.Context) error {
 			if w.Buffered() == 0 {
 				break
 			}
+			w.Pack(s.packing())
 			_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 			if err := w.Flush(); err != nil {
 				return err
@@ -99,4 +100,15 @@ func (s *session) gatherFrames(w *wire.Writer) (more bool, err error) {
 		size += reports[i].Bytes()
 	}
 	return size >= wire.ResultsBytesTarget, nil
+}
+
+// packFrom is the round trip from which on bytes cost more than the time to pack them.
+const packFrom = 20 * time.Millisecond
+
+// packing says for whom what is sent now is to be packed, if at all.
+func (s *session) packing() wire.Side {
+	if s.link.signs().rtt < packFrom {
+		return 0
+	}
+	return wire.Agent
 }

@@ -158,9 +158,9 @@ func gather(first wire.Message, more <-chan wire.Message) []wire.Message {
 }
 
 func (s *session) read(ctx context.Context, to chan<- wire.Message) error {
-	r := bufio.NewReaderSize(s.control, 64<<10)
+	r := wire.NewReader(bufio.NewReaderSize(s.control, 64<<10), wire.Orchestrator)
 	for {
-		m, err := wire.ReadFrom(r, wire.Orchestrator)
+		m, err := r.Read()
 		if err != nil {
 			return err
 		}

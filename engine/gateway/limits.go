@@ -77,4 +77,5 @@ const (
 	busyRetryDelay     = 2 * time.Second
 	rejectedRetryDelay = 10 * time.Second
 	presenceEventMax   = 512
+	packFrom           = 20 * time.Millisecond // the round trip from which on bytes cost more than packing them
 )

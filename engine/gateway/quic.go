@@ -126,6 +126,9 @@ func (c *connection) whenClosed(f func()) (stop func()) {
 	return func() { undo() }
 }
 
+// rtt is the round trip to the agent, smoothed.
+func (c *connection) rtt() time.Duration { return c.quic.ConnectionStats().SmoothedRTT }
+
 // close ends the connection; only the first call counts.
 func (c *connection) close(code uint64, reason string) {
 	_ = c.quic.CloseWithError(quic.ApplicationErrorCode(code), reason)

@@ -13,8 +13,9 @@ import (
 
 // receive reads the agent's messages until the stream ends.
 func (s *session) receive(ctx context.Context, in io.Reader) error {
+	messages := wire.NewReader(in, wire.Agent)
 	for {
-		message, err := wire.ReadFrom(in, wire.Agent)
+		message, err := messages.Read()
 		if err != nil {
 			return err
 		}

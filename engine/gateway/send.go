@@ -88,6 +88,10 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 	if err := s.putNoted(out, &noted); err != nil {
 		return 0, err
 	}
+	out.Pack(0)
+	if s.conn.rtt() >= packFrom {
+		out.Pack(wire.Orchestrator)
+	}
 	if err := out.Flush(); err != nil {
 		return 0, fmt.Errorf("send: %w", err)
 	}

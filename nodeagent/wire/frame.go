@@ -40,41 +40,51 @@ func WriteMessage(w io.Writer, m Message) error {
 
 // ReadMessage reads one frame, whoever may have sent it. io.EOF, unwrapped, says
 // that the stream ended between two frames.
-func ReadMessage(r io.Reader) (Message, error) { return read(r, 0) }
+func ReadMessage(r io.Reader) (Message, error) {
+	m, _, err := read(r, 0, false)
+	return m, err
+}
 
 // ReadFrom reads one frame like [ReadMessage] and refuses the messages that the
 // side does not send. Use it on everything that comes from a peer.
-func ReadFrom(r io.Reader, side Side) (Message, error) { return read(r, side) }
+func ReadFrom(r io.Reader, side Side) (Message, error) {
+	m, _, err := read(r, side, false)
+	return m, err
+}
 
-func read(r io.Reader, side Side) (Message, error) {
+// read reads a frame, or the body of one that is packed where those may come.
+func read(r io.Reader, side Side, mayPack bool) (m Message, packed []byte, err error) {
 	var header [headerBytes]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		if err == io.EOF {
-			return nil, err
+			return nil, nil, err
 		}
-		return nil, fmt.Errorf("reading a frame's header: %w", err)
+		return nil, nil, fmt.Errorf("reading a frame's header: %w", err)
 	}
 	length := binary.BigEndian.Uint32(header[:])
 	t := Type(header[4])
 	sender, known := t.sender()
-	if !known || side != 0 && sender != side {
-		return nil, fmt.Errorf("%w: message type %d is not expected here", ErrMalformed, t)
+	if !known || side != 0 && sender != side || t.packed() && !mayPack {
+		return nil, nil, fmt.Errorf("%w: message type %d is not expected here", ErrMalformed, t)
 	}
 	if length == 0 {
-		return nil, fmt.Errorf("%w: empty frame", ErrMalformed)
+		return nil, nil, fmt.Errorf("%w: empty frame", ErrMalformed)
 	}
 	if uint64(length) > uint64(sender.frameBytesMax()) {
-		return nil, fmt.Errorf("frame of %d bytes: %w", length, ErrTooLarge)
+		return nil, nil, fmt.Errorf("frame of %d bytes: %w", length, ErrTooLarge)
 	}
 	body, err := readBody(r, int(length)-1)
 	if err != nil {
-		return nil, fmt.Errorf("reading a frame of %d bytes: %w", length, err)
+		return nil, nil, fmt.Errorf("reading a frame of %d bytes: %w", length, err)
 	}
-	m, _ := newMessage(t)
+	if t.packed() {
+		return nil, body, nil
+	}
+	m, _ = newMessage(t)
 	if err := Unmarshal(body, m); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return m, nil
+	return m, nil, nil
 }
 
 // readBody reads n bytes. It allocates as they arrive: a peer that announces
@@ -102,8 +112,9 @@ func readBody(r io.Reader, n int) ([]byte, error) {
 // A Writer gathers frames and writes them together. It is not safe for
 // concurrent use.
 type Writer struct {
-	w   io.Writer
-	buf []byte
+	w    io.Writer
+	buf  []byte
+	side Side // what it may pack for, or 0
 }
 
 // NewWriter returns a Writer to w.
@@ -121,12 +132,26 @@ func (w *Writer) Add(m Message) error {
 // Buffered returns how many bytes wait for Flush.
 func (w *Writer) Buffered() int { return len(w.buf) }
 
+// Pack has the next flushes write packed what a side sends, where that is less. The
+// reader has to be a [Reader]. 0 ends it.
+func (w *Writer) Pack(side Side) { w.side = side }
+
 // Flush writes what was added, in one call of Write.
 func (w *Writer) Flush() error {
 	if len(w.buf) == 0 {
 		return nil
 	}
-	_, err := w.w.Write(w.buf)
+	out := w.buf
+	if w.side != 0 {
+		packed, err := pack(w.buf, w.side)
+		if err != nil {
+			return err
+		}
+		if packed != nil {
+			out = packed
+		}
+	}
+	_, err := w.w.Write(out)
 	w.buf = w.buf[:0]
 	if cap(w.buf) > growBytes {
 		w.buf = nil

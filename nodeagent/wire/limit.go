@@ -45,12 +45,19 @@ func (t Type) sender() (Side, bool) {
 	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing, TypeAsk, TypeFactsReply,
 		TypeDistrust:
 		return Agent, true
+	case TypePackedAgent:
+		return Agent, true
+	case TypePackedOrchestrator:
+		return Orchestrator, true
 	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove, TypeChallenge, TypeServers,
 		TypeLearn, TypeAnswer, TypeFactsAsk, TypeCheckpoint:
 		return Orchestrator, true
 	}
 	return 0, false
 }
+
+// packed reports whether frames of the type carry others.
+func (t Type) packed() bool { return t == TypePackedAgent || t == TypePackedOrchestrator }
 
 // frameBytesMax is the limit of a frame that the side sends.
 func (s Side) frameBytesMax() int {

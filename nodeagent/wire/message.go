@@ -49,6 +49,9 @@ const (
 
 	TypeCheckpoint Type = 22 // orchestrator: how far the log is signed now
 	TypeDistrust   Type = 23 // agent: the log contradicts what was seen before; the connection is over
+
+	TypePackedAgent        Type = 24 // agent: several frames at once, see Reader
+	TypePackedOrchestrator Type = 25 // orchestrator: likewise
 )
 
 // A Message is one of the messages above.
