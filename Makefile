@@ -11,14 +11,15 @@ SOAK     ?= 50
 SEEDS    ?= 5000
 MINUTES  ?= 30
 SEED     ?=
+TEMPLATES ?= 20000
 
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint check bench fuzz soak soak-short kills sim clean
+.PHONY: help build demo test race lint check bench fuzz soak soak-short kills sim check-jinja2 clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the static binary, bin/quorate
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cli/quorate
@@ -66,6 +67,12 @@ kills: ## kill orchestrators, agents and leaders in the middle of runs, SOAK (50
 
 sim: ## simulate SEEDS (5000) clusters; one of them: make sim SEED=n
 	$(GO) test ./internal/model -count=1 -timeout 24h -v -run 'TestSim$$' -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
+
+check-jinja2: ## compare templates with Debian's Jinja2, which it installs, TEMPLATES (20000) of them made by chance
+	@python3 -c 'import jinja2' 2>/dev/null || { echo "installing python3-jinja2"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo apt-get -qq update && $$sudo apt-get -qq -y install python3-jinja2; }
+	QUORATE_JINJA2=1 QUORATE_TEMPLATES=$(TEMPLATES) QUORATE_SEED=$(SEED) \
+		$(GO) test -count=1 -timeout 30m -v -run 'Jinja2|Cases|Corpus' ./nodeagent/template
 
 clean: ## remove what was built
 	rm -rf bin
