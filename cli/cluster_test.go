@@ -190,7 +190,8 @@ func TestClusterLife(t *testing.T) {
 	}
 	t.Parallel()
 	c := newTrio(t, killHosts...)
-	if !t.Run("the leader dies", c.leaderDies) ||
+	if !t.Run("facts through any", c.factsThroughAny) ||
+		!t.Run("the leader dies", c.leaderDies) ||
 		!t.Run("it is replaced", c.replaced) ||
 		!t.Run("the leader is stopped", c.leaderStops) ||
 		!t.Run("a majority dies", c.majorityDies) {
@@ -216,6 +217,19 @@ func (p *process) running() bool {
 		return false
 	default:
 		return true
+	}
+}
+
+// factsThroughAny asks each orchestrator for the facts of each agent, most of which are
+// connected to others.
+func (c *trio) factsThroughAny(t *testing.T) {
+	for _, i := range c.servers {
+		for _, host := range killHosts {
+			eventually(t, "facts of "+host+" through "+serverName(i), func() bool {
+				facts := c.command("--server", c.socket(i), "agent", "facts", host, "-o", "json")
+				return facts.code() == 0 && strings.Contains(facts.out.String(), `"asked": true`)
+			})
+		}
 	}
 }
 
