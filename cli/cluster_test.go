@@ -193,6 +193,7 @@ func TestClusterLife(t *testing.T) {
 	if !t.Run("facts through any", c.factsThroughAny) ||
 		!t.Run("the leader dies", c.leaderDies) ||
 		!t.Run("it is replaced", c.replaced) ||
+		!t.Run("it is audited", c.audited) ||
 		!t.Run("the leader is stopped", c.leaderStops) ||
 		!t.Run("a majority dies", c.majorityDies) {
 		return
@@ -207,6 +208,7 @@ func TestClusterLife(t *testing.T) {
 			c.kill(serverName(i))
 		}
 	}
+	t.Run("its files are audited", c.filesAudited)
 	t.Run("restore", func(t *testing.T) { c.restored(t, file) })
 	t.Run("recover", c.recovered)
 }
