@@ -29,21 +29,6 @@ const (
 	imageName = "image.bin"
 )
 
-// largeBytes is how large a large file is: enough to need many windows, or
-// QUORATE_LARGE_MIB mebibytes.
-func largeBytes(tb testing.TB) int64 {
-	tb.Helper()
-	text := os.Getenv("QUORATE_LARGE_MIB")
-	if text == "" {
-		return 24 << 20
-	}
-	mib, err := strconv.ParseInt(text, 10, 32)
-	if err != nil || mib < 1 {
-		tb.Fatalf("QUORATE_LARGE_MIB is %q, which is no number of mebibytes", text)
-	}
-	return mib << 20
-}
-
 // An image is a large file that cannot be compressed, and an orchestration that ships it.
 type image struct {
 	path, digest  string
@@ -176,7 +161,7 @@ func ship(tb testing.TB, l *lab.Lab, im *image) (took time.Duration, server, age
 // A large file gets to four agents at once, whole, and no process has more of it in
 // memory than its bounds allow.
 func TestLargeFile(t *testing.T) {
-	im := newImage(t, largeBytes(t), 1, shipJob)
+	im := newImage(t, size[int64](1<<30, 24<<20), 1, shipJob)
 	l := startLab(t, lab.Options{Agents: largeAgents})
 	took, server, agent, client := ship(t, l, im)
 	t.Logf("%d MiB to %d agents in %s; resident at most: orchestrator %d MiB, agent %d MiB, command %d MiB",
