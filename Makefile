@@ -11,14 +11,15 @@ SOAK     ?= 50
 SEEDS    ?= 5000
 MINUTES  ?= 30
 SEED     ?=
+TEMPLATES ?= 20000
 
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint check bench fuzz soak soak-short kills sim clean
+.PHONY: help build demo test race lint check bench fuzz soak soak-short acceptance kills sim check-jinja2 clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the static binary, bin/quorate
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cli/quorate
@@ -45,6 +46,7 @@ check: lint test ## what must pass before a change lands
 
 bench: ## the figures of docs/performance.md and docs/reliability.md
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./internal/bench
+	$(GO) test -run '^$$' -bench LargeFile -benchtime 1x -timeout 60m ./internal/acceptance
 	$(GO) test -run '^$$' -bench Scale -benchtime 5x ./planner
 	$(GO) test -run '^$$' -bench 'Fold|Run|Verify|Append' ./engine ./eventlog ./raft
 	$(GO) test -run '^$$' -bench 'Spawn|PlainExec' ./nodeagent/runner
@@ -53,12 +55,18 @@ fuzz: ## every fuzz target for FUZZTIME (8s), two at a time
 	FUZZTIME=$(FUZZTIME) GO=$(GO) sh internal/tools/fuzz.sh
 
 soak: ## trouble for a cluster of processes, MINUTES (30) long, from SEED; as root
+	QUORATE_TAMPER=10000 QUORATE_BUNDLE_RECORDS=1000000 \
+		$(GO) test -count=1 -timeout 60m -v -run 'Tampering|TestLargeLog' ./eventlog/bundle
 	QUORATE_SOAK_MINUTES=$(MINUTES) QUORATE_SOAK_SEED=$(SEED) QUORATE_SOAK_CLOCKS=1 \
 		$(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/soak
+	$(MAKE) acceptance
 
 soak-short: # the same for two minutes, with clocks that are right
 	QUORATE_SOAK_MINUTES=2 QUORATE_SOAK_SEED=$(SEED) QUORATE_SOAK_QUIET=1 \
 		$(GO) test -count=1 -timeout 10m -v -run 'TestSoak$$' ./internal/soak
+
+acceptance: ## a real deployment, files of 1 GiB, hostile networks: five minutes, as root
+	QUORATE_ACCEPTANCE=full $(GO) test -count=1 -timeout 60m -v ./internal/acceptance
 
 kills: ## kill orchestrators, agents and leaders in the middle of runs, SOAK (50) times each
 	QUORATE_SOAK=$(SOAK) $(GO) test -count=1 -timeout 120m -v -run 'Kill' ./cli/...
@@ -66,6 +74,12 @@ kills: ## kill orchestrators, agents and leaders in the middle of runs, SOAK (50
 
 sim: ## simulate SEEDS (5000) clusters; one of them: make sim SEED=n
 	$(GO) test ./internal/model -count=1 -timeout 24h -v -run 'TestSim$$' -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
+
+check-jinja2: ## compare templates with Debian's Jinja2, which it installs, TEMPLATES (20000) of them made by chance
+	@python3 -c 'import jinja2' 2>/dev/null || { echo "installing python3-jinja2"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo apt-get -qq update && $$sudo apt-get -qq -y install python3-jinja2; }
+	QUORATE_JINJA2=1 QUORATE_TEMPLATES=$(TEMPLATES) QUORATE_SEED=$(SEED) \
+		$(GO) test -count=1 -timeout 30m -v -run 'Jinja2|Cases|Corpus' ./nodeagent/template
 
 clean: ## remove what was built
 	rm -rf bin

@@ -142,9 +142,8 @@ func (p *program) knownHosts(c *cli.Context, client *api.Client, src planner.Sou
 		return nil
 	}
 	if client == nil {
-		opt.Hosts = opt.Targets
 		switch {
-		case len(opt.Hosts) > 0:
+		case len(opt.Targets) > 0: // those, and whoever a job is assigned to
 		case c.Command.Name == "exec":
 			opt.Hosts = []string{"localhost"}
 		default:

@@ -142,7 +142,7 @@ func saveBundle(ctx context.Context, file string, write func(ctx context.Context
 		return nil, 0, err
 	}
 	defer os.Remove(f.Name())
-	out := bufio.NewWriterSize(f, 256<<10)
+	out := bufio.NewWriterSize(f, 64<<10)
 	if err = write(ctx, out); err == nil {
 		err = out.Flush()
 	}

@@ -190,8 +190,10 @@ func TestClusterLife(t *testing.T) {
 	}
 	t.Parallel()
 	c := newTrio(t, killHosts...)
-	if !t.Run("the leader dies", c.leaderDies) ||
+	if !t.Run("facts through any", c.factsThroughAny) ||
+		!t.Run("the leader dies", c.leaderDies) ||
 		!t.Run("it is replaced", c.replaced) ||
+		!t.Run("it is audited", c.audited) ||
 		!t.Run("the leader is stopped", c.leaderStops) ||
 		!t.Run("a majority dies", c.majorityDies) {
 		return
@@ -206,6 +208,7 @@ func TestClusterLife(t *testing.T) {
 			c.kill(serverName(i))
 		}
 	}
+	t.Run("its files are audited", c.filesAudited)
 	t.Run("restore", func(t *testing.T) { c.restored(t, file) })
 	t.Run("recover", c.recovered)
 }
@@ -216,6 +219,19 @@ func (p *process) running() bool {
 		return false
 	default:
 		return true
+	}
+}
+
+// factsThroughAny asks each orchestrator for the facts of each agent, most of which are
+// connected to others.
+func (c *trio) factsThroughAny(t *testing.T) {
+	for _, i := range c.servers {
+		for _, host := range killHosts {
+			eventually(t, "facts of "+host+" through "+serverName(i), func() bool {
+				facts := c.command("--server", c.socket(i), "agent", "facts", host, "-o", "json")
+				return facts.code() == 0 && strings.Contains(facts.out.String(), `"asked": true`)
+			})
+		}
 	}
 }
 

@@ -93,11 +93,16 @@ func (p *program) componentShow(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return usage(commandLine(c)+" --help", "want one verb")
 	}
+	return p.verbHelp(c, c.Args().First())
+}
+
+// verbHelp shows what there is to know of a verb.
+func (p *program) verbHelp(c *cli.Context, name string) error {
 	own, err := p.ownComponents(c)
 	if err != nil {
 		return err
 	}
-	name := strings.ToUpper(c.Args().First())
+	name = strings.ToUpper(name)
 	view := componentView{Schema: api.Schema}
 	d, ok := verb.Lookup(name)
 	if !ok && own != nil {

@@ -24,6 +24,7 @@ to quorate that is called directord does so by itself.
   directord manage --list-jobs | --list-nodes | --job-info ID|last | --analyze-parent ID
                    | --analyze-job ID | --analyze-all | --export-jobs FILE | --export-nodes FILE
                    [--filter success|failed|processing]
+  directord exec --verb V --exec-help
 
 An ID is RUN/TASK of a parent and RUN/TASK/JOB of a job. --socket-path names the
 orchestrator's socket, as --server does.`
@@ -107,11 +108,13 @@ func (p *program) oldManage(c *cli.Context, line *oldLine) error {
 	}
 	switch {
 	case line.has("purge-jobs"):
-		return refusedOld("--purge-jobs", `the log keeps every run and no job is in the way of another; "quorate run ls" shows the newest first, and "quorate exec CACHEEVICT all" lets agents forget`)
+		p.con.note(`--purge-jobs does nothing: the log keeps every run, and no job is in the way of another; "quorate exec CACHEEVICT all" lets agents forget`)
+		return nil
 	case line.has("purge-nodes"):
-		return refusedOld("--purge-nodes", `agents that are away need no purge; "quorate agent revoke NAME" ends one for good`)
+		p.con.note(`--purge-nodes does nothing: agents that are away need no purge; "quorate agent revoke NAME" ends one for good`)
+		return nil
 	case line.has("dump-cache"):
-		return refusedOld("--dump-cache", `the memory of an agent is its own; ask it with "quorate exec RUN --target NAME", whose templates see all arguments`)
+		return refusedOld("--dump-cache", `the memory of an agent is its own; "quorate agent facts NAME" shows it`)
 	}
 	client, err := p.dial()
 	if err != nil {

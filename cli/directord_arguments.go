@@ -42,7 +42,7 @@ func oldCommands() map[string]oldCommand {
 			exclusive: []string{"poll", "wait", "stream", "finger-print"}, words: "FILE...",
 		},
 		"exec": {
-			options: map[string]arity{"verb": one, "target": several, "force-async": none,
+			options: map[string]arity{"verb": one, "target": several, "force-async": none, "exec-help": none,
 				"poll": none, "wait": none, "stream": none, "check": none},
 			exclusive: []string{"poll", "wait", "stream"}, words: "TEXT...",
 		},
@@ -105,6 +105,9 @@ func readOldLine(args []string) (*oldLine, error) {
 		switch {
 		case args[0] == "--":
 			l.words, args = append(l.words, args[1:]...), nil
+		case args[0] == "--help" || args[0] == "-h":
+			l.globals["help"] = ""
+			return l, nil
 		case strings.HasPrefix(args[0], "--") && !strings.ContainsRune(args[0], ' '):
 			name, values, rest, err := readOldOption(args, known.options)
 			if err != nil {
@@ -118,7 +121,32 @@ func readOldLine(args []string) (*oldLine, error) {
 			l.words, args = append(l.words, args[0]), args[1:]
 		}
 	}
+	if err := l.targets(); err != nil || l.has("exec-help") {
+		return l, err
+	}
 	return l, l.check(known)
+}
+
+// targets takes apart the list of hosts, which may be separated by commas too. A text
+// with blanks is no host: it and what is behind it are the command's, where a list
+// without an end would swallow them.
+func (l *oldLine) targets() error {
+	if !l.has("target") {
+		return nil
+	}
+	var hosts []string
+	for i, word := range l.options["target"] {
+		if strings.ContainsAny(word, " \t\n") {
+			l.words = append(l.words, l.options["target"][i:]...)
+			break
+		}
+		hosts = append(hosts, strings.FieldsFunc(word, func(r rune) bool { return r == ',' })...)
+	}
+	if len(hosts) == 0 { // which would be every host
+		return oldUsage("the value of --target is missing")
+	}
+	l.options["target"] = hosts
+	return nil
 }
 
 func (l *oldLine) check(known oldCommand) error {
@@ -134,7 +162,7 @@ func (l *oldLine) check(known oldCommand) error {
 	case known.words == "" && len(l.words) > 0:
 		return oldUsage("%s: unexpected argument %q", l.command, l.words[0])
 	case known.words != "" && len(l.words) == 0:
-		return oldUsage("%s: missing %s: a list such as --target takes all words up to the next option", l.command, known.words)
+		return oldUsage("%s: missing %s: a list such as --target takes all words up to the next option or --", l.command, known.words)
 	}
 	return nil
 }

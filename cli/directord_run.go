@@ -48,6 +48,9 @@ func (p *program) oldExec(c *cli.Context, line *oldLine) error {
 	if line.first("verb") == "" {
 		return oldUsage("exec: --verb is missing")
 	}
+	if line.has("exec-help") {
+		return p.verbHelp(c, line.first("verb"))
+	}
 	content, err := yaml.Marshal([]map[string]any{{"jobs": []map[string]string{{line.first("verb"): strings.Join(line.words, " ")}}}})
 	if err != nil {
 		return err
@@ -134,6 +137,9 @@ func (p *program) oldPoll(ctx context.Context, client *api.Client, line *oldLine
 	if line.has("check") && len(failed) > 0 {
 		fmt.Fprintln(p.con.out, "\nFAILED JOBS")
 		fmt.Fprintln(p.con.out, strings.Join(failed, "\n"))
+	}
+	if len(failed) > 0 {
+		p.con.note(`hint: see "quorate directord manage --job-info %s"`, failed[0])
 	}
 	if len(failed) > 0 || run.Status != "succeeded" {
 		return ended(exitError)

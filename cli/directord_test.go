@@ -19,7 +19,10 @@ func TestReadOldLine(t *testing.T) {
 			options: map[string][]string{"list-nodes": {}}},
 		"--grpc-ssl manage --job-info last --filter failed": {command: "manage", globals: map[string]string{"grpc-ssl": ""},
 			options: map[string][]string{"job-info": {"last"}, "filter": {"failed"}}},
-		"server --anything goes": {command: "server"},
+		"server --anything goes":          {command: "server"},
+		"orchestrate a --target n1,n2 n3": {command: "orchestrate", words: []string{"a"}, options: map[string][]string{"target": {"n1", "n2", "n3"}}},
+		"exec --verb RUN --exec-help":     {command: "exec", options: map[string][]string{"verb": {"RUN"}, "exec-help": {}}},
+		"orchestrate --poll --help":       {command: "orchestrate", globals: map[string]string{"help": ""}, options: map[string][]string{"poll": {}}},
 	} {
 		got, err := readOldLine(strings.Fields(text))
 		if err != nil {
@@ -41,6 +44,11 @@ func TestReadOldLine(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got.words, []string{"--skip-cache echo hi"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
+	// A text behind a list of hosts is none of them.
+	got, err = readOldLine([]string{"exec", "--verb", "RUN", "--target", "n1", "echo hi", "there"})
+	if err != nil || !reflect.DeepEqual(got.words, []string{"echo hi", "there"}) || !reflect.DeepEqual(got.options["target"], []string{"n1"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
 	for text, want := range map[string]string{
 		"manage --list":               "--list may be --list-jobs or --list-nodes",
 		"manage --list-jobs x":        `unexpected argument "x"`,
@@ -48,6 +56,7 @@ func TestReadOldLine(t *testing.T) {
 		"exec --verb":                 "the value of --verb is missing",
 		"exec t --verb R --skip-cach": "there is no option --skip-cach",
 		"orchestrate a --wait --poll": "--poll and --wait exclude each other",
+		"orchestrate a --target ,":    "the value of --target is missing",
 		"orchestrate a --target":      "the value of --target is missing",
 		"--port 5 manage":             "there is no option --port",
 	} {

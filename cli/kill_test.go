@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"quorate/internal/conformance"
 )
 
 // soakRounds is how often a kill test is repeated: QUORATE_SOAK times, or a few.
@@ -172,6 +174,7 @@ func TestKillServer(t *testing.T) {
 // TestKillAgent kills an agent while its job runs: the job goes on, and the
 // restarted agent adopts it.
 func TestKillAgent(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "47")
 	killTest(t, func(r *rand.Rand) []string { return []string{killHosts[r.IntN(len(killHosts))]} })
 }
 

@@ -13,6 +13,7 @@ import (
 	"quorate/engine/peer"
 	"quorate/eventlog"
 	"quorate/internal/pki"
+	"quorate/nodeagent/wire"
 	"quorate/raft"
 	"quorate/raft/port"
 )
@@ -142,7 +143,10 @@ func (p *peers) configure(n *node, c *orchestrator.Config) {
 		},
 		Alarms:  func() []string { return alarmTexts(n.orch.Alarms()) },
 		Removed: func(replica uint64) (why string) { return n.dismissed(replica) },
-		Moved:   func(ctx context.Context, now eventlog.OrchestratorMoved) error { return n.orch.Moved(ctx, now) },
+		AgentFacts: func(ctx context.Context, agent uint64) (*wire.FactsReply, error) {
+			return n.orch.OwnAgentFacts(ctx, agent)
+		},
+		Moved: func(ctx context.Context, now eventlog.OrchestratorMoved) error { return n.orch.Moved(ctx, now) },
 		Dial: func(ctx context.Context, replica uint64) (net.Conn, error) {
 			return p.port.Dial(ctx, replica, port.Blob)
 		},

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"quorate/internal/conformance"
 )
 
 // scriptPatience bounds what a script may wait for.
@@ -41,9 +43,17 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "eventually": scriptEventually, "freeaddress": scriptFreeAddress, "freestream": scriptFreeStream,
-			"keep": scriptKeep, "flip": scriptFlip, "linecount": scriptLineCount,
+			"case": scriptCase, "keep": scriptKeep, "flip": scriptFlip, "linecount": scriptLineCount,
 		},
 	})
+}
+
+// scriptCase declares the conformance cases that a script holds: case directord 33 34.
+// internal/conformance reads these lines.
+func scriptCase(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || args[0] != conformance.Directord && args[0] != conformance.TaskCore {
+		ts.Fatalf("usage: case SUITE NUMBER...")
+	}
 }
 
 // repositoryRoot is the folder of go.mod.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"quorate/eventlog"
+	"quorate/internal/conformance"
 	"quorate/planner"
 )
 
@@ -78,6 +79,7 @@ func TestScopes(t *testing.T) {
 }
 
 func TestFailureSkipsDependents(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "14")
 	t.Parallel()
 	l := newLab(t)
 	l.agent("h0")
@@ -106,6 +108,7 @@ func TestFailureSkipsDependents(t *testing.T) {
 }
 
 func TestFailFast(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "14")
 	t.Parallel()
 	l := newLab(t)
 	l.agent("h0")

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"quorate/internal/conformance"
 	"quorate/internal/job"
 	"quorate/nodeagent/journal"
 	"quorate/nodeagent/verb"
@@ -307,6 +308,7 @@ func TestFences(t *testing.T) {
 // TestKilledAgent kills the agent in the middle of a job. The job goes on, ends
 // while no agent is there or after the next has come, and counts once.
 func TestKilledAgent(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "47")
 	for name, endsFirst := range map[string]bool{"adopted": false, "ended meanwhile": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,25 +8,35 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"quorate/nodeagent/wire"
 )
 
 const (
-	// blobCacheBytesMax is what the cache is cut down to when the agent starts.
+	// blobCacheBytesMax is what the cache is cut down to when the agent starts, and
+	// after each fetch.
 	blobCacheBytesMax = 1 << 30
-	blobStallTimeout  = 60 * time.Second
-	blobRetryPause    = 500 * time.Millisecond
-	blobAskMax        = 20 // times an orchestrator says that it has no such blob
-	suffixPart        = ".part"
+	// blobKeptAtLeast is how long content stays that was used: a job may be about to.
+	blobKeptAtLeast  = 10 * time.Minute
+	blobStallTimeout = 60 * time.Second
+	blobRetryPause   = 500 * time.Millisecond
+	blobAskMax       = 20 // times an orchestrator has no such blob, or another one of the name
+	blobBufferBytes  = 64 << 10
+	suffixPart       = ".part"
 )
 
-var errBlobUnknown = errors.New("the orchestrator does not have it")
+var (
+	errBlobUnknown = errors.New("the orchestrator does not have it")
+	errBlobWrong   = errors.New("the content is not what its name says")
+)
 
 // A blobCache keeps content by its SHA-256 and fetches what it lacks.
 type blobCache struct {
@@ -44,7 +54,7 @@ func newBlobCache(dir string, a *agent) (*blobCache, error) {
 		return nil, fmt.Errorf("blob cache: %w", err)
 	}
 	c := &blobCache{dir: dir, agent: a, fetching: map[string]chan struct{}{}, online: make(chan struct{})}
-	if err := c.prune(blobCacheBytesMax); err != nil {
+	if err := c.prune(blobCacheBytesMax, time.Now()); err != nil {
 		return nil, fmt.Errorf("blob cache: %w", err)
 	}
 	return c, nil
@@ -94,6 +104,9 @@ func (c *blobCache) get(ctx context.Context, digest string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("fetching blob %s: %w", digest, err)
 		}
+		if err := c.prune(blobCacheBytesMax, time.Now().Add(-blobKeptAtLeast)); err != nil {
+			c.agent.log.Warn("content that nobody needs stays", "error", err)
+		}
 		return path, nil
 	}
 }
@@ -126,7 +139,7 @@ func (c *blobCache) fetch(ctx context.Context, digest string) error {
 		case errors.As(err, &local):
 			return local.err
 		}
-		if errors.Is(err, errBlobUnknown) {
+		if errors.Is(err, errBlobUnknown) || errors.Is(err, errBlobWrong) {
 			if asked++; asked >= blobAskMax {
 				return err
 			}
@@ -141,79 +154,120 @@ func (c *blobCache) fetch(ctx context.Context, digest string) error {
 type localError struct{ err error }
 
 func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
 
 // fetchOver asks for what is missing of the content.
-func (c *blobCache) fetchOver(ctx context.Context, l *link, digest string) (err error) {
+func (c *blobCache) fetchOver(ctx context.Context, l *link, digest string) error {
 	part, err := os.OpenFile(c.path(digest)+suffixPart, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return &localError{err}
 	}
 	defer part.Close()
+	began := time.Now()
 	hash := sha256.New()
 	have, err := io.Copy(hash, part)
 	if err != nil {
 		return &localError{err}
 	}
+	got, err := c.append(ctx, l, part, hash, wire.BlobRequest{Digest: digest, Offset: have})
+	if err == nil && hex.EncodeToString(hash.Sum(nil)) != digest {
+		err = errors.Join(errBlobWrong, part.Truncate(0))
+	}
+	if err == nil {
+		if err = errors.Join(part.Sync(), os.Rename(part.Name(), c.path(digest))); err != nil {
+			err = &localError{err}
+		}
+	}
+	c.agent.log.Info("content received", "digest", digest, "from", have, "bytes", got, "took", time.Since(began), "error", err)
+	return withoutRoom(err, part)
+}
+
+// append fetches the content behind what the part holds, and returns how much came.
+func (c *blobCache) append(ctx context.Context, l *link, part *os.File, hash io.Writer, request wire.BlobRequest) (got int64, err error) {
 	s, err := l.open(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer abandon(s)
 	stop := context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := wire.WriteMessage(s, &wire.BlobRequest{Digest: digest, Offset: have}); err != nil {
-		return err
+	if err := wire.WriteMessage(s, &request); err != nil {
+		return 0, err
 	}
 	if err := s.Close(); err != nil {
-		return err
+		return 0, err
 	}
 	_ = s.SetReadDeadline(time.Now().Add(blobStallTimeout))
 	size, err := wire.ReadBlobSize(s)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return 0, err
+	case size == wire.BlobUnknown:
+		return 0, errBlobUnknown
+	case uint64(request.Offset) > size:
+		return 0, errors.Join(errors.New("the part that is here is longer"), part.Truncate(0))
+	case size > math.MaxInt64:
+		return 0, errBlobWrong
 	}
-	if size == wire.BlobUnknown {
-		return errBlobUnknown
+	if err := c.reserve(part, int64(size)); err != nil {
+		return 0, &localError{err}
 	}
-	if uint64(have) > size {
-		return errors.Join(errors.New("the part that is here is longer"), part.Truncate(0))
-	}
-	if err := copyBlob(ctx, io.MultiWriter(part, hash), s, int64(size)-have); err != nil {
-		return err
-	}
-	if hex.EncodeToString(hash.Sum(nil)) != digest {
-		return errors.Join(errors.New("the content is not what its name says"), part.Truncate(0))
-	}
-	if err := part.Sync(); err != nil {
-		return &localError{err}
-	}
-	if err := os.Rename(part.Name(), c.path(digest)); err != nil {
-		return &localError{err}
-	}
-	return nil
+	return copyBlob(ctx, io.MultiWriter(part, hash), s, int64(size)-request.Offset)
 }
 
-// copyBlob copies n bytes, as long as some arrive once in a while.
-func copyBlob(ctx context.Context, to io.Writer, s stream, n int64) error {
-	buf := make([]byte, 64<<10)
-	for n > 0 {
+// reserve makes sure of room for a content, for which others have to go where there
+// is none.
+func (c *blobCache) reserve(part *os.File, bytes int64) error {
+	ask := func() error { return unix.Fallocate(int(part.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, max(bytes, 1)) }
+	err := ask()
+	if isFull(err) {
+		if pruned := c.prune(0, time.Now().Add(-blobKeptAtLeast)); pruned != nil {
+			return pruned
+		}
+		err = ask()
+	}
+	if isFull(err) || errors.Is(err, unix.EFBIG) {
+		return fmt.Errorf("there is no room for its %d bytes in %s: %w", bytes, c.dir, err)
+	}
+	return nil // other errors are of file systems that cannot tell
+}
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// withoutRoom drops a part that cannot become whole: the host needs the room.
+func withoutRoom(err error, part *os.File) error {
+	if !isFull(err) {
+		return err
+	}
+	if removed := os.Remove(part.Name()); removed != nil {
+		return &localError{errors.Join(err, removed)}
+	}
+	return err
+}
+
+// copyBlob copies n bytes, as long as some arrive once in a while, and returns how
+// many it has copied.
+func copyBlob(ctx context.Context, to io.Writer, s stream, n int64) (copied int64, err error) {
+	buf := make([]byte, blobBufferBytes)
+	for copied < n {
 		_ = s.SetReadDeadline(time.Now().Add(blobStallTimeout))
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return copied, ctx.Err()
 		}
-		got, err := s.Read(buf[:min(n, int64(len(buf)))])
+		got, err := s.Read(buf[:min(n-copied, int64(len(buf)))])
 		if _, werr := to.Write(buf[:got]); werr != nil {
-			return &localError{werr}
+			return copied, &localError{werr}
 		}
-		if n -= int64(got); n > 0 && err != nil {
-			return err
+		if copied += int64(got); copied < n && err != nil {
+			return copied, err
 		}
 	}
-	return nil
+	return copied, nil
 }
 
-// prune removes the content that was used longest ago until the rest fits.
-func (c *blobCache) prune(bytesMax int64) error {
+// prune removes the content that was used longest ago until the rest fits, or was used
+// since.
+func (c *blobCache) prune(bytesMax int64, since time.Time) error {
 	type entry struct {
 		path string
 		info fs.FileInfo
@@ -225,6 +279,9 @@ func (c *blobCache) prune(bytesMax int64) error {
 			return err
 		}
 		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it has become whole, or was removed by another
+		}
 		if err != nil {
 			return err
 		}
@@ -237,10 +294,10 @@ func (c *blobCache) prune(bytesMax int64) error {
 	}
 	slices.SortFunc(all, func(a, b entry) int { return a.info.ModTime().Compare(b.info.ModTime()) })
 	for _, e := range all {
-		if total <= bytesMax {
+		if total <= bytesMax || e.info.ModTime().After(since) {
 			break
 		}
-		if err := os.Remove(e.path); err != nil {
+		if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		total -= e.info.Size()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"quorate/internal/conformance"
 	"quorate/planner"
 )
 
@@ -17,6 +18,7 @@ const (
 // Task-Core's behaviour, by number, as far as they are about planning.
 
 func TestCase1(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "1")
 	a := service("a", "id: t, driver: print, message: a, provides: [x]")
 	b := service("b", "id: t, driver: print, message: b, requires: [x]")
 	for _, names := range [][2]string{{"1.yaml", "2.yaml"}, {"2.yaml", "1.yaml"}, {"deep/er/x.yml", "a.yaml"}} {
@@ -30,6 +32,7 @@ func TestCase1(t *testing.T) {
 }
 
 func TestCase2(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "2")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: print, message: a, provides: [node.init]"),
 		"services/b.yaml": service("b", "id: t, driver: print, message: b, requires: [nope]", "id: u, driver: print, message: b, requires: [nod.init]"),
@@ -40,6 +43,7 @@ func TestCase2(t *testing.T) {
 }
 
 func TestCase3(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "3")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: print, message: a, provides: [x]"),
 		"services/b.yaml": service("b", "id: t, driver: print, message: b, requires: [x]"),
@@ -49,6 +53,7 @@ func TestCase3(t *testing.T) {
 }
 
 func TestCase4(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "4")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: print, message: a, provides: [x], needed-by: [y]"),
 		"services/b.yaml": service("b", "id: t, driver: print, message: b, provides: [y]"),
@@ -63,6 +68,7 @@ func TestCase4(t *testing.T) {
 }
 
 func TestCase5(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "5")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: print, message: a, provides: [x], needed-by: [y]"),
 		"services/b.yaml": service("b", "id: t, driver: print, message: b, provides: [y]"),
@@ -81,6 +87,7 @@ func TestCase5(t *testing.T) {
 }
 
 func TestCase6(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "6")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: print, message: a, provides: [x], needed-by: [yy, b.init]", "id: u, driver: print, message: a, needed-by: [x]"),
 		"services/b.yaml": service("b", "id: t, driver: print, message: a, provides: [yyy]"),
@@ -93,6 +100,7 @@ func TestCase6(t *testing.T) {
 }
 
 func TestCase7(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "7")
 	bodies := []string{
 		service("a", "id: t, driver: print, message: a, provides: [x]"),
 		service("b", "id: t, driver: print, message: b, provides: [x]"),
@@ -125,6 +133,7 @@ func TestCase7(t *testing.T) {
 }
 
 func TestCase8(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "8")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: print, message: a, requires: [y], provides: [x]", "id: behind, driver: print, message: a, requires: [x]"),
 		"services/b.yaml": service("b", "id: t, driver: print, message: b, requires: [x], provides: [y]"),
@@ -134,6 +143,7 @@ func TestCase8(t *testing.T) {
 }
 
 func TestCase9(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "9")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: print, message: a, requires: [x], provides: [x]"),
 	}, "h1: a"), planner.Options{})
@@ -141,6 +151,7 @@ func TestCase9(t *testing.T) {
 }
 
 func TestCase10(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "10")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: print, message: a, provides: [x, y]"),
 		"services/b.yaml": service("b", "id: t, driver: print, message: b, requires: [y]"),
@@ -152,6 +163,7 @@ func TestCase10(t *testing.T) {
 }
 
 func TestCase11(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "11")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: print, message: a", "id: t, driver: print, message: b"),
 	}, "h1: a"), planner.Options{})
@@ -164,6 +176,7 @@ func TestCase11(t *testing.T) {
 }
 
 func TestCase12(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "12")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml":   service("a", "id: t, driver: print, message: a, provides: [x]"),
 		"services/b/a.yaml": service("a", "id: u, driver: print, message: b, provides: [y]"),
@@ -173,6 +186,7 @@ func TestCase12(t *testing.T) {
 }
 
 func TestCase13(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "13")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml": service("a", `id: t, driver: local, command: " exit 3\n", returncodes: [3, 0, 3], quiet: yes`,
 			"id: u, driver: local, command: x --retry 3 y, returncodes: 0", "id: v, driver: local, command: y"),
@@ -191,6 +205,7 @@ func TestCase13(t *testing.T) {
 }
 
 func TestCase15(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "15")
 	files := deployment(map[string]string{"services/web.yaml": service("web", "id: t, driver: noop")}, "h1: web wev")
 	o := compileFiles(t, files, planner.Options{})
 	o.wantLines(t, errs, `roles.yaml:1:27 unknown-service: role "role-h1" lists the service "wev", which no file defines (did you mean "web"?)`)
@@ -205,6 +220,7 @@ func TestCase15(t *testing.T) {
 }
 
 func TestCase16(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "16")
 	files := deployment(map[string]string{"services/a.yaml": service("a", "id: t, driver: noop")}, "h1: a")
 	files["inventory.yaml"] = "hosts:\n  Edge_1: {role: role-h1}\n  h1: {role: role-h1}\n"
 	o := compileFiles(t, files, planner.Options{})
@@ -212,6 +228,7 @@ func TestCase16(t *testing.T) {
 }
 
 func TestCase17(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "17")
 	for version, ok := range map[string]bool{"1.0": true, `"1.0"`: true, "3": true, "1.2.3": true, ".": false, "1..2": false, "v1": false, "[1]": false, "yes": false} {
 		body := strings.Replace(service("a", "id: t, driver: noop"), "version: 1.0.0", "version: "+version, 1)
 		o := compileFiles(t, deployment(map[string]string{"services/a.yaml": body}, "h1: a"), planner.Options{})
@@ -222,6 +239,7 @@ func TestCase17(t *testing.T) {
 }
 
 func TestCase18(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "18")
 	files := map[string]string{"services/a.yaml": service("a",
 		"id: p, driver: print, message: hello",
 		"id: d, driver: directord, jobs: [{RUN: hostname}, {RUN: --run-once only}, {RUN: apart, assign: [h3, h2, h3]}, {RUN: --run-once apart, assign: [h3, h2]}]")}
@@ -243,6 +261,7 @@ func TestCase18(t *testing.T) {
 }
 
 func TestCase20(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "20")
 	o := compileFiles(t, deployment(map[string]string{
 		"services/a.yaml":              service("a", "id: t, driver: noop"),
 		"services/files/data.yaml":     "- any\n- thing\n",
@@ -261,6 +280,7 @@ func TestCase20(t *testing.T) {
 }
 
 func TestCase21(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "21")
 	files := map[string]string{"services/user.yaml": service("user", "id: t, driver: noop, requires: [config.init]")}
 	for _, n := range []string{"basic", "two", "four"} {
 		files["services/"+n+".yaml"] = service(n, "id: init, driver: noop, provides: [config.init]")

@@ -2,9 +2,11 @@ package planner_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"quorate/internal/conformance"
 	"quorate/planner"
 )
 
@@ -16,6 +18,7 @@ func compileGroups(t *testing.T, text string, opt planner.Options) outcome {
 }
 
 func TestGroupOrder(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "34")
 	o := compileGroups(t, `
 - {name: One, targets: [a, b], jobs: [{RUN: x}, {RUN: y}]}
 - {targets: [b], jobs: [{RUN: x}]}
@@ -64,6 +67,7 @@ func TestGroupOrderOnly(t *testing.T) {
 }
 
 func TestGroupAsyncWords(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "11")
 	for word, async := range map[string]bool{
 		"true": true, "yes": true, `"on"`: true, `"1"`: true, "1": true, "2.5": true, "maybe": true, `"T"`: true,
 		"false": false, `"off"`: false, `"N"`: false, "0": false, "0.0": false, `""`: false, "~": false,
@@ -76,6 +80,7 @@ func TestGroupAsyncWords(t *testing.T) {
 }
 
 func TestGroupTargets(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "13", "15")
 	const text = `
 - {name: named, targets: [n2, n1, n2], jobs: [{RUN: x}, {RUN: --run-once x}, {RUN: x, assign: [n3]}, {RUN: x, assign: n3}]}
 - {name: assigned, targets: [n2], assign: n1, jobs: [{RUN: x}]}
@@ -105,13 +110,22 @@ func TestGroupTargets(t *testing.T) {
 }
 
 func TestGroupUnknownTargets(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "14")
 	opt := planner.Options{Hosts: []string{"n1", "n2"}}
 	o := compileGroups(t, "- {name: some, targets: [n1, ghost], jobs: [{RUN: x}]}\n", opt)
-	o.wantPlan(t, "some")
-	o.wantLines(t, warns, `o.yaml:1:30 unknown-target: orchestration "some" is for "ghost", which is no known host; it is left out there`)
+	o.wantPlan(t, "some some-unknown-hosts")
+	o.wantLines(t, warns, `o.yaml:1:30 unknown-target: orchestration "some" is for "ghost", which is no known host; it is left out there, and the run fails`)
+	if absent := o.Tasks[1]; absent.Driver != planner.DriverMissing || !slices.Equal(absent.Messages, []string{"ghost is no known host"}) {
+		t.Errorf("%+v", absent)
+	}
 	if got := strings.Join(o.Hosts, " "); got != "n1" {
 		t.Errorf("the plan is for %s", got)
 	}
+	narrow := opt
+	narrow.Restrict = []string{"some"}
+	compileGroups(t, "- {name: some, targets: [n1, ghost], jobs: [{RUN: x}]}\n- {name: other, targets: [n1, gone], jobs: [{RUN: x}]}\n", narrow).wantPlan(t, "some some-unknown-hosts")
+	narrow.Restrict, narrow.Limit = nil, []string{"n1"}
+	compileGroups(t, "- {name: some, targets: [n1, ghost], jobs: [{RUN: x}]}\n", narrow).wantPlan(t, "some")
 	o = compileGroups(t, "- {targets: [ghost], jobs: [{RUN: x}]}\n- {targets: [n1], jobs: [{RUN: x, assign: [n4]}]}\n", opt)
 	o.wantLines(t, errs, `o.yaml:1:14 unknown-target: orchestration 1 is for "ghost", which is no known host`, `job 1 of task "play-2" is for "n4", which is no known host (did you mean "n1"?)`)
 	o = compileGroups(t, "- {jobs: [{RUN: x}]}\n", planner.Options{Hosts: []string{"n1"}, Everywhere: []string{}})
@@ -155,6 +169,7 @@ func TestGroupOnFailure(t *testing.T) {
 }
 
 func TestGroupErrors(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "10")
 	cases := []struct{ text, want string }{
 		{"jobs: []\n", `o.yaml:1:1 wrong-type: an orchestration file must be a list, not a mapping (write a dash before it)`},
 		{"~\n", `an orchestration file must be a list, not nothing`},

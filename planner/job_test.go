@@ -3,11 +3,13 @@ package planner_test
 import (
 	"testing"
 
+	"quorate/internal/conformance"
 	"quorate/planner"
 )
 
 // TestJobs holds how a job's YAML becomes a parsed job.
 func TestJobs(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "1", "12")
 	o := compileGroups(t, `
 - targets: [a]
   jobs:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"quorate/internal/conformance"
 	"quorate/planner"
 )
 
@@ -61,6 +62,7 @@ func TestServiceErrors(t *testing.T) {
 }
 
 func TestServiceWarnings(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "2")
 	const head = "id: a\nversion: 1.0.0\ntype: service\n"
 	cases := []struct{ name, text, want string }{
 		{"key beside the verb", head + "tasks:\n  - {id: t, driver: directord, jobs: [{RUN: a, ECHO: b}]}\n", `extra-key: task "t", job 1 has the key "ECHO" beside the verb RUN; it is ignored`},

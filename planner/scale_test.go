@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"quorate/internal/conformance"
 	"quorate/planner"
 )
 
@@ -101,6 +102,7 @@ func writeScale(t testing.TB, seed uint64, factor int) scale {
 // TestScale is conformance case 23: every task once, every requirement kept, for
 // any seed.
 func TestScale(t *testing.T) {
+	conformance.Case(t, conformance.TaskCore, "23")
 	seeds := []uint64{7, 1}
 	if testing.Short() {
 		seeds = seeds[:1]

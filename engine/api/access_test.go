@@ -15,6 +15,7 @@ import (
 
 	"quorate/engine/orchestrator"
 	"quorate/eventlog"
+	"quorate/internal/conformance"
 	"quorate/internal/pki"
 )
 
@@ -159,6 +160,7 @@ func TestUnknownPaths(t *testing.T) {
 
 // Bodies are read strictly and up to a bound.
 func TestBodies(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "46")
 	h, ca := newTestHandler(t)
 	operatorCert, _, _ := certificates(t, ca)
 	for name, tc := range map[string]struct{ kind, body, want string }{

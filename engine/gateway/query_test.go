@@ -14,6 +14,7 @@ import (
 	"quorate/engine/gateway/gatewaytest"
 	"quorate/engine/orchestrator"
 	"quorate/eventlog"
+	"quorate/internal/conformance"
 	"quorate/nodeagent"
 	"quorate/nodeagent/verb"
 	"quorate/nodeagent/wire"
@@ -155,6 +156,7 @@ func waitForFile(t testing.TB, path string) {
 
 // Case 43: what one host has is seen by another, and None for who has nothing.
 func TestCase43Query(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "43")
 	rig := gatewaytest.Start(t, gatewaytest.Options{Verbs: verb.Lookup})
 	_, n2 := newNode(t, rig, "n1"), newNode(t, rig, "n2")
 	s := apply(t, rig, "succeeded", `
@@ -306,6 +308,7 @@ func TestJobWait(t *testing.T) {
 
 // Case 37: what waits on the host fails, and what runs finishes.
 func TestCase37Sentinel(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "37")
 	rig := gatewaytest.Start(t, gatewaytest.Options{Verbs: verb.Lookup})
 	n1 := newNode(t, rig, "n1")
 	run := rig.Run(t, compile(t, rig, `

@@ -44,7 +44,7 @@ func (r *Report) Proven() []string {
 	whose := "the key in it"
 	switch {
 	case r.KeyTrusted:
-		whose = "the cluster's key, which you named"
+		whose = "the cluster's key"
 	case r.KeyFrom != "":
 		whose = "the key in " + r.KeyFrom
 	}

@@ -89,6 +89,9 @@ func (v *verifier) run() error {
 	if err := v.records(); err != nil {
 		return err
 	}
+	if err := v.judge(); err != nil {
+		return err
+	}
 	if err := v.blobs(); err != nil {
 		return err
 	}
@@ -101,10 +104,7 @@ func (v *verifier) run() error {
 		return wrongSum(text, sums)
 	}
 	v.name = ""
-	if err := v.end(); err != nil {
-		return err
-	}
-	return v.judge()
+	return v.opener.end()
 }
 
 // begin goes on to the next part, which must be the one of a name.

@@ -12,8 +12,8 @@ import (
 // binaryDir holds the binary that all tests run.
 var binaryDir string
 
-// binary builds it when the first test needs it.
-var binary = sync.OnceValues(func() (string, error) { return lab.Build(binaryDir) })
+// built is its path; the first test that needs it builds it.
+var built = sync.OnceValues(func() (string, error) { return lab.Build(binaryDir) })
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "quorate-acceptance-")
@@ -27,11 +27,23 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// full reports whether tests are to take the time and the room that the real thing
+// takes, as "make acceptance" asks for: otherwise they are the same with less of it.
+func full() bool { return os.Getenv("QUORATE_ACCEPTANCE") == "full" }
+
+// size is one of two amounts: what the real thing takes, or enough to tell.
+func size[N int | int64](real, enough N) N {
+	if full() {
+		return real
+	}
+	return enough
+}
+
 // startLab starts a cluster that ends with the test. What it is told to keep for its
 // processes has to be made before, so that it outlives them.
 func startLab(tb testing.TB, opt lab.Options) *lab.Lab {
 	tb.Helper()
-	bin, err := binary()
+	bin, err := built()
 	if err != nil {
 		tb.Fatal(err)
 	}

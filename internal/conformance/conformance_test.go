@@ -1,17 +1,9 @@
-// Package conformance holds the registry of the cases by which this program is
-// compared with Directord and Task-Core, and writes docs/compatibility.md of it.
-//
-// A case names the tests that hold it. It is here that a case is kept from being
-// forgotten: the numbers must be complete, and the tests must exist.
 package conformance
 
 import (
 	"bytes"
 	"flag"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -42,12 +34,11 @@ type conformanceCase struct {
 	ours string
 	// why says what the difference is for; it is there where ours is.
 	why string
-	// tests are Go tests as FOLDER.Name, and scripts by their path.
-	tests []string
 }
 
 // A suite is the cases of one tool.
 type suite struct {
+	id    string // as tests declare it
 	name  string
 	spec  string // of the specification, from the root's parent
 	begin string // heading of the cases in it
@@ -56,8 +47,8 @@ type suite struct {
 
 func suites() []suite {
 	return []suite{
-		{"Directord", "shared/spec/directord.md", "## 17.", directord()},
-		{"Task-Core", "shared/spec/task-core.md", "## 11.", taskCore()},
+		{Directord, "Directord", "shared/spec/directord.md", "## 17.", directord()},
+		{TaskCore, "Task-Core", "shared/spec/task-core.md", "## 11.", taskCore()},
 	}
 }
 
@@ -112,7 +103,7 @@ func TestNumbersAreTheSpecifications(t *testing.T) {
 
 // TestCasesAreWhole looks at each case by itself.
 func TestCasesAreWhole(t *testing.T) {
-	known := map[string]map[string]bool{}
+	held := declared(t)
 	for _, s := range suites() {
 		for _, c := range s.cases {
 			name := s.name + " " + c.number
@@ -125,56 +116,22 @@ func TestCasesAreWhole(t *testing.T) {
 			if c.kind == "B" && c.ours == "" && !strings.Contains(c.old, "the same") {
 				t.Errorf("%s is to be better, but says nothing of it", name)
 			}
-			if len(c.tests) == 0 {
-				t.Errorf("%s is held by no test", name)
+			key := reference{s.id, c.number}
+			if len(held[key]) == 0 {
+				t.Errorf("%s is held by no test: begin one with conformance.Case(t, %q, %q), or a script with \"case %s %s\"", name, s.id, c.number, s.id, c.number)
 			}
-			for _, test := range c.tests {
-				if !exists(t, known, test) {
-					t.Errorf("%s names %s, which is not there", name, test)
-				}
-			}
+			delete(held, key)
 		}
 	}
-}
-
-// exists reports whether there is a test.
-func exists(t *testing.T, known map[string]map[string]bool, test string) bool {
-	if strings.HasSuffix(test, ".txtar") {
-		_, err := os.Stat(filepath.Join(root, test))
-		return err == nil
+	for key, tests := range held {
+		t.Errorf("%s declare the case %s of %s, which there is not", tests, key.number, key.suite)
 	}
-	dir, name, _ := strings.Cut(test, ".")
-	if known[dir] == nil {
-		known[dir] = testsIn(t, dir)
-	}
-	return known[dir][name]
-}
-
-// testsIn lists the tests of a folder.
-func testsIn(t *testing.T, dir string) map[string]bool {
-	out := map[string]bool{}
-	files, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range file.Decls {
-			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Test") {
-				out[fn.Name.Name] = true
-			}
-		}
-	}
-	return out
 }
 
 // TestPageIsCurrent fails where docs/compatibility.md is not of these cases:
 // go test ./internal/conformance -update writes it.
 func TestPageIsCurrent(t *testing.T) {
-	want := rendered()
+	want := rendered(declared(t))
 	if *update {
 		if err := os.WriteFile(page, want, 0o644); err != nil {
 			t.Fatal(err)
@@ -191,11 +148,11 @@ const preface = `# Compatibility
 What existing files and scripts for Directord and Task-Core do here, case by case.
 **K** is what files depend on, **B** where the old tools have a trap and ours is to
 do better. Where nothing stands under "here", it is the same. Generated from the
-registry in ` + "`internal/conformance`" + `; each case is held by the tests named last.
+registry in ` + "`internal/conformance`" + ` and the tests, which declare the cases that they hold.
 `
 
 // rendered is the page.
-func rendered() []byte {
+func rendered(held map[reference][]string) []byte {
 	var b bytes.Buffer
 	b.WriteString(preface)
 	for _, s := range suites() {
@@ -209,7 +166,7 @@ func rendered() []byte {
 		b.WriteString("| # | | case | " + s.name + " | here | why | tests |\n|---|---|---|---|---|---|---|\n")
 		for _, c := range s.cases {
 			var tests []string
-			for _, test := range c.tests {
+			for _, test := range held[reference{s.id, c.number}] {
 				tests = append(tests, "`"+strings.TrimPrefix(test, "cli/testdata/script/")+"`")
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", c.number, c.kind, cell(c.title), cell(c.old), cell(c.ours), cell(c.why), strings.Join(tests, " "))

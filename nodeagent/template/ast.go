@@ -125,7 +125,11 @@ type (
 		body    []stmt
 		line    int
 	}
-	scoped struct{ body []stmt } // block and autoescape
+	scoped struct { // block and autoescape
+		body   []stmt
+		escape expr // of autoescape; nil of block
+		line   int
+	}
 )
 
 // captured stands for the text of a block that a filter is applied to.

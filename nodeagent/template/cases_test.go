@@ -5,26 +5,32 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"quorate/internal/pyvalue"
 )
 
-// cases holds templates with what Jinja2 3.1 makes of them: a text, or an error
-// whose message counts only where it is about something undefined.
-type cases struct {
+// recorded holds templates with what Jinja2's documentation says of them: a text, or an
+// error whose message counts only where it is about something undefined.
+type recorded struct {
 	Vars  string
-	Cases []struct{ Template, Want, Error string }
+	Cases []example
+	// Differs are those of which we make something else, and why.
+	Differs []example
 }
 
-func loadCases(t testing.TB) cases {
+type example struct{ Template, Want, Error, Why string }
+
+func loadCases(t testing.TB) recorded {
 	t.Helper()
 	data, err := os.ReadFile("testdata/cases.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c cases
+	var c recorded
 	if err := json.Unmarshal(data, &c); err != nil {
 		t.Fatal(err)
 	}
@@ -42,10 +48,10 @@ func literal(t testing.TB, text string) *pyvalue.Dict {
 
 func TestRendersAsJinja2(t *testing.T) {
 	c := loadCases(t)
-	if len(c.Cases) < 100 {
-		t.Fatalf("%d cases, at least 100 are wanted", len(c.Cases))
+	if len(c.Cases) < 500 {
+		t.Fatalf("%d cases, at least 500 are wanted", len(c.Cases))
 	}
-	for _, tc := range c.Cases {
+	for _, tc := range slices.Concat(c.Cases, c.Differs) {
 		got, err := Render(context.Background(), tc.Template, literal(t, c.Vars))
 		switch {
 		case tc.Error == "" && err != nil:
@@ -60,5 +66,35 @@ func TestRendersAsJinja2(t *testing.T) {
 		if about && err != nil && (!errors.As(err, &undefinedError) || undefinedError.Message != message) {
 			t.Errorf("%s\n\terror: %v\n\twant:  %s", tc.Template, err, message)
 		}
+	}
+}
+
+// TestCasesCoverTheLanguage wants a case for each filter, test, global and statement.
+func TestCasesCoverTheLanguage(t *testing.T) {
+	var all strings.Builder
+	for _, tc := range loadCases(t).Cases {
+		all.WriteString(tc.Template + "\n")
+	}
+	text := all.String()
+	covered := func(what, pattern string) {
+		t.Helper()
+		if !regexp.MustCompile(pattern).MatchString(text) {
+			t.Errorf("no case has the %s", what)
+		}
+	}
+	for name := range filterTable() {
+		covered("filter "+name, `(\|\s*|filter |map\(')`+name+`\b`)
+	}
+	for name := range testTable() {
+		covered("test "+name, `\b(is|is not|select\('|reject\('|'|")\s*`+regexp.QuoteMeta(name))
+	}
+	for name := range globals() {
+		covered("global "+name, `\b`+name+`\(`)
+	}
+	for _, tag := range strings.Fields("for elif else endfor if endif set endset macro endmacro call endcall filter endfilter with endwith raw endraw block endblock autoescape recursive") {
+		covered("statement "+tag, `\{%[-+]?.*\b`+tag+`\b`)
+	}
+	for _, attribute := range strings.Fields("index index0 revindex revindex0 first last length depth depth0 cycle changed previtem nextitem") {
+		covered("attribute loop."+attribute, `\bloop\.`+attribute+`\b`)
 	}
 }

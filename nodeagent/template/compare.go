@@ -38,9 +38,32 @@ func (r *renderer) compare(op string, a, b pyvalue.Value) (bool, error) {
 	return n >= 0, nil
 }
 
-// equal is ==, which knows the values of templates beside Python's own.
+// equalDepthMax is how deep undefined values are looked for in what is compared.
+const equalDepthMax = 100
+
+// equal is ==, which knows the values of templates beside Python's own. Undefined
+// values equal nothing, and comparing them is an error, inside of others too.
 func (r *renderer) equal(a, b pyvalue.Value) (bool, error) {
+	return r.equalWithin(a, b, equalDepthMax)
+}
+
+func (r *renderer) equalWithin(a, b pyvalue.Value, depth int) (bool, error) {
+	if err := defined(a, b); err != nil {
+		return false, err
+	}
 	switch x := a.(type) {
+	case *pyvalue.List:
+		if y, ok := b.(*pyvalue.List); ok && depth > 0 {
+			return r.equalItems(x.Items, y.Items, depth-1)
+		}
+	case pyvalue.Tuple:
+		if y, ok := b.(pyvalue.Tuple); ok && depth > 0 {
+			return r.equalItems(x, y, depth-1)
+		}
+	case *pyvalue.Dict:
+		if y, ok := b.(*pyvalue.Dict); ok && depth > 0 {
+			return r.equalDicts(x, y, depth-1)
+		}
 	case rangeValue:
 		y, ok := b.(rangeValue)
 		return ok && (x == y || x.len() == 0 && y.len() == 0), nil
@@ -50,6 +73,40 @@ func (r *renderer) equal(a, b pyvalue.Value) (bool, error) {
 	same, parts := pyvalue.EqualWithin(a, b, StepsMax-r.steps)
 	r.steps += parts
 	return same, r.step()
+}
+
+func (r *renderer) equalItems(a, b []pyvalue.Value, depth int) (bool, error) {
+	if len(a) != len(b) {
+		return false, r.step()
+	}
+	for i := range a {
+		if err := r.step(); err != nil {
+			return false, err
+		}
+		if same, err := r.equalWithin(a[i], b[i], depth); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, r.step()
+}
+
+func (r *renderer) equalDicts(a, b *pyvalue.Dict, depth int) (bool, error) {
+	if a.Len() != b.Len() {
+		return false, r.step()
+	}
+	for k, v := range a.All() {
+		if err := r.step(); err != nil {
+			return false, err
+		}
+		other, ok := b.Get(k)
+		if !ok {
+			return false, nil
+		}
+		if same, err := r.equalWithin(v, other, depth); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, r.step()
 }
 
 // unordered is the answer for NaN: no order, no error.

@@ -199,9 +199,7 @@ func attributeOf(v pyvalue.Value, id string) (pyvalue.Value, bool) {
 			return v.list, true
 		}
 	case *macro:
-		if id == "name" {
-			return pyvalue.Str(v.name), true
-		}
+		return v.attribute(id)
 	}
 	f, ok := method(v, id)
 	if !ok {

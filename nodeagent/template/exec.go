@@ -1,6 +1,8 @@
 package template
 
 import (
+	"errors"
+
 	"quorate/internal/pyvalue"
 )
 
@@ -141,7 +143,21 @@ func (w *withStmt) exec(s *scope) error {
 	return execAll(inner, w.body)
 }
 
-func (b *scoped) exec(s *scope) error { return execAll(s.child(), b.body) }
+func (b *scoped) exec(s *scope) error {
+	if b.escape != nil {
+		v, err := s.eval(b.escape)
+		if err != nil {
+			return at(b.line, err)
+		}
+		if on, err := truth(v); err != nil || on {
+			if err == nil {
+				err = errors.New("nothing is escaped by itself here: use the filter e")
+			}
+			return at(b.line, err)
+		}
+	}
+	return execAll(s.child(), b.body)
+}
 
 func (m *macroStmt) exec(s *scope) error {
 	bound := *m.macro

@@ -25,7 +25,7 @@ func filterTable() map[string]filterFunc {
 		"batch": filterBatch, "slice": filterSlice, "first": filterFirst, "last": filterLast,
 		"list": filterList, "items": filterItems, "join": filterJoin, "map": filterMap,
 		"select": filterSelect, "reject": filterSelect, "selectattr": filterSelect, "rejectattr": filterSelect,
-		"sort": filterSort, "dictsort": filterDictSort, "unique": filterUnique,
+		"random": filterRandom, "sort": filterSort, "dictsort": filterDictSort, "unique": filterUnique,
 		"groupby": filterGroupBy, "reverse": filterReverse,
 
 		"capitalize": filterCase, "lower": filterCase, "upper": filterCase, "title": filterCase,

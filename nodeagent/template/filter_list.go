@@ -3,6 +3,7 @@ package template
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +62,7 @@ func (r *renderer) keys(items []pyvalue.Value, attribute pyvalue.Value, fold boo
 
 func folded(v pyvalue.Value, fold bool) pyvalue.Value {
 	if s, ok := v.(pyvalue.Str); ok && fold {
-		return pyvalue.Str(strings.ToLower(string(s)))
+		return pyvalue.Str(lower(string(s)))
 	}
 	return v
 }
@@ -274,6 +275,26 @@ func filterFirst(a *arguments) (pyvalue.Value, error) {
 		return items[0], nil
 	}
 	return undefined{message: "No first item, sequence was empty."}, nil
+}
+
+// filterRandom picks an item by chance. A job whose text holds one is another job each
+// time.
+func filterRandom(a *arguments) (pyvalue.Value, error) {
+	args, err := a.bind("seq")
+	if err != nil {
+		return nil, err
+	}
+	if _, lazy := args[0].(*generator); lazy {
+		return nil, errors.New("object of type 'generator' has no len()")
+	}
+	items, err := a.r.list(args[0])
+	if err != nil || len(items) > 0 {
+		if err != nil {
+			return nil, err
+		}
+		return items[rand.IntN(len(items))], nil
+	}
+	return undefined{message: "No random item, sequence was empty."}, nil
 }
 
 func filterLast(a *arguments) (pyvalue.Value, error) {

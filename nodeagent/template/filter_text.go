@@ -1,9 +1,11 @@
 package template
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -29,9 +31,9 @@ func filterCase(a *arguments) (pyvalue.Value, error) {
 	case "capitalize":
 		s = capitalize(s)
 	case "lower":
-		s = strings.ToLower(s)
+		s = lower(s)
 	case "upper":
-		s = strings.ToUpper(s)
+		s = upper(s)
 	default:
 		s = title(s, func(r rune) bool { return !unicode.IsSpace(r) && !strings.ContainsRune("-({[<", r) })
 	}
@@ -48,8 +50,57 @@ func filterPrint(a *arguments) (pyvalue.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := a.r.repr(args[0])
+	v, err := a.r.ordered(args[0], orderedDepthMax)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.r.repr(v)
 	return pyvalue.Str(s), err
+}
+
+// orderedDepthMax is how deep mappings are put in order. A list may hold itself.
+const orderedDepthMax = 100
+
+// ordered is a value in which every mapping is in the order of its keys, where these
+// are texts.
+func (r *renderer) ordered(v pyvalue.Value, depth int) (pyvalue.Value, error) {
+	if err := r.elements(1); err != nil || depth == 0 {
+		return v, err
+	}
+	var err error
+	switch v := v.(type) {
+	case *pyvalue.List:
+		out := &pyvalue.List{Items: slices.Clone(v.Items)}
+		for i := range out.Items {
+			if out.Items[i], err = r.ordered(out.Items[i], depth-1); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case pyvalue.Tuple:
+		out := slices.Clone(v)
+		for i := range out {
+			if out[i], err = r.ordered(out[i], depth-1); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case *pyvalue.Dict:
+		keys, out := v.Keys(), pyvalue.NewDict()
+		if !slices.ContainsFunc(keys, func(k pyvalue.Value) bool { _, text := k.(pyvalue.Str); return !text }) {
+			keys = slices.Clone(keys)
+			slices.SortFunc(keys, func(a, b pyvalue.Value) int { return cmp.Compare(a.(pyvalue.Str), b.(pyvalue.Str)) })
+		}
+		for _, k := range keys {
+			item, _ := v.Get(k)
+			if item, err = r.ordered(item, depth-1); err != nil {
+				return nil, err
+			}
+			out.Set(k, item)
+		}
+		return out, nil
+	}
+	return v, nil
 }
 
 func filterCenter(a *arguments) (pyvalue.Value, error) {

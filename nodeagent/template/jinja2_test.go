@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,12 +36,25 @@ json.dump(out, sys.stdout)
 
 type rendered struct{ Want, Error string }
 
+// required is the environment variable with which "make check-jinja2" makes the
+// absence of Jinja2 a failure.
+const required = "QUORATE_JINJA2"
+
+// missing skips the test where there is nothing to compare with, or fails it.
+func missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv(required) != "" {
+		t.Fatal(what)
+	}
+	t.Skip(what + `: "make check-jinja2" installs it`)
+}
+
 // jinja2 renders sources with Jinja2, or skips the test where there is none.
 func jinja2(t testing.TB, vars string, sources []string) []rendered {
 	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("no python3 to compare with")
+		missing(t, "no python3 to compare with")
 	}
 	input, err := json.Marshal(map[string]any{"vars": vars, "sources": sources})
 	if err != nil {
@@ -50,7 +64,7 @@ func jinja2(t testing.TB, vars string, sources []string) []rendered {
 	cmd.Stdin = strings.NewReader(string(input))
 	output, err := cmd.Output()
 	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 77 {
-		t.Skip("no Jinja2 to compare with")
+		missing(t, "no Jinja2 to compare with")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -66,10 +80,16 @@ func jinja2(t testing.TB, vars string, sources []string) []rendered {
 func TestCasesAreWhatJinja2Does(t *testing.T) {
 	c := loadCases(t)
 	var sources []string
-	for _, tc := range c.Cases {
+	for _, tc := range slices.Concat(c.Cases, c.Differs) {
 		sources = append(sources, tc.Template)
 	}
-	for i, got := range jinja2(t, c.Vars, sources) {
+	all := jinja2(t, c.Vars, sources)
+	for i, got := range all[len(c.Cases):] {
+		if tc := c.Differs[i]; got.Want == tc.Want || got.Error != "" {
+			t.Errorf("%s\n\tdoes not differ from Jinja2: %+v", tc.Template, got)
+		}
+	}
+	for i, got := range all[:len(c.Cases)] {
 		tc := c.Cases[i]
 		if got.Want != tc.Want || (got.Error == "") != (tc.Error == "") {
 			t.Errorf("%s\n\tJinja2:   %+v\n\trecorded: %q %q", tc.Template, got, tc.Want, tc.Error)

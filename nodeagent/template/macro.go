@@ -25,6 +25,27 @@ func (*macro) Type() string { return "Macro" }
 // String is how it prints.
 func (m *macro) String() string { return "<Macro '" + m.name + "'>" }
 
+// attribute is one of what a template may ask a macro.
+func (m *macro) attribute(id string) (pyvalue.Value, bool) {
+	switch id {
+	case "name":
+		return pyvalue.Str(m.name), true
+	case "arguments":
+		params := make(pyvalue.Tuple, len(m.params))
+		for i, p := range m.params {
+			params[i] = pyvalue.Str(p)
+		}
+		return params, true
+	case "catch_varargs":
+		return pyvalue.Bool(m.varargs), true
+	case "catch_kwargs":
+		return pyvalue.Bool(m.kwargs), true
+	case "caller":
+		return pyvalue.Bool(m.caller), true
+	}
+	return nil, false
+}
+
 // call binds the arguments and renders the body to text.
 func (m *macro) call(a *arguments) (pyvalue.Value, error) {
 	inner := m.scope.child()

@@ -133,6 +133,9 @@ func listFind(a *arguments, l *pyvalue.List) (pyvalue.Value, error) {
 			if count++; count == 1 {
 				first = i
 			}
+			if a.fn != "count" {
+				break
+			}
 		}
 	}
 	if a.fn == "count" {

@@ -38,6 +38,8 @@ func strMethod(id string) (strCall, bool) {
 		return strPad, true
 	case "expandtabs":
 		return strTabs, true
+	case "format_map":
+		return strFormatMap, true
 	case "format":
 		return func(a *arguments, s string) (pyvalue.Value, error) {
 			text, err := a.r.format(s, a)
@@ -45,6 +47,26 @@ func strMethod(id string) (strCall, bool) {
 		}, true
 	}
 	return strPredicate(id)
+}
+
+// strFormatMap is format with a mapping for the named arguments.
+func strFormatMap(a *arguments, s string) (pyvalue.Value, error) {
+	args, err := a.bind("mapping")
+	if err != nil {
+		return nil, err
+	}
+	mapping, ok := args[0].(*pyvalue.Dict)
+	if !ok {
+		return nil, fmt.Errorf("format_map() takes a mapping, not %s", args[0].Type())
+	}
+	named := &arguments{s: a.s, r: a.r, fn: a.fn}
+	for k, v := range mapping.All() {
+		if name, ok := k.(pyvalue.Str); ok {
+			named.names, named.values = append(named.names, string(name)), append(named.values, v)
+		}
+	}
+	text, err := a.r.format(s, named)
+	return pyvalue.Str(text), err
 }
 
 func strFold(a *arguments, s string) (pyvalue.Value, error) {
@@ -56,7 +78,9 @@ func strFold(a *arguments, s string) (pyvalue.Value, error) {
 	}
 	switch a.fn {
 	case "upper":
-		return pyvalue.Str(strings.ToUpper(s)), nil
+		return pyvalue.Str(upper(s)), nil
+	case "casefold":
+		return pyvalue.Str(casefold(s)), nil
 	case "capitalize":
 		return pyvalue.Str(capitalize(s)), nil
 	case "title":
@@ -69,29 +93,7 @@ func strFold(a *arguments, s string) (pyvalue.Value, error) {
 			return unicode.ToUpper(r)
 		}, s)), nil
 	}
-	return pyvalue.Str(strings.ToLower(s)), nil
-}
-
-func capitalize(s string) string {
-	r, n := utf8.DecodeRuneInString(s)
-	if n == 0 {
-		return s
-	}
-	return string(unicode.ToTitle(r)) + strings.ToLower(s[n:])
-}
-
-// title makes the first letter of each word a capital and the rest small. inWord
-// says which characters continue a word.
-func title(s string, inWord func(rune) bool) string {
-	word := false
-	return strings.Map(func(r rune) rune {
-		was := word
-		word = inWord(r)
-		if was {
-			return unicode.ToLower(r)
-		}
-		return unicode.ToTitle(r)
-	}, s)
+	return pyvalue.Str(lower(s)), nil
 }
 
 func strStrip(a *arguments, s string) (pyvalue.Value, error) {

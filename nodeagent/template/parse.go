@@ -171,11 +171,12 @@ func (p *parser) statement() (stmt, error) {
 	case "block":
 		return p.blockStatement()
 	case "autoescape":
-		if _, err := p.expression(true); err != nil {
+		x, err := p.expression(true)
+		if err != nil {
 			return nil, err
 		}
 		body, _, err := p.until("endautoescape")
-		return &scoped{body}, err
+		return &scoped{body, x, t.line}, err
 	case "include", "extends", "import", "from":
 		return nil, p.fail("'%s' is not possible: a template stands alone here", t.text)
 	}
@@ -365,7 +366,7 @@ func (p *parser) blockStatement() (stmt, error) {
 	if err == nil && p.cur().kind == kName {
 		p.next()
 	}
-	return &scoped{body}, err
+	return &scoped{body: body}, err
 }
 
 // target reads what is assigned to: names with commas between, in brackets or

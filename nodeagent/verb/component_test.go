@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quorate/internal/component"
+	"quorate/internal/conformance"
 	"quorate/internal/job"
 )
 
@@ -236,6 +237,7 @@ func TestComponentCache(t *testing.T) {
 }
 
 func TestHangingComponentIsKilled(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "36")
 	h := newHost(t)
 	path := h.scripted(`, "timeout_seconds": 1`, "sleep 120; touch late")
 	begin := time.Now()

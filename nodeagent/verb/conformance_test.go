@@ -8,24 +8,28 @@ import (
 	"testing"
 	"time"
 
+	"quorate/internal/conformance"
 	"quorate/internal/job"
 )
 
 // The numbers are those of the conformance cases for Directord's files.
 
 func TestCase03bFoldedCommand(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "3b")
 	if out := newHost(t).ok("RUN printf '%s '\n  one\n  two"); out != "one two" {
 		t.Errorf("printed %q", out)
 	}
 }
 
 func TestCase03BlanksInQuotes(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "3")
 	if out := newHost(t).ok("RUN echo 'a   b'"); out != "a   b" {
 		t.Errorf("printed %q", out)
 	}
 }
 
 func TestCases16To20Typing(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "16", "17", "18", "19", "20")
 	for _, tc := range []struct {
 		name string
 		jobs []string
@@ -50,6 +54,7 @@ func TestCases16To20Typing(t *testing.T) {
 }
 
 func TestCase21ExtendArgs(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "21")
 	h := newHost(t)
 	h.ok(`ARG --extend-args d {"a": [1]}`, `ARG --extend-args d {"a": [1]}`)
 	if got := h.arg("d"); got != "{'a': [1, 1]}" {
@@ -62,6 +67,7 @@ func TestCase21ExtendArgs(t *testing.T) {
 }
 
 func TestCase22UndefinedName(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "22")
 	res := newHost(t).do("RUN echo {{ nope }}")
 	if res.Outcome != Failed || !strings.Contains(string(res.Stderr.Head), "'nope' is undefined") {
 		t.Errorf("outcome %d, stderr %q", res.Outcome, res.Stderr.Head)
@@ -69,6 +75,7 @@ func TestCase22UndefinedName(t *testing.T) {
 }
 
 func TestCase23UnrenderableArg(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "23")
 	h := newHost(t)
 	res := h.do("ARG x {{ nope }}")
 	if res.Outcome != Succeeded || !strings.Contains(res.Info, "nope") {
@@ -80,6 +87,7 @@ func TestCase23UnrenderableArg(t *testing.T) {
 }
 
 func TestCase24StdoutArg(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "24")
 	h := newHost(t)
 	h.ok("RUN --stdout-arg h echo '  name {{ 1 + 1 }} '", `RUN test "{{ h }}" = "name 2"`)
 	// Trap 11: what a command prints is never rendered.
@@ -91,6 +99,7 @@ func TestCase24StdoutArg(t *testing.T) {
 }
 
 func TestCase25StdoutArgOfAFailure(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "25")
 	h := newHost(t)
 	for range 2 {
 		res := h.do(`RUN --stdout-arg h --stderr-arg e sh -c "echo v; echo w >&2; exit 4"`)
@@ -102,6 +111,7 @@ func TestCase25StdoutArgOfAFailure(t *testing.T) {
 }
 
 func TestCase26ListBuiltInALoop(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "26")
 	h := newHost(t)
 	out := h.ok("ARG m {'b': 1, 'a': 2}",
 		`RUN {% set u = [] %}{% for k, v in m.items() %}{% set _ = u.append(k ~ "=" ~ v) %}{% endfor %}echo "{{ u | join(';') }}"`)
@@ -111,6 +121,7 @@ func TestCase26ListBuiltInALoop(t *testing.T) {
 }
 
 func TestCase27QueryIdiom(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "27")
 	h := newHost(t)
 	out := h.ok("ARG query {'n1': {'k': None}, 'n2': {'k': 'v'}}",
 		`RUN echo "{{ query.values() | map(attribute='k') | select('defined') | reject('==', None) | list | first }}"`)
@@ -120,6 +131,7 @@ func TestCase27QueryIdiom(t *testing.T) {
 }
 
 func TestCase43QueriedValues(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "43")
 	h := newHost(t)
 	out := h.ok("ARG query {'n1': {'only': 7}, 'n2': {'only': None}}",
 		"RUN echo {{ query['n1']['only'] }} {{ query['n2']['only'] }}")
@@ -129,6 +141,7 @@ func TestCase43QueriedValues(t *testing.T) {
 }
 
 func TestCase28RepeatIsSkipped(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "28")
 	h := newHost(t)
 	const text = "RUN echo x >> log"
 	h.ok(text)
@@ -189,6 +202,7 @@ func TestSkippedJobSetsItsArgumentAgain(t *testing.T) {
 }
 
 func TestCase30CachefileTwice(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "30")
 	h := newHost(t)
 	h.write("o.yaml", "xs: [1]\nday: 2020-01-02\nat: 2020-01-02 03:04:05\nyes: on\n8: {deep: 1.5}\n'q': ~\noct: 010\n")
 	h.ok("CACHEFILE o.yaml")
@@ -214,6 +228,7 @@ func TestCase30CachefileTwice(t *testing.T) {
 }
 
 func TestCase31Evict(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "31")
 	h := newHost(t)
 	h.ok("RUN echo x >> log")
 	h.newRun()
@@ -224,6 +239,7 @@ func TestCase31Evict(t *testing.T) {
 }
 
 func TestCase32FailureIsRepeated(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "32")
 	h := newHost(t)
 	const text = "RUN echo x >> log; test -e good"
 	if res := h.do(text); res.Outcome != Failed || res.Exit != 1 {
@@ -258,6 +274,7 @@ func TestFailureForgetsAnEarlierSuccess(t *testing.T) {
 }
 
 func TestCase36Timeout(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "36")
 	t.Parallel()
 	h := newHost(t)
 	begin := time.Now()
@@ -321,6 +338,7 @@ func TestEnvironmentAndVars(t *testing.T) {
 }
 
 func TestCase42Wait(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "42")
 	h := newHost(t)
 	res := h.do("WAIT --cmd --retry 2 --retry-wait 0 echo x >> log; false")
 	if res.Outcome != Failed || h.read("log") != "x\nx\nx\n" || !strings.Contains(res.Info, "3 tries") {

@@ -116,33 +116,35 @@ func (c content) write(ctx context.Context, path string, want owner) (err error)
 		return fmt.Errorf("there is no directory %s", dir)
 	}
 	want.inherit(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".quorate-*")
+	f, err := createNew(dir, filepath.Base(path))
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
+			err = errors.Join(err, f.discard())
 		}
 	}()
-	err = c.fill(ctx, f, want)
-	copyLabel(path, f.Name())
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil && c.prove != nil {
-		err = c.prove(ctx, f.Name())
-	}
-	if err != nil {
+	if err := c.fill(ctx, f, want); err != nil {
 		return err
 	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
+	copyLabel(path, f.path())
+	if c.prove != nil {
+		hidden, err := f.name()
+		if err == nil {
+			err = errors.Join(f.Close(), c.prove(ctx, hidden)) // closed: it may be run
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return syncDir(dir)
+	return f.replace(path)
 }
 
-func (c content) fill(ctx context.Context, f *os.File, want owner) error {
+func (c content) fill(ctx context.Context, f *newFile, want owner) error {
+	if err := f.reserve(c.size); err != nil {
+		return err
+	}
 	r, err := c.open()
 	if err != nil {
 		return err
@@ -155,7 +157,7 @@ func (c content) fill(ctx context.Context, f *os.File, want owner) error {
 	if digest != c.digest {
 		return errDigest
 	}
-	if _, err := want.apply(f.Name()); err != nil {
+	if _, err := want.apply(f.path()); err != nil {
 		return err
 	}
 	return f.Sync()
@@ -178,7 +180,7 @@ const labelName = "security.selinux"
 func copyLabel(from, to string) {
 	label := make([]byte, 1024)
 	if n, err := unix.Lgetxattr(from, labelName, label); err == nil {
-		_ = unix.Lsetxattr(to, labelName, label[:n], 0)
+		_ = unix.Setxattr(to, labelName, label[:n], 0)
 	}
 }
 

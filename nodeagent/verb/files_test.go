@@ -7,9 +7,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"quorate/internal/conformance"
 )
 
 func TestCase29EditedSource(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "29")
 	h := newHost(t)
 	src := h.file("f", "one")
 	add := "ADD " + src + " f"
@@ -57,6 +60,7 @@ func TestTrap20ModeIsEnforced(t *testing.T) {
 }
 
 func TestCase07RenderedDestination(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "7")
 	h := newHost(t)
 	h.ok("ARG who ann", "WORKDIR {{ who }}", "ADD "+h.file("f", "x")+` "{{ who }}/f" --chmod 0600`)
 	if h.read("ann/f") != "x" || h.mode("ann/f") != "0600" {
@@ -65,6 +69,7 @@ func TestCase07RenderedDestination(t *testing.T) {
 }
 
 func TestCase39MissingDirectory(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "39")
 	h := newHost(t)
 	res := h.do("ADD " + h.file("f", "x") + " no/such/f")
 	if res.Outcome != Failed || res.Changed {
@@ -73,6 +78,7 @@ func TestCase39MissingDirectory(t *testing.T) {
 }
 
 func TestCase40SeveralFiles(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "40")
 	h := newHost(t)
 	for _, name := range []string{"c.txt", "a.txt", "b.txt", "d.conf"} {
 		h.file("src/"+name, name)
@@ -176,6 +182,7 @@ func TestOwner(t *testing.T) {
 }
 
 func TestCase38Workdir(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "38")
 	h := newHost(t)
 	if res := h.do("WORKDIR --chmod 0750 d/e"); res.Outcome != Succeeded || !res.Changed || h.mode("d/e") != "0750" {
 		t.Errorf("%+v", res)
@@ -207,6 +214,7 @@ func (h *host) tool(name, script string) {
 }
 
 func TestCase41Tools(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "41")
 	for text, want := range map[string]string{
 		"SERVICE --enable u":                    "systemctl enable u\nsystemctl start u\n",
 		"SERVICE --disable u":                   "systemctl disable u\n",

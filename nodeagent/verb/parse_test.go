@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"quorate/internal/conformance"
 	"quorate/internal/job"
 )
 
@@ -46,6 +47,7 @@ func options(p *job.Parsed) string {
 }
 
 func TestParse(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "1", "3", "3b", "4", "5", "6", "7", "12", "21")
 	for _, tc := range []struct{ name, verb, text, want, options string }{
 		{"case 1", "RUN", "echo hi", "echo hi", ""},
 		{"case 3: blanks inside a line stay", "RUN", "echo 'a   b'", "echo 'a   b'", ""},
@@ -85,6 +87,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseErrors(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "8", "10")
 	for _, tc := range []struct {
 		name, verb, text string
 		offset           int
@@ -138,6 +141,7 @@ func TestWarnsOfStolenOptions(t *testing.T) {
 }
 
 func TestVars(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "9")
 	v := func(name, value string) job.Var { return job.Var{Name: name, Value: value} }
 	p := parse(t, "RUN", "x", v("chmod", "0440"), v("skip_cache", "yes"), v("stdout-arg", "h"), v("timeout", "5"))
 	if got := options(p); got != "stdout-arg=h skip-cache timeout" {
@@ -187,6 +191,7 @@ func TestShippedSource(t *testing.T) {
 // TestFingerprints holds the vectors of Directord. The one of DNF is not among
 // them: its record could not be found out.
 func TestFingerprints(t *testing.T) {
+	conformance.Case(t, conformance.Directord, "48")
 	for _, tc := range [][3]string{
 		{"RUN", "a", "420796fea893c71e9851dd11250df08874d4e1c957754600d9c4c263"},
 		{"RUN", "\n a", "420796fea893c71e9851dd11250df08874d4e1c957754600d9c4c263"},
