@@ -195,9 +195,9 @@ func (s *session) fenced(epoch uint64) wire.Fence {
 // spec is what a gateway takes out of the plan.
 func (w *sim) spec(st *engine.State, at *engine.Attempt) []byte {
 	g := st.Run(at.Run).Graph
-	step := &wire.Step{Run: at.Run, Task: g.Tasks[at.Task].ID, Host: g.HostName(at.Task, at.Host), KeepGoing: g.Tasks[at.Task].KeepGoing}
+	step := &wire.Step{Run: at.Run, Task: g.Tasks[at.Task].ID, Host: g.HostName(at.Task, at.Host), KeepGoing: g.Tasks[at.Task].KeepGoing, Check: st.Run(at.Run).Check}
 	for _, j := range jobsFor(g, at.Task, at.Host, at.FromJob) {
-		step.Jobs = append(step.Jobs, job.Job{Index: j, Verb: "RUN"})
+		step.Jobs = append(step.Jobs, job.Job{Index: j, Verb: verbOf(g.PlanID, at.Task, j)})
 	}
 	spec, err := wire.EncodeStep(step)
 	if err != nil {
@@ -233,6 +233,9 @@ func (s *session) receive(rec *engine.Agent) {
 		}
 		s.received = r.Seq
 		e := eventOf(&r)
+		if r.Published {
+			e = publishedEvent(&r, s.connection)
+		}
 		switch e := e.(type) {
 		case *eventlog.AttemptBegan:
 			e.Connection = s.connection
@@ -246,7 +249,9 @@ func (s *session) receive(rec *engine.Agent) {
 	s.toGateway = nil
 	for _, r := range s.replies {
 		switch r.Status {
-		case wire.StatusBusy:
+		case wire.StatusBusy, wire.StatusRejected:
+			// Rejected is what a newer epoch has overtaken on the way, which happens in
+			// here, and not on a stream.
 			delete(s.sent, r.Attempt)
 		case wire.StatusGone:
 			if at := s.r.state.Attempts[r.Attempt]; at != nil && at.Outcome == 0 && s.r.state.Index == s.r.w.head.Index {
