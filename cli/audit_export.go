@@ -15,6 +15,7 @@ import (
 	"quorate/engine"
 	"quorate/engine/api"
 	"quorate/engine/audit"
+	"quorate/engine/replay"
 	"quorate/eventlog"
 	"quorate/eventlog/bundle"
 )
@@ -104,16 +105,24 @@ func (p *program) fileExporter(c *cli.Context) (write func(ctx context.Context, 
 	if err != nil {
 		return nil, nil, afterDamage(err)
 	}
+	files, err := replay.OpenFiles(dir)
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	done = func() { _, _ = files.Close(), store.Close() } // both were only read
 	src := &audit.Files{Store: store, Open: eventlog.ReadBlobs(filepath.Join(dir, "blobs")).OpenChecked}
 	return func(ctx context.Context, w io.Writer) error {
-		newest, err := audit.Fold(ctx, src, store.Head().Index)
+		past, err := replay.New(ctx, files)
+		if err != nil {
+			return err
+		}
+		newest, err := past.StateAt(ctx, past.Last())
 		if err != nil {
 			return err
 		}
 		place := &audit.Place{
 			Source: src, Program: p.version, Key: known.Key, Certificate: known.Certificate,
-			View: func(f func(*engine.State)) { f(newest) },
-			At:   func(ctx context.Context, index uint64) (*engine.State, error) { return audit.Fold(ctx, src, index) },
+			View: func(f func(*engine.State)) { f(newest) }, At: past.StateAt,
 		}
 		wish := audit.Wish{Files: c.Bool("files")}
 		if text := c.String("run"); text == "latest" {
@@ -131,7 +140,7 @@ func (p *program) fileExporter(c *cli.Context) (write func(ctx context.Context, 
 			_, err = bundle.Write(ctx, w, src, content)
 		}
 		return err
-	}, func() { _ = store.Close() }, nil
+	}, done, nil
 }
 
 // saveBundle writes a bundle to a file, which is there as a whole, and checked, or not

@@ -45,8 +45,8 @@ func (p *program) replay(c *cli.Context) error {
 		}
 		return p.verify(dir)
 	}
-	if c.Bool("step") && !(p.con.inTerminal && p.con.outTerminal) {
-		return fail(exitUsage, errors.New("--step is for a terminal"), `elsewhere use "quorate replay --diff A B", or "quorate log ls"`)
+	if c.Bool("step") && !p.con.inTerminal {
+		return noTerminal()
 	}
 	// A mistyped point is a mistake whatever can be opened.
 	at, err := readBound(c, "--at", c.String("at"))

@@ -60,15 +60,20 @@ func (p *program) replayStep(ctx context.Context, past *replay.Replay, from boun
 	}
 	in, ok := p.con.in.(*os.File)
 	if !ok {
-		return errors.New("the terminal cannot be read key by key")
+		return noTerminal()
 	}
+	out, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0) // wherever stdout goes
+	if err != nil {
+		return noTerminal()
+	}
+	defer out.Close()
 	before, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
 		return fmt.Errorf("terminal: %w", err)
 	}
-	fmt.Fprint(p.con.out, "\x1b[?1049h\x1b[?25l") // another screen, without a cursor
+	fmt.Fprint(out, "\x1b[?1049h\x1b[?25l") // another screen, without a cursor
 	defer func() {
-		fmt.Fprint(p.con.out, "\x1b[?25h\x1b[?1049l")
+		fmt.Fprint(out, "\x1b[?25h\x1b[?1049l")
 		_ = term.Restore(int(in.Fd()), before)
 	}()
 	keys := make(chan string)
@@ -84,7 +89,7 @@ func (p *program) replayStep(ctx context.Context, past *replay.Replay, from boun
 		if err != nil {
 			return err
 		}
-		fmt.Fprint(p.con.out, "\x1b[H\x1b[2J"+strings.ReplaceAll(screen, "\n", "\r\n"))
+		fmt.Fprint(out, "\x1b[H\x1b[2J"+strings.ReplaceAll(screen, "\n", "\r\n"))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -97,6 +102,10 @@ func (p *program) replayStep(ctx context.Context, past *replay.Replay, from boun
 			}
 		}
 	}
+}
+
+func noTerminal() error {
+	return fail(exitUsage, errors.New("--step is for a terminal"), `elsewhere use "quorate replay --diff A B", or "quorate log ls"`)
 }
 
 // typedKeys sends what is typed, one key at a time, until the terminal ends.

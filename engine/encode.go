@@ -18,7 +18,7 @@ const (
 	// encodingVersion is raised when a part is added, and when the fold makes
 	// something else of records that are already written: older states stay readable,
 	// and [EncodingVersion] tells who could fold the log instead.
-	encodingVersion = 1
+	encodingVersion = 2
 )
 
 // EncodingVersion is the version of the encoding that [State.Encode] writes.
@@ -38,7 +38,7 @@ var (
 // of the same hash, and folding what follows to the same states. Equal states
 // have equal encodings. The error is of w.
 func (s *State) Encode(w io.Writer) error {
-	c := &codec{to: w, buf: make([]byte, 0, codecBufferBytes)}
+	c := &codec{version: encodingVersion, to: w, buf: make([]byte, 0, codecBufferBytes)}
 	c.buf = append(c.buf, encodingMagic...)
 	version := uint64(encodingVersion)
 	number(c, &version)
@@ -66,6 +66,7 @@ func DecodeState(r io.Reader) (*State, error) {
 	case version == 0:
 		return nil, c.refuse("it has no version")
 	}
+	c.version = version
 	s := NewState()
 	c.state(s)
 	if c.err == nil && !c.atEnd() {

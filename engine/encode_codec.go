@@ -25,6 +25,8 @@ const disorder = "the keys of a map are not ascending"
 // A codec writes a state, or reads one. Each part is listed once, by a method that
 // does both, so that the two cannot disagree. After the first error it does nothing.
 type codec struct {
+	version uint64 // of the encoding
+
 	to   io.Writer // nil while reading
 	from io.Reader // nil while writing
 

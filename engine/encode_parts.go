@@ -217,12 +217,8 @@ func (c *codec) step(st *Step) {
 
 func (c *codec) queue(q *runQueue) {
 	c.positions(&q.engine)
-	list(c, &q.ahead, (*codec).stepRef)
-	if c.reading() && len(q.ahead) > 0 {
-		q.noted = map[stepRef]bool{}
-		for _, ref := range q.ahead {
-			q.noted[ref] = true
-		}
+	if c.version >= versionAhead {
+		c.ahead(q)
 	}
 	list(c, &q.slots, func(c *codec, s *slot) {
 		list(c, &s.refs, (*codec).stepRef)
@@ -236,6 +232,19 @@ func (c *codec) queue(q *runQueue) {
 	number(c, &q.running)
 	number(c, &q.stepsMax)
 	number(c, &q.stepsPerHostMax)
+}
+
+// versionAhead is the first version in which steps are scheduled ahead.
+const versionAhead = 2
+
+func (c *codec) ahead(q *runQueue) {
+	list(c, &q.ahead, (*codec).stepRef)
+	if c.reading() && len(q.ahead) > 0 {
+		q.noted = map[stepRef]bool{}
+		for _, ref := range q.ahead {
+			q.noted[ref] = true
+		}
+	}
 }
 
 func (c *codec) stepRef(ref *stepRef) {
@@ -262,13 +271,16 @@ func (c *codec) attempt(a *Attempt) {
 	c.text(&a.Reason)
 	c.text(&a.By)
 	number(c, &a.Outcome)
-	c.flags(&a.Began, &a.Cancel, &a.Recall, &a.JobFailed)
-	list(c, &a.After, func(c *codec, p *Predecessor) {
-		number(c, &p.Attempt)
-		c.flags(&p.Any)
-	})
-	number(c, &a.heir)
-	number(c, &a.place)
+	c.flags(&a.Began, &a.Cancel, &a.JobFailed)
+	if c.version >= versionAhead {
+		c.flags(&a.Recall)
+		list(c, &a.After, func(c *codec, p *Predecessor) {
+			number(c, &p.Attempt)
+			c.flags(&p.Any)
+		})
+		number(c, &a.heir)
+		number(c, &a.place)
+	}
 	number(c, &a.Reached)
 	number(c, &a.Late)
 	c.text(&a.Resolved)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -21,9 +22,11 @@ const storedLogs = "testdata/logs"
 // missing, and never changed.
 func TestStoredLogs(t *testing.T) {
 	t.Parallel()
-	newest := filepath.Join(storedLogs, "cluster.log")
-	if _, err := os.Stat(newest); err != nil && *updateFlag {
-		storeLog(t, newest)
+	for name, story := range map[string]func(*testing.T) *lab{"cluster": clusterStory, "everything": everythingStory} {
+		path := filepath.Join(storedLogs, name+".log")
+		if _, err := os.Stat(path); err != nil && *updateFlag {
+			storeLog(t, path, story(t))
+		}
 	}
 	for path, text := range storedLogsText(t) {
 		want, err := os.ReadFile(strings.TrimSuffix(path, ".log") + ".want")
@@ -32,6 +35,49 @@ func TestStoredLogs(t *testing.T) {
 		}
 		if got := retold(t, readLog(t, text)); got != string(want) {
 			t.Errorf("%s means something else now:\n%s\nwant:\n%s", path, got, want)
+		}
+	}
+}
+
+// TestStoredStates reads states that earlier versions wrote behind the stored logs.
+// One of this encoding is what the log folds to: where the fold makes something else of
+// records that are written already, raise encodingVersion, so that nobody goes on from
+// a snapshot that another fold made, and let -update add a file of the new version.
+func TestStoredStates(t *testing.T) {
+	t.Parallel()
+	for path, text := range storedLogsText(t) {
+		s := NewState()
+		for _, rec := range readLog(t, text) {
+			if _, err := s.Fold(rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stem := strings.TrimSuffix(path, ".log")
+		own := fmt.Sprintf("%s.v%d.state", stem, encodingVersion)
+		if _, err := os.Stat(own); err != nil && *updateFlag {
+			if err := os.WriteFile(own, encoded(t, s), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		states, err := filepath.Glob(stem + ".v*.state")
+		if err != nil || !slices.Contains(states, own) {
+			t.Fatalf("%s is not there: %v, %v", own, states, err)
+		}
+		for _, path := range states {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored, err := DecodeState(bytes.NewReader(data))
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			if stored.Index != s.Index || stored.ClusterID != s.ClusterID {
+				t.Errorf("%s is of record %d of %s", path, stored.Index, stored.ClusterID)
+			}
+			if path == own && stored.Hash() != s.Hash() {
+				t.Errorf("%s is not what the log folds to now: raise encodingVersion", path)
+			}
 		}
 	}
 }
@@ -105,8 +151,8 @@ func retold(t *testing.T, records []eventlog.Record) string {
 	return b.String()
 }
 
-// storeLog writes a log with something of everything.
-func storeLog(t *testing.T, path string) {
+// clusterStory is a log with what befalls runs, agents and orchestrators.
+func clusterStory(t *testing.T) *lab {
 	t.Helper()
 	l := cluster(t, 3)
 	l.agent("h0")
@@ -140,6 +186,60 @@ func storeLog(t *testing.T, path string) {
 	l.decide()
 	l.say(1, 5, "c", "v:s")
 	l.ok(&eventlog.ClusterRecovered{Replica: 4, Source: "backup", At: l.s.Index})
+	return l
+}
+
+// everythingStory goes on with each kind of event, in effect at least once.
+func everythingStory(t *testing.T) *lab {
+	t.Helper()
+	l := clusterStory(t)
+	h1 := l.s.AgentByName("h1")
+	l.ok(&eventlog.OrchestratorMoved{Replica: 4, Name: "d", RaftAddress: "d:7"})
+	l.ok(&eventlog.LeaderEstablished{Replica: 4, Version: "v"})
+	l.ok(&eventlog.AgentConnected{Agent: h1.ID, Session: "s4", JournalID: h1.JournalID, Gateway: 4, Attempts: h1.Open})
+	for _, id := range slices.Clone(h1.Open) {
+		l.ok(&eventlog.AttemptEnded{Attempt: id, Outcome: eventlog.Cancelled, Reason: "told"})
+	}
+	l.decide()
+	l.ok(&eventlog.OperatorIssued{Name: "ann", KeyDigest: "k", By: "bob", ExpiresAt: 1 << 40})
+	l.ok(&eventlog.TokenCreated{TokenHash: "any", Role: "agent", Labels: []string{"edge"}, By: "ann", Until: 1 << 40, ExpiresAt: 1 << 40})
+	h2 := l.ok(&eventlog.AgentEnrolled{TokenHash: "any", Name: "h2", KeyDigest: "k2", JournalID: "j2", Hostname: "h2.example"})
+	l.ok(&eventlog.AgentApproved{Agent: h2, By: "ann", RequestID: "approve"})
+	l.ok(&eventlog.AgentConnected{Agent: h2, Session: "s2", JournalID: "j2", Gateway: 4, Version: "v", BootID: "b", Address: "a"})
+	p := plan(3, eventlog.PlanTask{HostSet: 4, Jobs: 3}, eventlog.PlanTask{HostSet: 4, Requires: all(0), Idempotent: true})
+	p.PlanID, p.Inputs = "other", []eventlog.PlanInput{{Role: "service", Name: "a.yaml", Digest: "d"}}
+	r := l.run(p, func(e *eventlog.RunCreated) { e.RequestID, e.By, e.StepsMax = "create", "ann", 4 })
+	l.decide()
+	id := l.attempt(r, 0, 0).ID
+	l.ok(&eventlog.AttemptBegan{Attempt: id, Seq: 1, Connection: l.s.Agents[h2].Connection})
+	l.ok(&eventlog.JobEnded{Attempt: id, Outcome: eventlog.Succeeded, Changed: true, Exit: 0, Duration: 5, Stdout: eventlog.Output{Head: []byte("x"), Size: 1}, Seq: 2})
+	l.ok(&eventlog.ValuesPublished{Attempt: id, Job: 1, Values: []eventlog.PublishedValue{{Key: "k", Value: []byte("s\x01v")}, {Key: "gone", Absent: true}}, Waits: true, Seq: 3})
+	l.ok(&eventlog.JobEnded{Attempt: id, Job: 1, Outcome: eventlog.Failed, Exit: -7, Seq: 4})
+	l.ok(&eventlog.AgentDisconnected{Agent: h2, Session: "s2", Reason: "gone"})
+	l.ok(&eventlog.CheckpointSigned{Size: l.s.Index, Note: []byte("a note")})
+	l.ok(&eventlog.ClusterRecovered{Replica: 5, Source: "member", At: l.s.Index, Generation: 7})
+	l.ok(&eventlog.AgentRevoked{Agent: h1.ID, By: "ann", Reason: "sold", RequestID: "revoke"})
+	l.void(&eventlog.AgentRevoked{Agent: h1.ID, By: "ann", Reason: "sold", RequestID: "revoke"})
+	took := map[eventlog.Kind]bool{}
+	s := NewState()
+	for _, rec := range l.recs {
+		void, err := s.Fold(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		took[rec.Kind] = took[rec.Kind] || void == ""
+	}
+	for _, kind := range eventlog.Kinds() {
+		if !took[kind] {
+			t.Errorf("the log has no %s in effect", kind)
+		}
+	}
+	return l
+}
+
+// storeLog writes a log, and what it means.
+func storeLog(t *testing.T, path string, l *lab) {
+	t.Helper()
 	var b strings.Builder
 	for _, rec := range l.recs {
 		fmt.Fprintf(&b, "%d %d %d %x\n", rec.Index, rec.Time, rec.Kind, rec.Data)

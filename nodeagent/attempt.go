@@ -130,7 +130,13 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 	}
 	r.note(&res)
 	report := jobReport(r.id, j.Index, begin, &res)
-	err := a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+	write := a.journal.Append
+	if run.restartUnder() != "" {
+		// A machine that goes down again would find the restart to be the evidence for
+		// all that comes behind it.
+		write = a.journal.Commit
+	}
+	err := write(func(s *journal.State, add func(journal.Record)) error {
 		rec, err := s.EndJob(report)
 		if err != nil {
 			return err

@@ -178,7 +178,15 @@ func (c *blobCache) fetchOver(ctx context.Context, l *link, digest string) error
 			err = &localError{err}
 		}
 	}
-	c.agent.log.Info("content received", "digest", digest, "from", have, "bytes", got, "took", time.Since(began), "error", err)
+	log := c.agent.log.With("digest", digest, "from", have, "bytes", got, "took", time.Since(began))
+	switch {
+	case err != nil:
+		log.Info("content not received", "error", err)
+	case have > 0:
+		log.Info("content received behind what was here")
+	default:
+		log.Debug("content received")
+	}
 	return withoutRoom(err, part)
 }
 

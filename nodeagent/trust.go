@@ -215,7 +215,7 @@ func (a *agent) distrust(ctx context.Context, l *link, control stream, why error
 	}
 	a.log.Error("REFUSED: the orchestrator's log is not the one that this agent has seen before; no work is taken from it", "error", why,
 		"hint", `compare it with another orchestrator's: "quorate audit checkpoint"`)
-	m := &wire.Distrust{Reason: why.Error()}
+	m := &wire.Distrust{Reason: distrusted.Err.Error()}
 	a.trust.mu.Lock()
 	if n := len(a.trust.notes); n > 0 {
 		m.Note = a.trust.notes[n-1]

@@ -6,6 +6,7 @@ import (
 
 	"quorate/engine"
 	"quorate/engine/orchestrator"
+	"quorate/engine/snapshot"
 	"quorate/eventlog/bundle"
 )
 
@@ -18,7 +19,7 @@ func Of(o *orchestrator.Orchestrator) (*Place, error) {
 	src := running{o}
 	return &Place{
 		Source: src, Program: o.Version(), View: o.View, Key: o.LogKey(), Certificate: certificate,
-		At: func(ctx context.Context, index uint64) (*engine.State, error) { return Fold(ctx, src, index) },
+		At: src.state,
 	}, nil
 }
 
@@ -31,4 +32,19 @@ var _ bundle.Source = running{}
 // orchestrator.
 func (r running) Blob(ctx context.Context, digest string) (io.ReadCloser, int64, error) {
 	return sized(r.OpenBlob(ctx, digest))
+}
+
+// state starts from the newest snapshot that is of use.
+func (r running) state(ctx context.Context, index uint64) (*engine.State, error) {
+	file, err := r.OpenState(ctx, index)
+	if err != nil || file == nil {
+		return Fold(ctx, r, index)
+	}
+	defer file.Close()
+	// One that cannot be used costs time only: OpenState has seen that it fits.
+	shot, err := snapshot.Read(file, func(p snapshot.Place) bool { return p.Index <= index })
+	if err != nil || shot == nil {
+		return Fold(ctx, r, index)
+	}
+	return foldOn(ctx, r, shot.State, index)
 }

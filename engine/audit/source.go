@@ -54,7 +54,11 @@ func sized(file *os.File, err error) (io.ReadCloser, int64, error) {
 
 // Fold makes the state behind the record of an index out of all records up to it.
 func Fold(ctx context.Context, src bundle.Source, index uint64) (*engine.State, error) {
-	s := engine.NewState()
+	return foldOn(ctx, src, engine.NewState(), index)
+}
+
+// foldOn folds the records behind a state into it.
+func foldOn(ctx context.Context, src bundle.Source, s *engine.State, index uint64) (*engine.State, error) {
 	for s.Index < index {
 		page, err := src.Records(ctx, s.Index+1, int(min(readRecordsMax, index-s.Index)))
 		if err != nil {

@@ -24,7 +24,7 @@ const (
 // tasks that wait for each other host by host or as a whole, some idempotent and
 // some not, of one to three jobs.
 func hundredSteps() *eventlog.PlanRecorded {
-	p := &eventlog.PlanRecorded{PlanID: "plan-0", HostSets: [][]uint32{{0, 1, 2, 3, 4, 5}, {0, 2, 4}, {}}}
+	p := &eventlog.PlanRecorded{PlanID: plainPlan, HostSets: [][]uint32{{0, 1, 2, 3, 4, 5}, {0, 2, 4}, {}}}
 	for h := range 6 {
 		p.Hosts = append(p.Hosts, fmt.Sprintf("h%d", h))
 	}
@@ -72,7 +72,7 @@ func strike(b blow, at uint64) (*sim, end) {
 	w := newSim(1, 3, 6)
 	w.faults, w.hashEvery, w.failing = false, 0, 0.03
 	w.must(hundredSteps())
-	w.must(&eventlog.RunCreated{PlanID: "plan-0", RequestID: "r", AheadMax: 8})
+	w.must(&eventlog.RunCreated{PlanID: plainPlan, RequestID: "r", AheadMax: 8})
 	w.elect()
 	var victim *replica
 	w.struck = func(r *replica, index uint64) {

@@ -23,6 +23,7 @@ type proc struct {
 	state   uint8 // as in the exploration
 	own     bool  // started by the agent that runs
 	failed  bool  // its exit status
+	told    bool  // the agent that runs has published what it left
 }
 
 // agent is one machine with the agent on it.
@@ -41,13 +42,15 @@ type agent struct {
 	sentSeq uint64
 	procs   []*proc
 	killing map[uint64]bool
+	// published is the value that its journal has published last.
+	published []byte
 }
 
 func (a *agent) format(journalID string) {
 	a.disk = disk{}
 	a.disk.data = imageOf(journal.NewState(journalID).Records())
 	a.disk.synced = len(a.disk.data)
-	a.copy = nil
+	a.copy, a.published = nil, nil
 	a.start()
 }
 
@@ -67,7 +70,7 @@ func (a *agent) start() {
 	a.disk.synced = int(valid)
 	a.state = s
 	for _, p := range a.procs {
-		p.own = false
+		p.own, p.told = false, false
 	}
 	d := s.Boot(fmt.Sprint("boot ", a.boot))
 	a.write(d.Records...)
@@ -256,20 +259,30 @@ func (a *agent) work() {
 }
 
 func (a *agent) workOn(at *journal.Attempt, step *wire.Step) {
-	job := step.Jobs[at.Ended].Index
+	job, verb := step.Jobs[at.Ended].Index, step.Jobs[at.Ended].Verb
 	p := a.proc(at.ID, job)
 	switch {
+	case step.Check:
+		a.checkOn(at, step, job)
+	case verb == verbReboot:
+		a.restart(at, job, p)
 	case a.killing[at.ID] && (p == nil || p.state == alive):
 		a.remove(p)
 		a.ended(at.ID, job, journal.OutcomeCancelled)
 	case p == nil:
 		a.spawn(at.ID, step, job)
+	case verb == verbQuery && !p.told && p.state == alive:
+		p.told = true
+		a.publish(at.ID, job, true)
 	case p.state == alive:
 		p.state = exited
 		p.failed = a.w.fails(step, job)
 	case p.state == exited && p.failed:
 		a.remove(p)
 		a.ended(at.ID, job, journal.OutcomeFailed)
+	case p.state == exited && verb == verbPublish && !p.told:
+		p.told = true
+		a.publish(at.ID, job, false)
 	case p.state == exited:
 		a.remove(p)
 		a.ended(at.ID, job, journal.OutcomeSucceeded)

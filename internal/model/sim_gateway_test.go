@@ -198,9 +198,9 @@ func (s *session) fenced(epoch uint64) wire.Fence {
 // spec is what a gateway takes out of the plan.
 func (w *sim) spec(st *engine.State, at *engine.Attempt) []byte {
 	g := st.Run(at.Run).Graph
-	step := &wire.Step{Run: at.Run, Task: g.Tasks[at.Task].ID, Host: g.HostName(at.Task, at.Host), KeepGoing: g.Tasks[at.Task].KeepGoing}
+	step := &wire.Step{Run: at.Run, Task: g.Tasks[at.Task].ID, Host: g.HostName(at.Task, at.Host), KeepGoing: g.Tasks[at.Task].KeepGoing, Check: st.Run(at.Run).Check}
 	for _, j := range jobsFor(g, at.Task, at.Host, at.FromJob) {
-		step.Jobs = append(step.Jobs, job.Job{Index: j, Verb: "RUN"})
+		step.Jobs = append(step.Jobs, job.Job{Index: j, Verb: verbOf(g.PlanID, at.Task, j)})
 	}
 	spec, err := wire.EncodeStep(step)
 	if err != nil {
@@ -236,6 +236,9 @@ func (s *session) receive(rec *engine.Agent) {
 		}
 		s.received = r.Seq
 		e := eventOf(&r)
+		if r.Published {
+			e = publishedEvent(&r, s.connection)
+		}
 		switch e := e.(type) {
 		case *eventlog.AttemptBegan:
 			e.Connection = s.connection
@@ -250,6 +253,8 @@ func (s *session) receive(rec *engine.Agent) {
 	for _, r := range s.replies {
 		switch r.Status {
 		case wire.StatusBusy, wire.StatusRejected:
+			// Rejected is what a newer epoch has overtaken on the way, which happens in
+			// here, and not on a stream.
 			delete(s.sent, r.Attempt)
 			delete(s.told, r.Attempt)
 			delete(s.recalled, r.Attempt)

@@ -58,7 +58,7 @@ func (w *sim) startRun() {
 	}
 	w.ask(&eventlog.RunCreated{
 		PlanID: fmt.Sprintf("plan-%d", w.rng.IntN(w.plans)), RequestID: w.requestID(),
-		StepsMax: uint32(w.rng.IntN(6)), StepsPerHostMax: uint32(w.rng.IntN(3)), FailFast: w.rng.IntN(3) == 0,
+		StepsMax: uint32(w.rng.IntN(6)), StepsPerHostMax: uint32(w.rng.IntN(3)), FailFast: w.rng.IntN(3) == 0, Check: w.rng.IntN(8) == 0,
 		AheadMax: uint32(w.rng.IntN(2) * w.rng.IntN(20)),
 	})
 }

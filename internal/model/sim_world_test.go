@@ -134,6 +134,11 @@ func (w *sim) saw(e eventlog.Event) {
 	switch e := e.(type) {
 	case *eventlog.RunCreated:
 		w.once(e.RequestID)
+		if e.Check {
+			w.seen["checks"]++
+		}
+	case *eventlog.ValuesPublished:
+		w.sawPublished(e)
 	case *eventlog.RunCancelled:
 		w.once(e.RequestID)
 	case *eventlog.LeaderEstablished:
@@ -386,7 +391,17 @@ func (w *sim) heard(a *agent) bool {
 			return false
 		case held && now.Window > then.Window && at.Outcome == 0:
 			return false
+		case held && then.RestartUnder != "" && then.RestartUnder != now.RestartUnder && at.Outcome == 0 && ends(at) <= then.Ended:
+			return false // it went on behind a restart
 		}
 	}
 	return true
+}
+
+// ends counts the jobs of an attempt whose end is on record.
+func ends(at *engine.Attempt) (n uint32) {
+	for range at.Jobs.All() {
+		n++
+	}
+	return n
 }

@@ -220,11 +220,31 @@ func (s *State) Welcome(m *wire.Welcome) (Decision, error) {
 	var d Decision
 	if s.FreshFrom != 0 {
 		d.Records = append(d.Records, &Rebased{Acked: m.Acked})
+		d.Records = append(d.Records, s.overtaken(m)...)
 	}
 	if m.Acked > s.Acked || m.Floor > s.Floor {
 		d.Records = append(d.Records, &Acked{Seq: m.Acked, Floor: m.Floor})
 	}
 	return d, nil
+}
+
+// overtaken ends the attempts whose restart of the machine is no evidence: where the
+// cluster has reports that the journal lacks, or has settled the attempt, the journal
+// may be a copy from before the restart, and what comes behind that may be done.
+func (s *State) overtaken(m *wire.Welcome) (records []Record) {
+	seq := s.Seq + max(s.FreshFrom-1, m.Acked) - (s.FreshFrom - 1) // as the numbers are once they are rebased
+	for _, id := range s.Open() {
+		a := s.attempts[id]
+		if a.RestartUnder == "" || a.RestartUnder == s.BootID || m.Acked < s.FreshFrom && id > m.Floor {
+			continue
+		}
+		seq++
+		records = append(records, &AttemptEnded{Report: wire.Report{
+			Seq: seq, Attempt: id, End: true, Outcome: OutcomeUnknown,
+			Reason: "the machine has restarted, and the cluster has heard more of it than its journal holds",
+		}})
+	}
+	return records
 }
 
 // Boot decides what to make of the journal when the agent starts. Under another
@@ -240,7 +260,7 @@ func (s *State) Boot(bootID string) Decision {
 	seq := s.Seq
 	for _, id := range s.Open() {
 		a := s.attempts[id]
-		if !another || a.determined() {
+		if !another || s.determined(a) {
 			if a.BeganSeq == 0 {
 				seq++
 				d.Records = append(d.Records, &Begun{Attempt: id, Seq: seq})

@@ -116,6 +116,30 @@ func (s *State) Runnable() (ids []uint64) {
 	return ids
 }
 
+// determined reports whether nothing of the attempt can have happened that is not in
+// the records, also if the machine went down since. That holds, too, for one that
+// waits for an attempt which cannot have ended.
+func (s *State) determined(a *Attempt) bool {
+	if a.determined() {
+		return true
+	}
+	w := s.waits[a.ID]
+	return w != nil && slices.ContainsFunc(w.after, func(p wire.Predecessor) bool { return s.stuck(p.Attempt) })
+}
+
+// stuck reports whether the attempt cannot have ended without a record.
+func (s *State) stuck(id uint64) bool {
+	a := s.attempts[id]
+	if a == nil || a.Phase != Intent || a.Lost {
+		return false
+	}
+	if a.RestartUnder != "" || a.Ended >= a.Window && a.Window < a.Jobs {
+		return true
+	}
+	w := s.waits[id]
+	return w != nil && slices.ContainsFunc(w.after, func(p wire.Predecessor) bool { return s.stuck(p.Attempt) })
+}
+
 // Ahead decides to let jobs of attempts start that wait, in the order of their
 // numbers, when only few may. One sync serves them all, and comes before the disk
 // would be waited for.
