@@ -20,6 +20,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "ignore-cache", Aliases: []string{"force"}, Usage: "run jobs also where the agent remembers their success"},
 		&cli.BoolFlag{Name: "fail-fast", Usage: "start nothing new after the first failure"},
 		&cli.IntFlag{Name: "parallel", Usage: "keep at most `N` steps under way"},
+		&cli.IntFlag{Name: "ahead", Usage: "let each agent hold up to `N` steps, sent ahead of what they wait for on its host; 0 for none", Value: 1024},
 		&cli.DurationFlag{Name: "timeout", Usage: "stop following after this `DURATION`, for instance 10m; the run goes on"},
 		&cli.BoolFlag{Name: "detach", Usage: "print the number of the run and do not follow it"},
 		&cli.BoolFlag{Name: "embedded", Usage: "use no cluster: run everything in this process, on this machine"},
@@ -58,6 +59,10 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 	if parallel < 0 || parallel > math.MaxUint32 {
 		return usage(commandLine(c)+" --help", "--parallel %d: want a number from 1", parallel)
 	}
+	if n := c.Int("ahead"); n < 0 || n > math.MaxInt32 {
+		return usage(commandLine(c)+" --help", "--ahead %d: want a number from 0", n)
+	}
+	ahead := uint32(c.Int("ahead"))
 	if err := checkTimeout(c); err != nil {
 		return err
 	}
@@ -100,7 +105,7 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		be.client = be.embedded.client
 	}
 	run, err := submit(c.Context, be.client, made, api.RunSubmit{
-		PlanID: made.plan.ID(), RequestID: requestID(), Parallel: uint32(parallel),
+		PlanID: made.plan.ID(), RequestID: requestID(), Parallel: uint32(parallel), Ahead: &ahead,
 		FailFast: c.Bool("fail-fast"), IgnoreCache: c.Bool("ignore-cache") || oneJob, // "now" means now
 		Check: c.Bool("check"),
 	})
