@@ -83,16 +83,16 @@ const (
 	incomingSnapshotFile = "log.db.incoming"
 )
 
-// The clock of Raft. Every tick, and every heartbeat above all, wakes a replica
-// that has nothing to do, so they are as few as a failover of half a second allows:
-// the death of a process alone is noticed without the clock ([haste]). A follower
-// calls for an election 200 to 500 ms behind the last heartbeat, and a heartbeat
-// waits for a sync of the leader's log: while syncs take less than 100 ms, nobody
-// calls for one without need.
+// The clock of Raft. Every tick, and every heartbeat above all, wakes replicas that
+// have nothing to do, so they are as few as a failover of a second allows: the death
+// of a process alone is noticed without the clock ([haste]). A follower calls for an
+// election 300 to 900 ms behind when the next heartbeat was due, and a heartbeat waits
+// for a sync of the leader's log: while syncs take less than 300 ms, nobody calls for
+// one without need.
 const (
 	rttMillis     = 100
-	electionRTTs  = 3
-	heartbeatRTTs = 1
+	electionRTTs  = 5
+	heartbeatRTTs = 2
 )
 
 // Bounds of Raft's log. Its entries behind the last snapshot, which is of the
