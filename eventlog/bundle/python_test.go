@@ -69,6 +69,7 @@ for line in sys.stdin:
 // TestPython compares this package with the verifier in docs, which shares no code with
 // it: on good bundles, on bad ones, and on clever forgeries.
 func TestPython(t *testing.T) {
+	t.Parallel()
 	rng := seed(t)
 	l, run := busy(t, 3)
 	long := newLab(t) // with more than one part of events
