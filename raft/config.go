@@ -41,7 +41,7 @@ type Config struct {
 	// per process: the logger of the first Start in a process gets it.
 	Logger *slog.Logger
 
-	// haste hurries where the leader's process is gone.
+	// haste hurries where nobody leads.
 	haste *haste
 	// signs keep others from an election while a large save is under way.
 	signs *signs
@@ -134,6 +134,13 @@ func addressOf(replica uint64) string { return fmt.Sprintf("replica-%d", replica
 func (c *Config) alone() bool { return c.Port == nil && c.transport == nil }
 
 func (c *Config) transportFactory() config.TransportFactory {
+	if c.haste != nil {
+		return hastened{c.plainTransports(), c.haste}
+	}
+	return c.plainTransports()
+}
+
+func (c *Config) plainTransports() config.TransportFactory {
 	switch {
 	case c.transport != nil:
 		return c.transport

@@ -16,6 +16,7 @@ func (e *end) led(leader uint64) *atomic.Uint64 {
 	now := &atomic.Uint64{}
 	now.Store(leader)
 	e.haste = newHaste(now.Load)
+	e.haste.attach(e.self, 1, func(b raftpb.MessageBatch) { e.received <- b })
 	return now
 }
 
