@@ -121,7 +121,7 @@ func (p *program) fileExporter(c *cli.Context) (write func(ctx context.Context, 
 			return err
 		}
 		place := &audit.Place{
-			Source: src, Program: p.version, Key: known.Key, Certificate: known.Certificate,
+			Source: src, Program: p.version, Key: known.Key, Certificate: known.Certificate, Unsigned: true,
 			View: func(f func(*engine.State)) { f(newest) }, At: past.StateAt,
 		}
 		wish := audit.Wish{Files: c.Bool("files")}

@@ -256,6 +256,7 @@ func (e *embedded) stop() {
 	if e.agents != nil {
 		e.agents.stop()
 	}
+	e.sign()
 	if e.client != nil {
 		_ = e.client.Close()
 	}
@@ -266,6 +267,21 @@ func (e *embedded) stop() {
 	}
 	if e.temporary != "" {
 		_ = os.RemoveAll(e.temporary)
+	}
+}
+
+// signMax bounds how long an orchestrator that ends takes to sign its log.
+const signMax = 2 * time.Second
+
+// sign has the log signed up to its end: nobody else will before it is read.
+func (e *embedded) sign() {
+	if e.node == nil || e.node.orch == nil || e.client == nil || !e.node.orch.Leading() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), signMax)
+	defer cancel()
+	if _, err := e.node.orch.SignCheckpoint(ctx); err != nil {
+		e.node.cfg.logger.Debug("the end of the log is not signed", "error", err)
 	}
 }
 

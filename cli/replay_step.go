@@ -297,7 +297,7 @@ func (st *stepper) screen(ctx context.Context, columns, rows int) (string, error
 	room := max(rows-2, 1)
 	wrapped := wrap(lines, columns)
 	if more := len(wrapped) - room; more > 0 {
-		wrapped = append(wrapped[:room-1], fmt.Sprintf("  … and %d more lines", more+1))
+		wrapped = append(wrapped[:room-1], shortened(fmt.Sprintf("  … and %d more lines", more+1), columns))
 	}
 	for len(wrapped) < room {
 		wrapped = append(wrapped, "")

@@ -25,13 +25,14 @@ func (s *Store) Scrub(ctx context.Context, bytesPerSecond int) error {
 	var at Head
 	pace := time.NewTimer(0)
 	defer pace.Stop()
+	check := s.newTreeCheck(0)
 	for at.Index < to.Index {
 		select {
 		case <-pace.C:
 		case <-ctx.Done():
 			return fmt.Errorf("scrub of log %s: %w", s.path, ctx.Err())
 		}
-		size, err := s.verifyPage(&at, to.Index, scrubPageRecords, scrubPageBytes)
+		size, err := s.verifyPage(&at, to.Index, scrubPageRecords, scrubPageBytes, check)
 		if err != nil {
 			return s.located(at.Index+1, err)
 		}
@@ -39,6 +40,9 @@ func (s *Store) Scrub(ctx context.Context, bytesPerSecond int) error {
 	}
 	if at != to {
 		return s.corrupt(at.Index, "the chain does not end in the head that was stored")
+	}
+	if err := s.mend(check); err != nil {
+		return err
 	}
 	return s.noteVerified(to)
 }

@@ -196,6 +196,10 @@ func TestTreeOfFiles(t *testing.T) {
 		return errors.Join(b.Put(indexKey(3), v), b.Delete(indexKey(1)))
 	})
 	check("damaged")
+	var corrupt *CorruptError
+	if _, _, err := Verify(path); !errors.As(err, &corrupt) || corrupt.Index != 3*blockRecords+1 {
+		t.Errorf("damaged: verified as %v", err)
+	}
 	onTree(func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketTree) })
 	check("without")
 	reopen()
@@ -206,6 +210,17 @@ func TestTreeOfFiles(t *testing.T) {
 	onTree(func(tx *bolt.Tx) error { return tx.Bucket(bucketTree).Put(indexKey(99), []byte("x")) })
 	reopen()
 	check("with a block too many")
+	onTree(func(tx *bolt.Tx) error { return tx.Bucket(bucketTree).Put(indexKey(2), []byte("x")) })
+	s, err := OpenStore(path, StoreOptions{SkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Scrub(t.Context(), 1<<40), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Verify(path); err != nil {
+		t.Errorf("mended: %v", err)
+	}
 }
 
 // TestTreeGrowsOn adds to a store that is opened again and again.
@@ -243,5 +258,115 @@ func TestTreeGrowsOn(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A record that is changed, with the chain behind it computed anew, is found by the
+// tree that is stored, and by the root where that was computed anew too.
+func TestTreeFindsRewrittenRecords(t *testing.T) {
+	t.Parallel()
+	const n, changed = 4*blockRecords + 10, 2*blockRecords + 7
+	path := stored(t, n)
+	root := func() Hash {
+		t.Helper()
+		s, err := OpenStore(path, StoreOptions{ReadOnly: true, SkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree, err := s.Tree(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := tree.Root()
+		if err := errors.Join(err, s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	before := root()
+	edit(t, path, func(events, meta *bolt.Bucket) error {
+		var head Head
+		for i := uint64(1); i <= n; i++ {
+			r, _ := decodeRecord(indexKey(i), bytes.Clone(events.Get(indexKey(i))))
+			if i == changed {
+				r.Data[len(r.Data)-1] ^= 1
+			}
+			next := head.Next(Entry{Time: r.Time, Kind: r.Kind, Data: r.Data})
+			if err := events.Put(indexKey(i), encodeRecord(&next)); err != nil {
+				return err
+			}
+		}
+		return errors.Join(meta.Put(keyHead, encodeHead(head)), meta.Delete(keyVerified))
+	})
+	var corrupt *CorruptError
+	if _, _, err := Verify(path); !errors.As(err, &corrupt) || corrupt.Index != changed-changed%blockRecords+1 {
+		t.Errorf("with the old tree: %v", err)
+	}
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketTree) }), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenStore(path, StoreOptions{}) // builds the tree anew
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Verify(path); err != nil {
+		t.Errorf("with a new tree: %v", err)
+	}
+	if root() == before {
+		t.Error("other records have the same root")
+	}
+}
+
+// A store that takes another one's place, as behind a snapshot, goes on with that
+// one's tree.
+func TestTreeBehindReplace(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var head Head
+	var ref reference
+	s, err := OpenStore(filepath.Join(dir, "log.db"), StoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := Head{}
+	if err := s.Commit(Commit{Records: chain(t, &old, 300)}); err != nil {
+		t.Fatal(err)
+	}
+	incoming, err := OpenStore(filepath.Join(dir, "incoming.db"), StoreOptions{Unsynced: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(to *Store, n int) {
+		t.Helper()
+		records := chain(t, &head, n)
+		for i := range records {
+			ref.add(t, int(records[i].Index)-1, &records[i])
+		}
+		if err := to.Commit(Commit{Records: records}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(incoming, 700)
+	if err := errors.Join(incoming.Close(), s.Replace(incoming.Path())); err != nil {
+		t.Fatal(err)
+	}
+	add(s, 600)
+	tree, err := s.Tree(head.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := tree.Root()
+	if want, e := tlog.TreeHash(int64(head.Index), ref); err != nil || e != nil || root != Hash(want) {
+		t.Errorf("root %v, want %v, %v, %v", root, want, err, e)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Verify(s.Path()); err != nil {
+		t.Error(err)
 	}
 }

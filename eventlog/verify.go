@@ -69,13 +69,17 @@ func (s *Store) verifyFrom(at Head) error {
 			return s.corrupt(at.Index, "the record differs from the one that was verified")
 		}
 	}
+	check := s.newTreeCheck(at.Index)
 	for at.Index < s.head.Index {
-		if _, err := s.verifyPage(&at, s.head.Index, verifyPageRecords, verifyPageBytes); err != nil {
+		if _, err := s.verifyPage(&at, s.head.Index, verifyPageRecords, verifyPageBytes, check); err != nil {
 			return s.located(at.Index+1, err)
 		}
 	}
 	if at != s.head {
 		return s.corrupt(at.Index, "the chain does not end in the stored head")
+	}
+	if err := s.mend(check); err != nil {
+		return err
 	}
 	return s.view(func(tx *bolt.Tx) error {
 		k, _ := tx.Bucket(bucketEvents).Cursor().Last()
@@ -88,9 +92,10 @@ func (s *Store) verifyFrom(at Head) error {
 
 // verifyPage advances at over records up to an index that check out, so that it
 // names the last good one also where a damaged page panics. It returns the bytes
-// of data that it read.
-func (s *Store) verifyPage(at *Head, to uint64, records, bytes int) (size int, err error) {
+// of data that it read. What is stored of the Merkle tree is checked on the way.
+func (s *Store) verifyPage(at *Head, to uint64, records, bytes int, check *treeCheck) (size int, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
+		tree := tx.Bucket(bucketTree)
 		c := tx.Bucket(bucketEvents).Cursor()
 		k, v := c.Seek(indexKey(at.Index + 1))
 		for n := 0; n < records && size < bytes && at.Index < to; n++ {
@@ -104,6 +109,9 @@ func (s *Store) verifyPage(at *Head, to uint64, records, bytes int) (size int, e
 				return s.corrupt(r.Index, "time runs backwards")
 			case r.chained(at.Hash) != r.Hash:
 				return s.corrupt(r.Index, "the hash does not match")
+			}
+			if from := check.add(tree, &r); from != 0 {
+				return s.corrupt(from, fmt.Sprintf("the Merkle tree over the records %d to %d is not theirs", from, r.Index))
 			}
 			*at = Head{Index: r.Index, Time: r.Time, Hash: r.Hash}
 			size += recordHeaderBytes + len(r.Data)

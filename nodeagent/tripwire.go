@@ -48,7 +48,7 @@ func (s *session) watchRefusals(ctx context.Context) {
 	defer reading.Wait()
 	defer probe.Close()
 	reading.Go(func() { readRefusals(probe, heard) })
-	poke := time.NewTicker(min(s.pulse.every/2, pokeMax))
+	poke := time.NewTicker(min(s.pulse.every, pokeMax))
 	defer poke.Stop()
 	for strikes := 0; strikes < strikesMax; {
 		select {

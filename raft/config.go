@@ -41,7 +41,7 @@ type Config struct {
 	// per process: the logger of the first Start in a process gets it.
 	Logger *slog.Logger
 
-	// haste hurries where the leader's process is gone.
+	// haste hurries where nobody leads.
 	haste *haste
 	// signs keep others from an election while a large save is under way.
 	signs *signs
@@ -83,16 +83,16 @@ const (
 	incomingSnapshotFile = "log.db.incoming"
 )
 
-// The clock of Raft. Every tick, and every heartbeat above all, wakes a replica
-// that has nothing to do, so they are as few as a failover of half a second allows:
-// the death of a process alone is noticed without the clock ([haste]). A follower
-// calls for an election 200 to 500 ms behind the last heartbeat, and a heartbeat
-// waits for a sync of the leader's log: while syncs take less than 100 ms, nobody
-// calls for one without need.
+// The clock of Raft. Every tick, and every heartbeat above all, wakes replicas that
+// have nothing to do, so they are as few as a failover of a second allows: the death
+// of a process alone is noticed without the clock ([haste]). A follower calls for an
+// election 300 to 900 ms behind when the next heartbeat was due, and a heartbeat waits
+// for a sync of the leader's log: while syncs take less than 300 ms, nobody calls for
+// one without need.
 const (
 	rttMillis     = 100
-	electionRTTs  = 3
-	heartbeatRTTs = 1
+	electionRTTs  = 5
+	heartbeatRTTs = 2
 )
 
 // Bounds of Raft's log. Its entries behind the last snapshot, which is of the
@@ -134,6 +134,13 @@ func addressOf(replica uint64) string { return fmt.Sprintf("replica-%d", replica
 func (c *Config) alone() bool { return c.Port == nil && c.transport == nil }
 
 func (c *Config) transportFactory() config.TransportFactory {
+	if c.haste != nil {
+		return hastened{c.plainTransports(), c.haste}
+	}
+	return c.plainTransports()
+}
+
+func (c *Config) plainTransports() config.TransportFactory {
 	switch {
 	case c.transport != nil:
 		return c.transport

@@ -60,10 +60,18 @@ func TestCrashBeforeASnapshotIsImported(t *testing.T) {
 	imported := g.dir(2)
 	g.stop(2)
 	g.dirs[2] = crashed
+	survivor := filepath.Join(g.base, "survivor")
+	copyDir(t, crashed, survivor)
 	n = g.start(2, Config{Join: true})
 	g.must(n.Barrier(g.ctx))
-	g.agree()
+	index, hash := g.agree()
 	g.stop(2)
+	// So does a recovery, for which there may be nobody else.
+	got, err := Recover(Config{DataDir: survivor}, 3)
+	g.must(err)
+	if got.Unread != nil || got.Index+1 < index || got.Index == index && got.Hash != hash {
+		t.Errorf("recovered %+v from what ended at %d %s", got, index, hash)
+	}
 	// One that was imported leaves a stub, from which a store that was lost later
 	// cannot be had again.
 	g.must(os.Remove((&Config{DataDir: imported}).storePath()))

@@ -257,6 +257,13 @@ func notify(c chan struct{}) {
 	}
 }
 
+// appliedIndex is the index in Raft's log up to which entries were applied.
+func (m *machine) appliedIndex() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.applied
+}
+
 // healthy returns why appends are to be refused, or nil.
 func (m *machine) healthy() error {
 	m.mu.Lock()

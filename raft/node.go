@@ -35,6 +35,7 @@ type Node struct {
 	disk    *disk
 	joined  bool // it was added to a cluster of others
 
+	begun   sync.WaitGroup // what speaks to the library until it is closed
 	running sync.WaitGroup
 	closing sync.Once
 	closed  error
@@ -98,10 +99,25 @@ func open(cfg Config) (*Node, error) {
 		return nil, errors.Join(fmt.Errorf("raft in %s: %w", cfg.DataDir, err), m.Close(), store.Close())
 	}
 	n.session = n.host.GetNoOPSession(controlShard)
+	n.begun.Go(n.hurry)
 	n.running.Go(n.appends.run)
 	n.running.Go(func() { n.disk.run(n.appends.stop) })
 	n.running.Go(func() { n.scrub(scrubDelay, scrubBytesPerSecond) })
 	return n, nil
+}
+
+// hurry lets a cluster that starts have a leader soon.
+func (n *Node) hurry() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	n.running.Go(func() {
+		select {
+		case <-n.appends.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	n.cfg.haste.start(ctx)
 }
 
 // startUp waits until the replica has what was acknowledged before, if need be
@@ -238,6 +254,7 @@ func (n *Node) ClusterID() string { return n.store.ClusterID() }
 func (n *Node) Close() error {
 	n.closing.Do(func() {
 		close(n.appends.stop)
+		n.begun.Wait()
 		left := n.closeHost() // ends the proposals in flight
 		n.running.Wait()
 		n.machine.tail.Close(eventlog.ErrClosed)

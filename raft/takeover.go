@@ -47,10 +47,35 @@ func takeOver(cfg *Config, store *eventlog.Store, got *Recovered) (err error) {
 		return nil
 	}
 	defer host.Close()
+	if logs.refused == nil {
+		if err := finishImport(host, &old, m, logs); err != nil {
+			got.Unread = fmt.Errorf("the snapshot that it was taking over: %w", err)
+			return nil
+		}
+		got.Applied = m.appliedIndex()
+	}
 	if got.Unread = replay(logs.db, got, m); got.Unread == nil {
 		got.Unread = logs.refused
 	}
 	return nil
+}
+
+// finishImport takes over the snapshot during whose import the replica died: it lies
+// there whole, and in the store is what was before. The library does so when it
+// starts a replica, for which it needs nobody else.
+func finishImport(host *dragonboat.NodeHost, old *Config, m *machine, logs *openLogs) error {
+	snapshot, err := logs.db.GetSnapshot(controlShard, old.Replica)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if m.appliedIndex() >= snapshot.OnDiskIndex {
+		return nil
+	}
+	create := func(uint64, uint64) statemachine.IOnDiskStateMachine { return stayingMachine{m} }
+	if err := host.StartOnDiskReplica(nil, logs.guard.joined, create, old.replica(logs.guard.joined)); err != nil {
+		return err
+	}
+	return host.StopShard(controlShard)
 }
 
 // replay applies entries to the machine until the log's end.

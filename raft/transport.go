@@ -59,7 +59,7 @@ func (*portTransports) Validate(address string) bool {
 func (f *portTransports) Create(host config.NodeHostConfig, messages raftio.MessageHandler, chunks raftio.ChunkHandler) raftio.ITransport {
 	t := &transport{
 		port: f.port, log: f.port.Logger(), messages: messages, chunks: chunks, peers: map[uint64]*lanes{},
-		haste: f.haste, deployment: host.GetDeploymentID(),
+		haste: f.haste,
 	}
 	t.self, t.refused = replicaAt(host.RaftAddress)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -88,8 +88,6 @@ type transport struct {
 	messages raftio.MessageHandler
 	chunks   raftio.ChunkHandler
 	haste    *haste // nil hurries never
-	// deployment is the library's name for all that belongs together.
-	deployment uint64
 
 	ctx    context.Context
 	cancel context.CancelFunc

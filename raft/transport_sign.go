@@ -14,9 +14,9 @@ const (
 	// save counts as progress. A disk that is slower, or hangs, costs an election.
 	saveTimeMin = 100 * time.Millisecond
 	saveRateMin = 8 << 20
-	signEvery   = rttMillis * time.Millisecond
+	signEvery   = heartbeatRTTs * rttMillis * time.Millisecond
 	// signAge is how old the sign before a save may be, or else it is of the past.
-	signAge = 4 * signEvery
+	signAge = 2 * signEvery
 )
 
 // signs tell others that this replica is there while it saves or reads much.

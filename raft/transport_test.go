@@ -69,7 +69,10 @@ func (p *ports) open(replica uint64) *port.Port {
 	done := make(chan error, 1)
 	go func() { done <- q.Serve(context.Background()) }()
 	p.tb.Cleanup(func() {
-		if err := errors.Join(q.Close(), <-done); err != nil {
+		if err := q.Close(); err != nil {
+			p.tb.Error(err)
+		}
+		if err := <-done; err != nil && !errors.Is(err, port.ErrClosed) { // it may have been closed before it served
 			p.tb.Error(err)
 		}
 	})

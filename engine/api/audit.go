@@ -59,15 +59,16 @@ func (h *Handler) exportBundle(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	signing, cancel := context.WithTimeout(r.Context(), signTimeout)
-	_, err = h.o.SignCheckpoint(signing)
+	_, unsigned := h.o.SignCheckpoint(signing)
 	cancel()
-	if err != nil {
-		h.logger.Warn("a bundle is exported without a checkpoint of its newest records", "error", err)
+	if unsigned != nil {
+		h.logger.Warn("a bundle is exported without a checkpoint of its newest records", "error", unsigned)
 	}
 	place, err := audit.Of(h.o)
 	if err != nil {
 		return err
 	}
+	place.Unsigned = unsigned != nil
 	content, err := place.Gather(r.Context(), wish)
 	if errors.Is(err, audit.ErrNoRun) {
 		return &Error{Code: "not-found", Message: fmt.Sprintf("run %d: there is no such run", wish.Run), Hint: "see \"quorate run ls\""}

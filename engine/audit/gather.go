@@ -49,6 +49,9 @@ type Place struct {
 	// it; both are empty where they are not known.
 	Key         string
 	Certificate []byte
+	// Unsigned has records behind the newest checkpoint go along with all others, where
+	// nobody can sign them any more.
+	Unsigned bool
 }
 
 // Gather finds out what belongs into a bundle. The error wraps [ErrNoRun], or is of the
@@ -131,10 +134,20 @@ func (g *gathering) findEnd() error {
 	c := g.content
 	if g.wish.Run == 0 {
 		c.From, c.To = 1, g.head
-		if g.newest.Size > 0 && g.Key != "" {
-			c.To = g.newest.Size
+		if g.newest.Size == 0 || g.Key == "" {
+			return nil
 		}
-		return nil
+		c.To = g.newest.Size
+		if !g.Unsigned {
+			return nil
+		}
+		return g.each(c.To+1, g.head, func(r *eventlog.Record) bool {
+			// What the cluster says of itself is no news.
+			if r.Kind != eventlog.KindCheckpointSigned && r.Kind != eventlog.KindStateHashed {
+				c.To = g.head
+			}
+			return c.To < g.head
+		})
 	}
 	c.To = g.head
 	return g.each(c.From, g.head, func(r *eventlog.Record) bool {

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"quorate/engine"
@@ -10,57 +12,101 @@ import (
 
 const (
 	// balanceEvery is how often a gateway compares its share with the others', by
-	// half of it more or less, so that gateways do not act in step.
-	balanceEvery = 4 * time.Second
-	// balanceAfter is how many times in a row it has to hold clearly too many.
-	balanceAfter = 3
-	// movesMax bounds the agents that are sent away at a time.
-	movesMax = 16
-	// shareSlack is what a gateway may hold beyond its fair share: a tenth of it,
-	// and so many.
-	shareSlack = 2
+	// half of it more or less, so that gateways do not act in step. Agents that were
+	// all given one address are spread within some five of it.
+	balanceEvery = time.Second
+	// balanceAfter is how many times in a row it has to hold too many.
+	balanceAfter = 2
+	// movesMax bounds the agents that are sent away at a time, all together. Each
+	// costs a handshake, of which a gateway makes some hundred a second.
+	movesMax = 48
 	// shunMin and shunMax are how long a gateway is left alone to which an agent
 	// was sent and did not go.
 	shunMin = 30 * time.Second
 	shunMax = 10 * time.Minute
+	// moveTime is how long an agent may take to leave until that counts as a no, and
+	// movePoll how often that is looked at.
+	moveTime = 4 * time.Second
+	movePoll = 50 * time.Millisecond
 )
 
 // A holding is how many agents each gateway serves, and whom of its own this one
-// could send where they rather belong.
+// could send elsewhere.
 type holding struct {
 	self     uint64
 	count    map[uint64]int      // agents on record, by member; every member is in it
-	prefer   map[uint64][]uint64 // own agents by the member that they prefer, self left out
+	prefer   map[uint64][]uint64 // own agents by the member that they prefer
 	fairly   int                 // the fair share, rounded up
 	overfull bool
 }
 
-// weigh fills in what follows from the counts.
+// weigh fills in what follows from the counts. A tenth more than its fair share a
+// gateway may hold; it is not worth a handshake.
 func (h *holding) weigh() {
 	total := 0
 	for _, n := range h.count {
 		total += n
 	}
 	h.fairly = (total + len(h.count) - 1) / max(1, len(h.count))
-	h.overfull = len(h.count) > 1 && h.count[h.self] > h.fairly+h.fairly/10+shareSlack
+	h.overfull = len(h.count) > 1 && h.count[h.self] > h.fairly+h.fairly/10
 }
 
-// pick returns the gateway to send agents to, and how many of those that prefer
-// it, or 0. Those that are shunned are left out.
-func (h *holding) pick(shunned func(member uint64) bool) (to uint64, n int) {
+// moves returns whom to send where: one agent to who has yet to show that it takes
+// agents, and to others as many as they have room for, in turn, so that none is
+// filled before the next. Those that are shunned get nobody.
+func (h *holding) moves(shunned, proven func(member uint64) bool) map[uint64][]uint64 {
 	if !h.overfull {
-		return 0, 0
+		return nil
 	}
-	for member, agents := range h.prefer {
-		room := min(h.fairly-h.count[member], h.count[h.self]-h.fairly, len(agents), movesMax)
-		if !shunned(member) && (room > n || room == n && n > 0 && member < to) {
-			to, n = member, room
+	room := map[uint64]int{}
+	var targets []uint64
+	for _, member := range slices.Sorted(maps.Keys(h.count)) {
+		if n := h.fairly - h.count[member]; member != h.self && n > 0 && !shunned(member) {
+			if room[member] = n; !proven(member) {
+				room[member] = 1
+			}
+			targets = append(targets, member)
 		}
 	}
-	return to, n
+	to := map[uint64][]uint64{}
+	left := min(h.count[h.self]-h.fairly, movesMax)
+	for took := true; took && left > 0; {
+		took = false
+		for _, member := range targets {
+			if len(to[member]) >= room[member] || left == 0 {
+				continue
+			}
+			agent, ok := h.take(member)
+			if !ok {
+				return to
+			}
+			to[member] = append(to[member], agent)
+			left, took = left-1, true
+		}
+	}
+	return to
 }
 
-// hold looks at the record.
+// take takes the agent that is best sent to the member: one that prefers it, so that
+// it stays there when it connects again, or else rather one that does not prefer this
+// gateway.
+func (h *holding) take(member uint64) (agent uint64, ok bool) {
+	order := []uint64{member}
+	for _, other := range slices.Sorted(maps.Keys(h.prefer)) {
+		if other != member && other != h.self {
+			order = append(order, other)
+		}
+	}
+	for _, preferred := range append(order, h.self) {
+		if agents := h.prefer[preferred]; len(agents) > 0 {
+			h.prefer[preferred] = agents[1:]
+			return agents[0], true
+		}
+	}
+	return 0, false
+}
+
+// hold looks at the record. It tells the agents only where there are too many.
 func (g *gateway) hold(sessions []*session) *holding {
 	h := &holding{self: g.o.Replica(), prefer: map[uint64][]uint64{}, count: map[uint64]int{}}
 	g.o.View(func(st *engine.State) {
@@ -70,13 +116,15 @@ func (g *gateway) hold(sessions []*session) *holding {
 				h.count[member] = connected[member]
 			}
 		}
+		if h.weigh(); !h.overfull {
+			return
+		}
 		for _, s := range sessions {
-			if order := st.AgentGateways(s.agent); len(order) > 0 && order[0] != h.self {
+			if order := st.AgentGateways(s.agent); len(order) > 0 {
 				h.prefer[order[0]] = append(h.prefer[order[0]], s.agent)
 			}
 		}
 	})
-	h.weigh()
 	return h
 }
 
@@ -86,52 +134,85 @@ type shun struct {
 	last  time.Duration
 }
 
-// balance sends agents to gateways that returned or joined. It begins with one, to
-// see whether the other answers; the agent stays where it does not.
+// A balancer is what a gateway remembers of those that it sends agents to.
+type balancer struct {
+	shuns  map[uint64]*shun
+	proven map[uint64]bool // took the agent sent before
+	over   int             // times in a row that there were too many
+}
+
+// shunned reports whether a member gets no agents now.
+func (b *balancer) shunned(member uint64, now time.Time) bool {
+	s := b.shuns[member]
+	return s != nil && now.Before(s.until)
+}
+
+// learn takes note of whether a member has taken an agent.
+func (b *balancer) learn(member uint64, took bool, now time.Time) {
+	if b.proven[member] = took; took {
+		delete(b.shuns, member)
+		return
+	}
+	s := b.shuns[member]
+	if s == nil {
+		s = &shun{}
+		b.shuns[member] = s
+	}
+	s.last = min(max(2*s.last, shunMin), shunMax)
+	s.until = now.Add(s.last/2 + rand.N(s.last))
+}
+
+// balance sends agents to gateways that hold fewer: those that returned or joined,
+// or that agents have yet to hear of. It begins with one each, to see whether the
+// other answers; the agent stays where it does not.
 func (g *gateway) balance(ctx context.Context) {
 	every := g.limits.BalanceEvery
-	over := 0
-	shuns := map[uint64]*shun{}
-	proven := map[uint64]bool{} // gateways that took the agent sent before
+	b := &balancer{shuns: map[uint64]*shun{}, proven: map[uint64]bool{}}
 	for wait(ctx, every/2+rand.N(every)) {
-		now := time.Now()
 		sessions := g.sessions.all()
-		if g.sessions.count() == 0 {
+		if len(sessions) == 0 {
 			continue
 		}
 		h := g.hold(sessions)
 		if _, member := h.count[h.self]; !h.overfull || !member {
-			over = 0
-			clear(proven)
+			b.over = 0
+			clear(b.proven)
 			continue
 		}
-		if over++; over < balanceAfter {
+		if b.over++; b.over < balanceAfter {
 			continue
 		}
-		to, n := h.pick(func(member uint64) bool { s := shuns[member]; return s != nil && now.Before(s.until) })
-		if n == 0 {
-			continue
+		now := time.Now()
+		moves := h.moves(func(m uint64) bool { return b.shunned(m, now) }, func(m uint64) bool { return b.proven[m] })
+		for to, agents := range moves {
+			g.sendSome(sessions, agents, to)
 		}
-		if !proven[to] {
-			n = 1
-		}
-		moved := h.prefer[to][:n]
-		g.sendSome(sessions, moved, to)
-		if !wait(ctx, every) {
+		if len(moves) > 0 && !g.settle(ctx, moves) {
 			return
 		}
-		proven[to] = g.left(moved)
-		if s := shuns[to]; proven[to] {
-			delete(shuns, to)
-		} else {
-			if s == nil {
-				s = &shun{}
-				shuns[to] = s
-			}
-			s.last = min(max(2*s.last, shunMin), shunMax)
-			s.until = time.Now().Add(s.last/2 + rand.N(s.last))
+		for to, agents := range moves {
+			b.learn(to, g.left(agents), time.Now())
 		}
 	}
+}
+
+// settle waits until one agent of each move has left, or has had moveTime for it.
+// It returns false where ctx has ended.
+func (g *gateway) settle(ctx context.Context, moves map[uint64][]uint64) bool {
+	deadline := time.Now().Add(max(moveTime, g.limits.BalanceEvery))
+	for time.Now().Before(deadline) {
+		if !wait(ctx, movePoll) {
+			return false
+		}
+		gone := true
+		for _, agents := range moves {
+			gone = gone && g.left(agents)
+		}
+		if gone {
+			return true
+		}
+	}
+	return true
 }
 
 // sendSome sends agents to a member.

@@ -1,42 +1,113 @@
 package gateway
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
-// A gateway sends agents away only where it holds clearly too many, only those that
-// prefer another one, and no more than that one has room for.
-func TestPick(t *testing.T) {
-	agents := func(n int) []uint64 { return make([]uint64, n) }
-	nobody := func(uint64) bool { return false }
+// A gateway sends agents away only where it holds too many, first of all those that
+// prefer another one, one to each that has yet to take one, and no more than there is
+// room for.
+func TestMoves(t *testing.T) {
+	// agents are n numbers from a hundred times the member that they prefer on.
+	agents := func(member uint64, n int) (ids []uint64) {
+		for i := range n {
+			ids = append(ids, 100*member+uint64(i))
+		}
+		return ids
+	}
+	type counts map[uint64]int
+	type prefers map[uint64][]uint64
 	for _, row := range []struct {
 		name    string
-		count   map[uint64]int
-		prefer  map[uint64][]uint64
-		shunned func(uint64) bool
-		to      uint64
-		n       int
+		count   counts
+		prefer  prefers
+		shunned uint64
+		proven  []uint64
+		want    counts // sent, by member
+		first   uint64 // sent to 3, where that is told
 	}{
-		{"alone", map[uint64]int{1: 90}, nil, nobody, 0, 0},
-		{"even", map[uint64]int{1: 30, 2: 30, 3: 30}, map[uint64][]uint64{2: agents(10)}, nobody, 0, 0},
-		{"within the slack", map[uint64]int{1: 35, 2: 28, 3: 27}, map[uint64][]uint64{2: agents(10)}, nobody, 0, 0},
-		{"one is back", map[uint64]int{1: 50, 2: 40, 3: 0}, map[uint64][]uint64{2: agents(5), 3: agents(15)}, nobody, 3, 15},
-		{"not too many at a time", map[uint64]int{1: 500, 2: 400, 3: 0}, map[uint64][]uint64{3: agents(150)}, nobody, 3, movesMax},
-		{"down to the fair share", map[uint64]int{1: 36, 2: 30, 3: 24}, map[uint64][]uint64{3: agents(15)}, nobody, 3, 6},
-		{"nobody wants to go", map[uint64]int{1: 50, 2: 40, 3: 0}, nil, nobody, 0, 0},
-		{"it does not take them", map[uint64]int{1: 50, 2: 40, 3: 0}, map[uint64][]uint64{3: agents(15)}, func(m uint64) bool { return m == 3 }, 0, 0},
-		{"few agents", map[uint64]int{1: 3, 2: 0, 3: 0}, map[uint64][]uint64{2: agents(1), 3: agents(1)}, nobody, 0, 0},
+		{"alone", counts{1: 90}, prefers{1: agents(1, 90)}, 0, nil, nil, 0},
+		{"even", counts{1: 30, 2: 30, 3: 30}, prefers{2: agents(2, 30)}, 0, nil, nil, 0},
+		{"a tenth more", counts{1: 33, 2: 29, 3: 28}, prefers{2: agents(2, 33)}, 0, []uint64{2, 3}, nil, 0},
+		{"one is back", counts{1: 45, 2: 45, 3: 0}, prefers{1: agents(1, 30), 3: agents(3, 15)}, 0, nil, counts{3: 1}, 300},
+		{"it takes agents", counts{1: 45, 2: 45, 3: 0}, prefers{1: agents(1, 30), 3: agents(3, 15)}, 0, []uint64{3}, counts{3: 15}, 300},
+		{"not too many at a time", counts{1: 500, 2: 400, 3: 0}, prefers{3: agents(3, 500)}, 0, []uint64{3}, counts{3: movesMax}, 300},
+		{"nobody prefers another", counts{1: 6, 2: 0, 3: 0}, prefers{1: agents(1, 6)}, 0, []uint64{2, 3}, counts{2: 2, 3: 2}, 101},
+		{"those that prefer a third one go first", counts{1: 4, 2: 2, 3: 0}, prefers{1: agents(1, 2), 2: agents(2, 2)}, 0, []uint64{3}, counts{3: 2}, 200},
+		{"six agents that know one address", counts{1: 6, 2: 0, 3: 0}, prefers{1: agents(1, 3), 2: agents(2, 1), 3: agents(3, 2)}, 0, nil, counts{2: 1, 3: 1}, 300},
+		{"it does not take them", counts{1: 50, 2: 40, 3: 0}, prefers{3: agents(3, 50)}, 3, nil, nil, 0},
+		{"less than one each", counts{1: 1, 2: 0, 3: 0}, prefers{2: agents(2, 1)}, 0, nil, nil, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			h := &holding{self: 1, count: row.count, prefer: row.prefer}
 			h.weigh()
-			to, n := h.pick(row.shunned)
-			if n != row.n || n > 0 && to != row.to {
-				t.Errorf("%d agents to %d, want %d to %d", n, to, row.n, row.to)
+			moves := h.moves(func(m uint64) bool { return m == row.shunned }, func(m uint64) bool { return slices.Contains(row.proven, m) })
+			got, seen := counts{}, map[uint64]bool{}
+			for member, ids := range moves {
+				got[member] = len(ids)
+				for _, id := range ids {
+					if seen[id] {
+						t.Errorf("agent %d is sent to two", id)
+					}
+					seen[id] = true
+				}
+			}
+			if !maps.Equal(got, row.want) {
+				t.Errorf("sent %v, want %v", got, row.want)
+			}
+			if row.first != 0 && moves[3][0] != row.first {
+				t.Errorf("agent %d goes to 3 first, want %d", moves[3][0], row.first)
 			}
 		})
 	}
+}
+
+// Whatever was held where, and whoever prefers whom, rounds of moves end, with nobody
+// above the fair share by more than a tenth.
+func TestMovesEndEvenly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		members := rapid.IntRange(2, 5).Draw(t, "members")
+		held := map[uint64][]uint64{}
+		preferred := map[uint64]uint64{}
+		for id := range uint64(rapid.IntRange(0, 200).Draw(t, "agents")) {
+			at := uint64(rapid.IntRange(1, members).Draw(t, "at"))
+			held[at] = append(held[at], id)
+			preferred[id] = uint64(rapid.IntRange(1, members).Draw(t, "prefers"))
+		}
+		nobody, all := func(uint64) bool { return false }, func(uint64) bool { return true }
+		for round := 0; ; round++ {
+			moved := 0
+			for self := uint64(1); self <= uint64(members); self++ {
+				h := &holding{self: self, count: map[uint64]int{}, prefer: map[uint64][]uint64{}}
+				for m := uint64(1); m <= uint64(members); m++ {
+					h.count[m] = len(held[m])
+				}
+				for _, id := range held[self] {
+					h.prefer[preferred[id]] = append(h.prefer[preferred[id]], id)
+				}
+				h.weigh()
+				for to, ids := range h.moves(nobody, all) {
+					held[self] = slices.DeleteFunc(held[self], func(id uint64) bool { return slices.Contains(ids, id) })
+					held[to] = append(held[to], ids...)
+					moved += len(ids)
+				}
+				if h.overfull && moved == 0 {
+					t.Fatalf("replica %d holds %d of %v and sends nobody", self, len(held[self]), h.count)
+				}
+			}
+			if moved == 0 {
+				return
+			}
+			if round > 20 {
+				t.Fatalf("no end of moves: %v", held)
+			}
+		}
+	})
 }
 
 // However many agents there are, they ask at most so often together, as long as

@@ -210,12 +210,16 @@ func (b *Blobs) put(conn net.Conn, digest string) error {
 // the same at once share it. The error wraps fs.ErrNotExist where all of the
 // others say that they have none.
 func (b *Blobs) Fetch(ctx context.Context, digest string) error {
-	for {
+	for again := false; ; again = true {
 		shared := b.fetching.DoChan(digest, func() (any, error) { return nil, b.fetch(ctx, digest) })
 		select {
 		case r := <-shared:
 			// Whoever came first may have given up: that is no answer for the others.
 			if r.Err != nil && r.Shared && ctx.Err() == nil && errors.Is(r.Err, context.Canceled) {
+				continue
+			}
+			// What another one has fetched may have been damaged since it was stored.
+			if r.Err == nil && r.Shared && !again && b.cfg.Blobs.Check(digest) != nil {
 				continue
 			}
 			return r.Err

@@ -3,13 +3,16 @@ package peer
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"quorate/eventlog"
 )
@@ -125,6 +128,52 @@ func TestFetch(t *testing.T) {
 	}
 	if err := n.nodes[1].Fetch(t.Context(), "../../etc/passwd"); err == nil {
 		t.Error("that is no digest")
+	}
+}
+
+// A heldLogger lets a fetch return only once it may.
+type heldLogger struct {
+	slog.Handler
+	stored, release chan struct{}
+}
+
+func (l *heldLogger) Handle(context.Context, slog.Record) error {
+	l.stored <- struct{}{}
+	<-l.release
+	return nil
+}
+
+// Who shares a fetch that stored the blob before it was damaged gets a sound one.
+func TestFetchSharedBeforeDamage(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t, 1, 2)
+	digest := n.nodes[2].put(t, "x", 100_000)
+	held := &heldLogger{slog.NewTextHandler(io.Discard, nil), make(chan struct{}), make(chan struct{})}
+	n.nodes[1].logger = slog.New(held)
+	ended := make(chan error, 2)
+	fetch := func() { ended <- n.nodes[1].Fetch(t.Context(), digest) }
+	go fetch()
+	<-held.stored
+	n.nodes[1].damage(t, digest)
+	go fetch()
+	select { // nothing tells that the second one shares: it fetches for itself if it comes late
+	case <-held.stored:
+		t.Error("it is fetched twice at once")
+	case <-time.After(50 * time.Millisecond):
+	}
+	go func() {
+		for range held.stored {
+		}
+	}()
+	close(held.release)
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	close(held.stored)
+	if !n.nodes[1].sound(digest) {
+		t.Error("it is damaged")
 	}
 }
 

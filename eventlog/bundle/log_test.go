@@ -111,6 +111,7 @@ func key8(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, index
 
 // TestLogTampering changes the records in a log's file.
 func TestLogTampering(t *testing.T) {
+	t.Parallel()
 	rng := seed(t)
 	l, _ := busy(t, 5)
 	path := l.store(t)

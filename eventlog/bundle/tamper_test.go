@@ -107,6 +107,7 @@ func lineAt(b []byte, at int) uint64 {
 }
 
 func TestTampering(t *testing.T) {
+	t.Parallel()
 	rng := seed(t)
 	l, run := busy(t, 5)
 	for name, whole := range map[string][]byte{"run": l.write(run), "all": l.write(l.whole())} {

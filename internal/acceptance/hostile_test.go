@@ -189,20 +189,39 @@ func (h *trespasser) replica(address string) {
 			if protocol == alpn.Join {
 				conf = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}}
 			}
-			c, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: lab.Patience}, Config: conf}).Dial("tcp", address)
-			if err != nil {
-				h.t.Errorf("%s at the orchestrators' port: %v", protocol, err)
-				continue
-			}
-			if protocol == alpn.Blob { // it is let in: what follows is read
-				_ = c.SetReadDeadline(time.Now().Add(lab.Patience))
-				if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
-					h.t.Errorf("%s: %v", protocol, err)
-				}
+			c := h.admitted(address, conf)
+			if c == nil {
+				return
 			}
 			all.Go(func() { h.pour(c, h.noise(floodBytes, beginning...)) })
 		}
 	}
+}
+
+// admitted connects with TLS. The others from the same address make the port give up
+// handshakes, so it takes several tries. Where blobs are spoken of it waits until the
+// port has let it in: what follows is read then.
+func (h *trespasser) admitted(address string, conf *tls.Config) (conn net.Conn) {
+	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: lab.Patience}, Config: conf}
+	err := lab.UntilWithin(context.Background(), lab.Patience, "a connection for "+conf.NextProtos[0], func() bool {
+		c, err := dialer.Dial("tcp", address)
+		if err != nil {
+			return false
+		}
+		if conf.NextProtos[0] == alpn.Blob {
+			_ = c.SetReadDeadline(time.Now().Add(lab.Patience))
+			if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+				_ = c.Close()
+				return false
+			}
+		}
+		conn = c
+		return true
+	})
+	if err != nil {
+		h.t.Error(err)
+	}
+	return conn
 }
 
 // requests are those of a local administrator who is mistaken, or worse.

@@ -18,7 +18,7 @@ import (
 const corpusDir = "../../../shared/corpus/task-core/openstack"
 
 // applyTimeout is how long a run may take before the test gives up and says where it is.
-const applyTimeout = "50s"
+const applyTimeout = "5m"
 
 // standIns are the programs that the corpus calls and that a machine of tests must not
 // run, or does not have.

@@ -90,7 +90,7 @@ func decideGroup(ctx context.Context, a *asked) ([]step, error) {
 // them does all of its work or nothing.
 func (a *asked) accountStep(what, tool string, words []string, name string) ([]step, error) {
 	if err := requireTool(a.job.Verb, tool); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: its package is called shadow, shadow-utils or passwd, and busybox's adduser takes its place in too little", err)
 	}
 	if root := a.option("root"); root != "" {
 		words = append([]string{"-P", a.path(root)}, words...)
