@@ -3,8 +3,6 @@ package eventlog
 import (
 	"crypto/sha256"
 	"encoding/binary"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // leafHeaderBytes are a leaf's index, time and kind, before its data.
@@ -40,5 +38,9 @@ func (r *Record) LeafHash() Hash {
 // NodeHash returns the hash above two subtrees of the Merkle tree: SHA-256 over a
 // byte of one and both hashes.
 func NodeHash(left, right Hash) Hash {
-	return Hash(tlog.NodeHash(tlog.Hash(left), tlog.Hash(right)))
+	var b [1 + 2*len(left)]byte
+	b[0] = 1
+	copy(b[1:], left[:])
+	copy(b[1+len(left):], right[:])
+	return sha256.Sum256(b[:])
 }

@@ -37,7 +37,7 @@ type Tree struct {
 }
 
 // blockHashes are the hashes in a block by level, the leaves first.
-type blockHashes [blockLevel + 1][]tlog.Hash
+type blockHashes [blockLevel + 1][]Hash
 
 // newTree returns the tree over the first records that read returns. Stored are the
 // hashes of the subtrees of level 8 and above that end with a block, the lowest
@@ -129,7 +129,7 @@ func (t *Tree) node(level int, n uint64) (tlog.Hash, error) {
 		if err != nil {
 			return tlog.Hash{}, err
 		}
-		return b[level][n&(1<<(blockLevel-level)-1)], nil
+		return tlog.Hash(b[level][n&(1<<(blockLevel-level)-1)]), nil
 	}
 	key := [2]uint64{uint64(level), n}
 	if h, ok := t.upper[key]; ok {
@@ -152,7 +152,7 @@ func (t *Tree) compute(level int, n uint64) (tlog.Hash, error) {
 		if err != nil {
 			return tlog.Hash{}, err
 		}
-		return b[blockLevel][0], nil
+		return tlog.Hash(b[blockLevel][0]), nil
 	}
 	left, err := t.node(level-1, 2*n)
 	if err != nil {
@@ -182,17 +182,18 @@ func (t *Tree) block(n uint64) (*blockHashes, error) {
 	return b, nil
 }
 
-// newBlockHashes returns the complete subtrees over leaves.
+// newBlockHashes returns the complete subtrees over leaves, which it keeps.
 func newBlockHashes(leaves []Hash) *blockHashes {
 	b := new(blockHashes)
-	for _, h := range leaves {
-		b[0] = append(b[0], tlog.Hash(h))
-	}
+	b[0] = leaves
+	all := make([]Hash, 0, len(leaves)) // below the leaves' number
 	for level := 1; level <= blockLevel; level++ {
 		below := b[level-1]
+		from := len(all)
 		for i := 0; i+1 < len(below); i += 2 {
-			b[level] = append(b[level], tlog.NodeHash(below[i], below[i+1]))
+			all = append(all, NodeHash(below[i], below[i+1]))
 		}
+		b[level] = all[from:]
 	}
 	return b
 }

@@ -39,7 +39,7 @@ func (e *edge) add(leaf Hash) (complete []Hash) {
 	if len(e.leaves) < blockRecords {
 		return nil
 	}
-	h := Hash(newBlockHashes(e.leaves)[blockLevel][0])
+	h := newBlockHashes(e.leaves)[blockLevel][0]
 	e.leaves = e.leaves[:0]
 	complete = []Hash{h}
 	for n := e.blocks; n&1 == 1; n >>= 1 {
