@@ -51,6 +51,8 @@ type Config struct {
 	transport config.TransportFactory
 	// space tells how much room there is, in tests.
 	space space
+	// files are the library's, in tests; nil is the system's.
+	files config.IFS
 	// wrapLog stands between the library and its log in tests.
 	wrapLog func(raftio.ILogDB) raftio.ILogDB
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lni/dragonboat/v4"
@@ -33,7 +34,8 @@ type Node struct {
 	saves   syncTimes
 	contact contact
 	disk    *disk
-	joined  bool // it was added to a cluster of others
+	joined  bool        // it was added to a cluster of others
+	opened  atomic.Bool // the library runs
 
 	begun   sync.WaitGroup // what speaks to the library until it is closed
 	running sync.WaitGroup
@@ -156,10 +158,13 @@ func (n *Node) startHost() (err error) {
 	if n.cfg.rebased {
 		g.applied, g.head = 0, 0
 	}
-	host, err := dragonboat.NewNodeHost(n.cfg.nodeHost(g, n.leader, events{n}))
+	settings := n.cfg.nodeHost(g, n.leader, events{n})
+	settings.Expert.FS = watchSyncs(n.cfg.files, n.unsynced)
+	host, err := dragonboat.NewNodeHost(settings)
 	if err != nil {
 		return err
 	}
+	n.opened.Store(true)
 	join := n.cfg.Join && !g.known || g.joined
 	var members map[uint64]dragonboat.Target // a restart takes them from its own files
 	if !join && !g.known {

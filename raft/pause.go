@@ -114,6 +114,17 @@ func (n *Node) unwritable(err error) {
 	select {}
 }
 
+// unsynced is told that Raft's log could not be synced. What was written may be lost,
+// also where a later sync works (fsync(2)), so the replica ends. While it starts there
+// is nobody yet who waits for its end, and the library ends the process.
+func (n *Node) unsynced(err error) {
+	if !n.opened.Load() {
+		n.cfg.Logger.Error("raft's log cannot be synced, and the process ends; start again when the disk works", "error", err)
+		return
+	}
+	n.unwritable(err)
+}
+
 // closeHost ends the library's part. Where a goroutine of it waits for room that
 // does not come, it is left behind: what was acknowledged is synced, and the
 // process ends.
