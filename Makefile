@@ -3,10 +3,11 @@
 
 GO       ?= go
 BIN      := bin/quorate
+GOTEST   ?= $(GO) test
 TOOLS    := $(GO) tool -modfile=internal/tools/go.mod
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-FUZZTIME ?= 8s
+FUZZTIME ?= 5s
 SOAK     ?= 50
 SEEDS    ?= 5000
 MINUTES  ?= 30
@@ -28,21 +29,19 @@ demo: build ## the main job, end to end; then one whose leader is killed on the 
 	./$(BIN) demo
 
 test: ## all tests
-	$(GO) test ./...
+	$(GOTEST) ./...
 
 race: ## the concurrent packages under the race detector
-	CGO_ENABLED=1 $(GO) test -race -short ./engine/api ./engine/gateway/... ./engine/orchestrator ./engine/peer \
+	CGO_ENABLED=1 $(GOTEST) -race -short ./engine/api ./engine/gateway/... ./engine/orchestrator ./engine/peer \
 		./eventlog ./nodeagent ./nodeagent/facts ./nodeagent/runner ./cli
 
 lint: ## gofmt, vet, staticcheck
-	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }
+	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }
 	$(GO) vet ./...
 	@out=$$($(TOOLS) staticcheck ./... | grep -v 'field _msgpack is unused'); test -z "$$out" || { echo "$$out"; exit 1; }
 
-check: lint test ## what must pass before a change lands
-	$(MAKE) -j2 --output-sync=target fuzz soak-short
-	$(MAKE) race
-	@echo "make check: all passed"
+check: ## what must pass before a change lands: lint, test, fuzz beside soak-short, race
+	@MAKE='$(MAKE)' GO='$(GO)' TOOLS='$(TOOLS)' sh internal/tools/check.sh
 
 bench: ## the figures of docs/performance.md and docs/reliability.md
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./internal/bench
@@ -51,7 +50,7 @@ bench: ## the figures of docs/performance.md and docs/reliability.md
 	$(GO) test -run '^$$' -bench 'Fold|Run|Verify|Append' ./engine ./eventlog ./raft
 	$(GO) test -run '^$$' -bench 'Spawn|PlainExec' ./nodeagent/runner
 
-fuzz: ## every fuzz target for FUZZTIME (8s), two at a time
+fuzz: ## every fuzz target for FUZZTIME (5s), as many at a time as there are cores
 	FUZZTIME=$(FUZZTIME) GO=$(GO) sh internal/tools/fuzz.sh
 
 soak: ## trouble for a cluster of processes, MINUTES (30) long, from SEED; as root
@@ -61,7 +60,7 @@ soak: ## trouble for a cluster of processes, MINUTES (30) long, from SEED; as ro
 		$(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/soak
 	$(MAKE) acceptance
 
-soak-short: # the same for two minutes, with clocks that are right
+soak-short: ## its trouble alone, two minutes long, with clocks that are right
 	QUORATE_SOAK_MINUTES=2 QUORATE_SOAK_SEED=$(SEED) QUORATE_SOAK_QUIET=1 \
 		$(GO) test -count=1 -timeout 10m -v -run 'TestSoak$$' ./internal/soak
 
