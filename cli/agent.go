@@ -124,9 +124,10 @@ func (p *program) agentList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	g := &grid{header: []any{"AGENT", "STATUS", "LABELS", "ADDRESS", "VERSION", "OPEN", "SEEN", "REASON"}}
+	// Address and version, which "agent show" and -o json have, would not fit 80 columns.
+	g := &grid{header: []any{"AGENT", "STATUS", "LABELS", "OPEN", "SEEN", "REASON"}}
 	for _, a := range agents {
-		g.add(a.Name, a.Status, some(a.Labels, 4), orDash(a.Address), orDash(a.Version), a.Open, stamp(a.SeenAt), a.Reason)
+		g.add(a.Name, a.Status, some(a.Labels, 4), a.Open, stamp(a.SeenAt), a.Reason)
 	}
 	return emitAll(p, api.Agents{Schema: api.Schema, Agents: notNil(agents)}, agents, g)
 }

@@ -130,13 +130,13 @@ func (p *program) runShow(c *cli.Context) error {
 }
 
 func (p *program) printRun(run *api.Run) error {
-	fmt.Fprintf(p.con.out, "run %d %s, plan %.12s, by %s, created %s, elapsed %s\n", run.ID, statusOf(run), run.PlanID, printable(run.By),
+	fmt.Fprintf(p.con.out, "run %d %s, plan %.12s, by %s\ncreated %s, elapsed %s\n", run.ID, statusOf(run), run.PlanID, printable(run.By),
 		stamp(run.CreatedAt), elapsed(time.Duration(run.ElapsedMS)*time.Millisecond))
 	for _, w := range run.WaitingFor {
 		fmt.Fprintf(p.con.out, "waiting for %s\n", printable(w))
 	}
 	fmt.Fprintln(p.con.out)
-	g := &grid{header: []any{"TASK", "STATUS", "DRIVER", "STEPS", "REASON"}}
+	g := &grid{header: []any{"TASK", "STATUS", "STEPS", "REASON"}}
 	for _, t := range run.Tasks {
 		counts := map[string]int{}
 		for _, s := range t.Steps {
@@ -147,7 +147,7 @@ func (p *program) printRun(run *api.Run) error {
 			steps = append(steps, fmt.Sprintf("%d %s", n, status))
 		}
 		slices.Sort(steps)
-		g.add(t.ID, t.Status, t.Driver, some(steps, 4), t.Reason)
+		g.add(t.ID, t.Status, some(steps, 4), t.Reason)
 	}
 	return p.printGrid(g)
 }
