@@ -38,8 +38,10 @@ type Config struct {
 	Replace bool
 	// Log is told what happens.
 	Log func(format string, args ...any)
-	// Keep is a directory that is left with the logs of a soak that found something.
-	Keep string
+	// Keep is a directory that is left with the logs of a soak that found something,
+	// or of every one where KeepAll is set.
+	Keep    string
+	KeepAll bool
 }
 
 // A soak is one under way.
@@ -87,7 +89,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	s.judge(ctx)
 	s.report.Elapsed = time.Since(began)
-	if len(s.report.Broken) > 0 {
+	if len(s.report.Broken) > 0 || cfg.KeepAll {
 		return &s.report, s.keep()
 	}
 	return &s.report, nil

@@ -28,6 +28,7 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 // TestSoak lets a cluster of processes deploy while everything is done to it that
 // docs/reliability.md says it survives, and then wants every promise kept. It takes
 // QUORATE_SOAK_MINUTES minutes and begins with QUORATE_SOAK_SEED, or a seed of its own.
+// With QUORATE_SOAK_KEEP its files stay in the temporary directory, for a post-mortem.
 func TestSoak(t *testing.T) {
 	minutes := number(t, "QUORATE_SOAK_MINUTES", 0)
 	switch {
@@ -46,6 +47,7 @@ func TestSoak(t *testing.T) {
 		Clocks:  number(t, "QUORATE_SOAK_CLOCKS", 0) != 0,
 		Replace: number(t, "QUORATE_SOAK_REPLACE", 1) != 0,
 		Keep:    filepath.Join(os.TempDir(), fmt.Sprintf("quorate-soak-%d", seed)),
+		KeepAll: os.Getenv("QUORATE_SOAK_KEEP") != "",
 		Log:     logger(),
 	}
 	fmt.Printf("soak: seed %d, %d minutes, %d orchestrators\n", seed, minutes, cfg.Orchestrators)
