@@ -95,6 +95,9 @@ func compile(t testing.TB, dir string, src planner.Sources, opt planner.Options)
 	in, diagnostics := planner.Load(src, opt)
 	plan, more := planner.Compile(in, opt)
 	o := outcome{plan, in, append(diagnostics, more...)}
+	if plan != nil && len(plan.Inputs) < 100 && strings.HasPrefix(t.Name(), "Test") {
+		o.wantRestored(t, opt)
+	}
 	for i := range o.diagnostics {
 		d := &o.diagnostics[i]
 		for _, text := range []*string{&d.Pos.File, &d.Message, &d.Hint} {

@@ -31,8 +31,10 @@ type inputFile struct {
 	root string // the folder that the role was loaded from
 	// inFolder is true where the file was found in a folder, not named.
 	inFolder bool
-	data     []byte
-	digest   string
+	// stored is true where the file is of a plan that was made before, and lies nowhere.
+	stored bool
+	data   []byte
+	digest string
 }
 
 // place is a position in the file for diagnostics.

@@ -57,17 +57,23 @@ type Options struct {
 // Compile finds what else is wrong and makes no plan.
 func Load(src Sources, opt Options) (*Inputs, []Diagnostic) {
 	l := &loader{language: newLanguage(), opt: &opt, in: &Inputs{}}
-	if src.Services != "" {
+	return l.load(src)
+}
+
+// load reads what the sources name, and the rest from what is stored.
+func (l *loader) load(src Sources) (*Inputs, []Diagnostic) {
+	opt := l.opt
+	if src.Services != "" || l.stored.has(RoleService) {
 		l.in.wantsServices = true
-		l.services(l.find(RoleService, src.Services))
+		l.services(l.filesOf(RoleService, src.Services))
 	}
-	if src.Inventory != "" {
-		l.inventory(l.find(RoleInventory, src.Inventory))
+	if src.Inventory != "" || l.stored.has(RoleInventory) {
+		l.inventory(l.filesOf(RoleInventory, src.Inventory))
 	}
-	if src.Roles != "" {
-		l.roles(l.find(RoleRoles, src.Roles))
+	if src.Roles != "" || l.stored.has(RoleRoles) {
+		l.roles(l.filesOf(RoleRoles, src.Roles))
 	}
-	var files []*inputFile
+	files := l.stored.files(RoleOrchestration)
 	for _, root := range src.Orchestrations {
 		files = append(files, l.find(RoleOrchestration, root)...)
 	}
@@ -75,7 +81,7 @@ func Load(src Sources, opt Options) (*Inputs, []Diagnostic) {
 		files = append(files, &inputFile{role: RoleOrchestration, name: t.Name, path: t.Name, root: opt.WorkDir, data: t.Content})
 	}
 	l.orchestrations(files)
-	if src.Services != "" && (src.Inventory == "" || src.Roles == "") {
+	if src.Services != "" && (src.Inventory == "" && !l.stored.has(RoleInventory) || src.Roles == "" && !l.stored.has(RoleRoles)) {
 		l.errorf("missing-source", Pos{}, "", "services need an inventory and roles beside them")
 	}
 	l.ship()
@@ -89,6 +95,16 @@ type loader struct {
 	report
 	opt *Options
 	in  *Inputs
+	// stored are the inputs of a plan that was made before, or nil.
+	stored *stored
+}
+
+// filesOf are the files that the operator names, or those that are stored.
+func (l *loader) filesOf(kind Role, root string) []*inputFile {
+	if root == "" {
+		return l.stored.files(kind)
+	}
+	return l.find(kind, root)
 }
 
 // find lists the files of one source; where there is none it reports that.
@@ -210,7 +226,7 @@ func (l *loader) orchestrations(files []*inputFile) {
 // ship finds the files that jobs ship. Those of services without hosts are never
 // needed, so they may be missing; what is wrong with their jobs is a warning.
 func (l *loader) ship() {
-	s := &shipper{workDir: l.opt.WorkDir}
+	s := &shipper{workDir: l.opt.WorkDir, stored: l.stored}
 	active := l.in.assign(&report{})
 	for i, svc := range l.in.services {
 		found := svc.jobReport.list

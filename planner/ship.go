@@ -68,6 +68,7 @@ func bases(f *inputFile, workDir string) []base {
 type shipper struct {
 	report
 	workDir string
+	stored  *stored
 	digests []*shippedFile // each path once
 	brought []*shippedFile // by verbs themselves, each once; digested already
 	byPath  map[string]*shippedFile
@@ -96,6 +97,14 @@ func (s *shipper) find(f *inputFile, jobs []jobSpec) {
 			places = []base{{dir: "", prefix: ""}}
 		}
 		for _, b := range places {
+			if f.stored {
+				c.files = append(c.files, s.keep(f, j, b)...)
+				if len(c.files) > 0 {
+					break
+				}
+				tried = append(tried, b.name(filepath.Join(b.dir, j.source)))
+				continue
+			}
 			matches, err := expand(b.dir, j.source)
 			if err != nil {
 				s.errorf("unreadable", f.place(j.at), "", "source %q of %s: %v", j.source, j.spec.Verb, err)
@@ -148,7 +157,11 @@ func (s *shipper) claim(path, name string) *shippedFile {
 // finish digests what was found and gives the jobs their files.
 func (s *shipper) finish() {
 	errs := make([]error, len(s.digests))
-	inParallel(len(s.digests), func(i int) { errs[i] = s.digests[i].digestContent() })
+	inParallel(len(s.digests), func(i int) {
+		if s.digests[i].digest == "" { // of what is stored it is known
+			errs[i] = s.digests[i].digestContent()
+		}
+	})
 	unreadable := map[*shippedFile]error{}
 	for i, err := range errs {
 		if err != nil {
