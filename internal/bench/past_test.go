@@ -27,8 +27,9 @@ import (
 const pastVariable = "QUORATE_BENCH_PAST"
 
 // BenchmarkPast measures a log of a million events: how long it takes to verify it, to
-// show the state at a point, and to start an orchestrator, with what memory; and how
-// much longer records take to be folded while a snapshot of the state is written.
+// show the state at a point, to start an orchestrator, and to write and check a bundle of
+// all, with what memory; and how much longer records take to be folded while a snapshot
+// of the state is written.
 func BenchmarkPast(b *testing.B) {
 	bin, err := binary()
 	if err != nil {
@@ -40,6 +41,11 @@ func BenchmarkPast(b *testing.B) {
 	b.Run("verify", func(b *testing.B) {
 		for b.Loop() {
 			report(b, command(b, bin, "replay", "--verify", "--data-dir", dir))
+		}
+	})
+	b.Run("audit-log", func(b *testing.B) {
+		for b.Loop() {
+			report(b, command(b, bin, "audit", "verify", dir))
 		}
 	})
 	b.Run("start/first", func(b *testing.B) {
@@ -60,6 +66,18 @@ func BenchmarkPast(b *testing.B) {
 				worst = worst.worse(command(b, bin, "replay", "--data-dir", dir, "--at", strconv.FormatUint(at, 10)))
 			}
 			report(b, worst)
+		}
+	})
+	file := filepath.Join(b.TempDir(), "all.tar")
+	b.Run("audit-export", func(b *testing.B) {
+		for b.Loop() {
+			_ = os.Remove(file) // an earlier turn's
+			report(b, command(b, bin, "audit", "export", file, "--all", "--data-dir", dir))
+		}
+	})
+	b.Run("audit-bundle", func(b *testing.B) {
+		for b.Loop() {
+			report(b, command(b, bin, "audit", "verify", file))
 		}
 	})
 	b.Run("pause", func(b *testing.B) {
