@@ -189,6 +189,10 @@ func (h *Host) Dial(ctx context.Context, network, address string) (conn net.Conn
 	return conn, err
 }
 
+// Within calls f on a thread that is in the host's namespace: devices and sockets
+// that f makes are there, goroutines that it starts are not. f must not call it again.
+func (h *Host) Within(f func() error) error { return h.within(f) }
+
 // within calls f on a thread that is in the host's namespace. Sockets that f opens
 // stay there; goroutines that it starts do not begin there.
 func (h *Host) within(f func() error) error {

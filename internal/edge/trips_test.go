@@ -1,0 +1,71 @@
+package edge
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// roundTrip is the link's in the tests of what takes how long.
+const roundTrip = 300 * time.Millisecond
+
+// TestRoundTrips prints how long commands take whose jobs run at the far end of 300
+// ms, beside what as many spawns take on this machine in the same run. It asserts
+// nothing: make edge is where the figures of docs/edge.md come from.
+func TestRoundTrips(t *testing.T) {
+	if !full() {
+		t.Skip("what takes how long is printed by make edge")
+	}
+	const rounds = 10
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Printf("load %s", load)
+	fmt.Println("| what | loss each way | median s | best s | worst s | spawns s | above them s | round trips | link KB there, back | packets there, back |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	for _, loss := range []float64{0, 0.02} {
+		s := newSite(t, 1, 1, Conditions{Delay: roundTrip / 2, Loss: loss})
+		const job = "echo hello world"
+		for _, work := range []struct {
+			name  string
+			count int
+			args  []string
+		}{
+			{"100 jobs of one task", 100, s.writeJobs("jobs", 100, job)},
+			{"100 independent tasks", 100, s.writeTasks("independent", s.Agents()[0].Name(), 100, false, func(int) string { return job })},
+			{"a chain of 100 tasks", 100, s.writeTasks("chain", s.Agents()[0].Name(), 100, true, func(int) string { return job })},
+			{"a chain of 1000 tasks", 1000, s.writeTasks("long", s.Agents()[0].Name(), 1000, true, func(int) string { return job })},
+		} {
+			var took, floors []time.Duration
+			s.lap(work.args...) // the first one may find a connection that is new
+			there, back := s.links[0].Counts()
+			for range rounds {
+				floors = append(floors, spawnFloor(t, work.count, job))
+				took = append(took, s.lap(work.args...))
+			}
+			there2, back2 := s.links[0].Counts()
+			slices.Sort(took)
+			slices.Sort(floors)
+			median, floor := took[rounds/2], floors[rounds/2]
+			fmt.Printf("| %s | %.0f %% | %.2f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f, %.1f | %d, %d |\n",
+				work.name, 100*loss, median.Seconds(), took[0].Seconds(), took[rounds-1].Seconds(), floor.Seconds(),
+				(median - floor).Seconds(), float64(median-floor)/float64(roundTrip),
+				float64(there2.Bytes-there.Bytes)/rounds/1e3, float64(back2.Bytes-back.Bytes)/rounds/1e3,
+				(there2.Packets-there.Packets)/rounds, (back2.Packets-back.Packets)/rounds)
+		}
+		if t.Failed() {
+			return
+		}
+		s.close()
+	}
+	fmt.Println(strings.TrimSpace(peers))
+}
+
+// peers is what the others take for 100 jobs on such a link, measured on a machine of
+// the same size.
+const peers = `
+| Directord, all jobs sent at once | 0 %, 2 % | 2.1, 3.1 |
+| Directord, one at a time | 0 %, 2 % | 49.9, 57.4 |
+| Ansible, ssh, pipelining | 0 %, 2 % | 159, 209 |
+`
