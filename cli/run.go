@@ -31,7 +31,7 @@ func (p *program) runCommand() *cli.Command {
 					&cli.StringFlag{Name: "task", Usage: "of this `TASK` only"},
 					&cli.StringFlag{Name: "host", Usage: "of this `HOST` only"},
 				}},
-			p.analyzeCommand(),
+			p.analyzeCommand(), p.timelineCommand(),
 			{Name: "cancel", Usage: "start nothing more and stop what is under way", ArgsUsage: "RUN", Action: p.runCancel,
 				Flags: []cli.Flag{reasonFlag(), yesFlag()}},
 			{Name: "resolve", Usage: "decide on a step whose outcome is unknown", ArgsUsage: "RUN STEP", Action: p.runResolve,

@@ -30,6 +30,16 @@ const (
 // log was recovered to the same record twice. Without a recovery it is the index.
 func (s *State) Serial(index uint64) uint64 { return s.Generation<<generationBits + index }
 
+// IndexOf is the index of the record that a serial was given for, or would have been.
+func (s *State) IndexOf(serial uint64) uint64 {
+	for _, r := range slices.Backward(s.Recoveries) {
+		if base := r.Generation << generationBits; serial > base {
+			return serial - base
+		}
+	}
+	return serial
+}
+
 // recovered begins a generation. A log from before there were any goes on as it did.
 func (s *State) recovered(generation uint64) {
 	if generation == 0 {

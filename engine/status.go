@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -55,6 +56,12 @@ func (r *Run) Status() string {
 		return "waiting"
 	}
 	return "running"
+}
+
+// Limits are how many steps of the run may be under way at once, and how many of them
+// on one host.
+func (r *Run) Limits() (steps, perHost uint32) {
+	return cmp.Or(r.StepsMax, stepsMaxDefault), cmp.Or(r.StepsPerHostMax, stepsPerHostMaxDefault)
 }
 
 // WaitingFor says what the run cannot go on without, in the plan's order:
