@@ -12,25 +12,33 @@ import (
 	"sync"
 	"testing"
 
+	"quorate/cli"
 	"quorate/internal/soak/lab"
 )
 
-// binaryDir holds the binary that all tests run.
-var binaryDir string
-
-// built is its path; the first test that needs it builds it.
-var built = sync.OnceValues(func() (string, error) { return lab.Build(binaryDir) })
+// program is quorate: the test binary, when it is called by that name.
+var program string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "quorate-edge-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	if filepath.Base(os.Args[0]) == "quorate" {
+		os.Exit(cli.Main("test", os.Args))
 	}
-	binaryDir = dir
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(func() int {
+		self, err := os.Executable()
+		if err == nil {
+			program, err = os.MkdirTemp("", "quorate-edge-")
+			defer os.RemoveAll(program)
+		}
+		if err == nil {
+			program = filepath.Join(program, "quorate")
+			err = os.Symlink(self, program)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
 }
 
 // full reports whether tests are to take the time that the real thing takes, as "make
@@ -58,10 +66,6 @@ type site struct {
 // newSite starts orchestrators, which are near each other, and agents behind links.
 func newSite(t testing.TB, orchestrators, agents int, c Conditions) *site {
 	t.Helper()
-	bin, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
 	network, err := lab.Isolate()
 	if err != nil {
 		t.Skipf("bad links need network namespaces, and those root: %v", err)
@@ -72,7 +76,7 @@ func newSite(t testing.TB, orchestrators, agents int, c Conditions) *site {
 		t.Fatal(err)
 	}
 	s.on(s.router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-	if s.Lab, err = lab.New(t.Context(), lab.Options{Binary: bin, Network: network, Orchestrators: orchestrators, Agents: agents}); err != nil {
+	if s.Lab, err = lab.New(t.Context(), lab.Options{Binary: program, Network: network, Orchestrators: orchestrators, Agents: agents}); err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range s.Servers() {
@@ -116,10 +120,17 @@ func (s *site) end() {
 // on runs a command on a host.
 func (s *site) on(h *lab.Host, argv ...string) {
 	s.t.Helper()
+	if err := try(h, argv...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func try(h *lab.Host, argv ...string) error {
 	argv = h.Command(argv...)
 	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-		s.t.Fatalf("%s: %v: %s", strings.Join(argv, " "), err, out)
+		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out)
 	}
+	return nil
 }
 
 // address is what the agent's end of its link may have: several are its own.
@@ -139,7 +150,9 @@ func (s *site) connect(i int, c Conditions) {
 	}
 	s.on(a.Host, "ip", "addr", "flush", "dev", "eth0")
 	s.on(a.Host, "ip", "link", "set", "wan", "txqueuelen", "5000", "up")
-	s.renumber(i, "", address(i, 0))
+	if err := s.renumber(i, "", address(i, 0)); err != nil {
+		s.t.Fatal(err)
+	}
 	s.links = append(s.links, Join(near, far, c, uint64(i)))
 	if err := a.Start(); err != nil {
 		s.t.Fatal(err)
@@ -164,14 +177,16 @@ func (s *site) device(h *lab.Host, name string) (tun *os.File) {
 }
 
 // renumber gives the agent's end of its link another address.
-func (s *site) renumber(i int, from, to string) {
-	s.t.Helper()
+func (s *site) renumber(i int, from, to string) error {
 	h := s.Agents()[i].Host
-	s.on(h, "ip", "addr", "add", to+"/32", "dev", "wan")
-	s.on(h, "ip", "route", "replace", "default", "dev", "wan", "src", to)
-	if from != "" {
-		s.on(h, "ip", "addr", "del", from+"/32", "dev", "wan")
+	err := try(h, "ip", "addr", "add", to+"/32", "dev", "wan")
+	if err == nil {
+		err = try(h, "ip", "route", "replace", "default", "dev", "wan", "src", to)
 	}
+	if err == nil && from != "" {
+		err = try(h, "ip", "addr", "del", from+"/32", "dev", "wan")
+	}
+	return err
 }
 
 // present waits until an agent is connected from an address.
@@ -204,4 +219,24 @@ func (s *site) write(name, text string) string {
 		s.t.Fatal(err)
 	}
 	return path
+}
+
+// until waits for what comes by itself.
+func (s *site) until(what string, ok func() bool) {
+	s.t.Helper()
+	if err := s.Until(s.t.Context(), what, ok); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// anyServer returns an orchestrator that runs.
+func (s *site) anyServer() *lab.Server {
+	s.t.Helper()
+	for _, o := range s.Servers() {
+		if o.Running() {
+			return o
+		}
+	}
+	s.t.Fatal("no orchestrator runs")
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +54,6 @@ func spawnFloor(t testing.TB, count int, script string) time.Duration {
 	for range count {
 		var stdout, stderr bytes.Buffer
 		cmd := exec.Command("/bin/sh", "-c", script)
-		cmd.Dir = filepath.Dir(binaryDir)
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		if err := cmd.Run(); err != nil {
 			t.Fatal(err)
