@@ -25,7 +25,7 @@ help: ## this list
 build: ## the static binary, bin/quorate
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cli/quorate
 
-demo: build ## the main job, end to end; then one whose leader is killed on the way
+demo: build ## the main job, end to end; then one whose leader is killed on the way, and its post-mortem
 	./$(BIN) demo
 
 test: ## all tests

@@ -155,7 +155,11 @@ func (p *program) printAudit(a auditReport) error {
 			}
 			fmt.Fprintln(p.con.out, list.title)
 			for _, line := range list.lines {
-				fmt.Fprintf(p.con.out, "  - %s\n", printable(line))
+				line = "  - " + printable(line)
+				if p.con.outTerminal {
+					line = wrapWords(line, p.con.columns(), "    ")
+				}
+				fmt.Fprintln(p.con.out, line)
 			}
 		}
 		return nil

@@ -18,11 +18,11 @@ import (
 
 func (p *program) demoCommand() *cli.Command {
 	return &cli.Command{
-		Name: "demo", Category: sectionOther, Usage: "the guided example: a deployment; then one whose leader is killed",
+		Name: "demo", Category: sectionOther, Usage: "the guided example: a deployment; then one whose leader is killed, and why nothing is lost",
 		Description: "Starts one orchestrator and an agent per host as processes of their own in a temporary\n" +
 			"directory, deploys to them, shows what happened, and verifies the log. Then it does so with\n" +
-			"three orchestrators, kills the one that leads in the middle of the run, and proves that every\n" +
-			"job took effect once. In the end everything is removed.",
+			"three orchestrators, kills the one that leads in the middle of the run, proves that every job\n" +
+			"took effect once, and looks into what happened. In the end everything is removed.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "services", Aliases: []string{"s"}, Value: "testdata/shop/services", Usage: "`PATH` of the services"},
 			&cli.StringFlag{Name: "inventory", Aliases: []string{"i"}, Value: "testdata/shop/inventory.yaml", Usage: "`PATH` of the inventory"},

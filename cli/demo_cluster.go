@@ -41,7 +41,7 @@ func (o *outage) serverDir(i int) string { return filepath.Join(o.dir, serverOf(
 func serverOf(i int) string { return fmt.Sprintf("server-%d", i+1) }
 
 // outage starts three orchestrators, kills the one that leads in the middle of a
-// run, and proves that nothing was lost, repeated or held up for long.
+// run, proves that nothing was lost, repeated or held up for long, and looks into it.
 func (d *demonstration) outage(ctx context.Context, hosts []string) error {
 	o := &outage{demonstration: d, dir: filepath.Join(d.dir, outageDir), hosts: hosts}
 	o.effects = filepath.Join(o.dir, "effects")
@@ -57,7 +57,7 @@ func (d *demonstration) outage(ctx context.Context, hosts []string) error {
 		return err
 	}
 	total := len(hosts) * outageTasks * outageJobs
-	d.step(7, "quorate apply: %s, each writes a line; after a third of them the leader is killed", count(total, "job"))
+	d.step(7, "quorate apply: %s, each writes a line; a third on, the leader is killed", count(total, "job"))
 	made, err := o.compile()
 	if err != nil {
 		return err
@@ -74,7 +74,10 @@ func (d *demonstration) outage(ctx context.Context, hosts []string) error {
 		return err
 	}
 	d.fleet.stop()
-	return o.prove(found, total)
+	if err := o.prove(found, total); err != nil {
+		return err
+	}
+	return o.postMortem(ctx)
 }
 
 // start starts the orchestrators, the second and third of which join the first.
@@ -224,6 +227,9 @@ func (o *outage) killLeader(ctx context.Context, after int) error {
 				o.killed, o.server, o.at = m.Replica, server, time.Now()
 				if err := o.fleet.kill(serverOf(server)); err != nil {
 					return err
+				}
+				if o.con.outTerminal {
+					fmt.Fprint(o.con.out, "\r\x1b[K") // the progress is on it
 				}
 				fmt.Fprintln(o.con.out, o.con.paint(o.con.out, red, fmt.Sprintf("*** orchestrator %d, which leads, is killed", m.Replica)))
 				return nil

@@ -175,7 +175,7 @@ func (o *outage) compareSurvivors() error {
 		}
 	}
 	for head := range heads {
-		fmt.Fprintf(o.con.out, "   replay --verify: both survivors hold the same %d records, chain %.16s\n", shared, head)
+		fmt.Fprintf(o.con.out, "   replay --verify: both survivors hold the same %d records, chain %.12s\n", shared, head)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"go.yaml.in/yaml/v4"
@@ -157,4 +158,27 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// wrapWords breaks a line between words, so that no part has more than so many columns
+// unless a word does. All parts but the first begin with the indent.
+func wrapWords(line string, columns int, indent string) string {
+	words := strings.Split(line, " ")
+	var b strings.Builder
+	at := 0
+	for i, word := range words {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > columns && at > len(indent):
+			b.WriteString("\n" + indent)
+			at = len(indent)
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
 }

@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+// TestWrapWords: no word is lost, and no line is longer than it has to be.
+func TestWrapWords(t *testing.T) {
+	if got, want := wrapWords("  - one two three four", 11, "    "), "  - one two\n    three\n    four"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		line := "  - " + strings.Join(rapid.SliceOfN(rapid.StringMatching(`[a-zä]{1,12}`), 1, 30).Draw(t, "words"), " ")
+		columns := rapid.IntRange(6, 40).Draw(t, "columns")
+		got := wrapWords(line, columns, "    ")
+		if strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(line), " ") {
+			t.Fatalf("%q lost words of %q", got, line)
+		}
+		for i, part := range strings.Split(got, "\n") {
+			words := strings.Fields(part)
+			if i == 0 {
+				words = words[1:]
+			}
+			if utf8.RuneCountInString(part) > columns && len(words) > 1 {
+				t.Fatalf("%q has more than %d columns", part, columns)
+			}
+		}
+	})
+}
