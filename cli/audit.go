@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +37,12 @@ func trustFlags() []cli.Flag {
 
 // readTrust reads what the reader knows from the flags.
 func readTrust(c *cli.Context) (t bundle.Trust, err error) {
+	for _, name := range []string{"key", "ca", "checkpoint"} {
+		// What a variable that is not set leaves of a flag is no wish to trust anything.
+		if c.IsSet(name) && (c.String(name) == "" && name != "checkpoint" || slices.Contains(c.StringSlice(name), "")) {
+			return t, usage(commandLine(c)+" --help", "--%s is empty", name)
+		}
+	}
 	if t.Key, err = readKey(c.String("key")); err != nil {
 		return t, err
 	}
@@ -65,7 +74,11 @@ func readKey(text string) (string, error) {
 	if err != nil {
 		return "", hinted(fmt.Errorf("--key: %w", err), "give what \"quorate audit key\" prints, or a file with it")
 	}
-	return strings.TrimSpace(string(content)), nil
+	key := strings.TrimSpace(string(content))
+	if key == "" {
+		return "", fail(exitError, fmt.Errorf("--key: %s is empty", text), "give what \"quorate audit key\" prints, or a file with it")
+	}
+	return key, nil
 }
 
 func readAuthority(file string) (*x509.Certificate, error) {
@@ -80,17 +93,26 @@ func readAuthority(file string) (*x509.Certificate, error) {
 	return cert, nil
 }
 
-// splitNotes finds the signed notes in a file. What a crash cut off is passed over.
+// splitNotes finds the signed notes in a file. What a crash cut off is passed over, in
+// the signature too.
 func splitNotes(text string) (notes [][]byte) {
 	pieces := strings.Split(text, "\n\n")
 	for i := 0; i+1 < len(pieces); i++ {
 		body, signature := strings.TrimLeft(pieces[i], "\n"), strings.TrimRight(pieces[i+1], "\n")
-		if strings.HasPrefix(body, checkpoint.OriginPrefix) && strings.HasPrefix(signature, "— ") {
+		if strings.HasPrefix(body, checkpoint.OriginPrefix) && wholeSignature(signature) {
 			notes = append(notes, []byte(body+"\n\n"+signature+"\n"))
 			i++
 		}
 	}
 	return notes
+}
+
+// wholeSignature reports whether a note's last line holds a key's hash and all of an
+// Ed25519 signature.
+func wholeSignature(line string) bool {
+	named, encoded, ok := strings.Cut(strings.TrimPrefix(line, "— "), " ")
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	return ok && err == nil && strings.HasPrefix(line, "— ") && named != "" && len(raw) == 4+ed25519.SignatureSize
 }
 
 // An auditReport is what audit verify and audit export print.
@@ -177,7 +199,11 @@ func (p *program) auditFailure(file string, err error) error {
 		return fail(exitRefused, fmt.Errorf("%s: %w", file, err))
 	case errors.As(err, &bad):
 		a.FirstBad, a.Part, a.Reason = bad.Index, bad.Part, bad.Reason
-		err = hinted(fmt.Errorf("%s: %w", file, err), "it is not what the cluster wrote: get it again from where it comes from, and compare")
+		hint := "it is not what the cluster wrote: get it again from where it comes from, and compare"
+		if bad.Log {
+			hint = "compare it with the log of another orchestrator, or with a backup"
+		}
+		err = hinted(fmt.Errorf("%s: %w", file, err), "%s", hint)
 	case damaged:
 		a.FirstBad, a.Reason = first, reason
 		err = afterDamage(err)

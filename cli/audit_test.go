@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +24,10 @@ import (
 )
 
 func TestSplitNotes(t *testing.T) {
-	note := func(n string) string { return "quorate/c\n" + n + "\nroot\nhead x\n\n— quorate/c sig" + n + "\n" }
+	signature := base64.StdEncoding.EncodeToString(make([]byte, 4+ed25519.SignatureSize))
+	note := func(n string) string {
+		return "quorate/c\n" + n + "\nroot\nhead x\n\n— quorate/c " + signature + "\n"
+	}
 	for name, c := range map[string]struct {
 		text string
 		want []string
@@ -31,7 +36,12 @@ func TestSplitNotes(t *testing.T) {
 		"one":            {note("1"), []string{note("1")}},
 		"as sinks do it": {note("1") + "\n" + note("2") + "\n", []string{note("1"), note("2")}},
 		"behind a crash": {"quorate/c\n9\nro" + "\n\n" + note("2") + "\n", []string{note("2")}},
-		"a torn one":     {note("1") + "\nquorate/c\n9\nroot\n\n— quor", []string{note("1"), "quorate/c\n9\nroot\n\n— quor\n"}},
+		"a torn one":     {note("1") + "\nquorate/c\n9\nroot\n\n— quor", []string{note("1")}},
+		"a torn signature": {
+			note("1") + "\n" + strings.TrimSuffix(note("9"), signature[20:]+"\n") + "\n\n" + note("2") + "\n",
+			[]string{note("1"), note("2")},
+		},
+		"a line's end torn": {note("1") + "\n" + strings.TrimSuffix(note("9"), "\n") + "\n\n" + note("2") + "\n", []string{note("1"), note("9"), note("2")}},
 	} {
 		var got []string
 		for _, n := range splitNotes(c.text) {

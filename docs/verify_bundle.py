@@ -5,7 +5,14 @@ A second verifier, written from docs/audit.md alone. It needs nothing but Python
 It exits 0 and says what is proven, or exits 1 and names the first bad index or part.
 Where events.json lies beside it, the names of fields are compared with it.
 """
-import base64, hashlib, json, os, re, struct, sys
+import base64, functools, hashlib, itertools, json, os, re, struct, sys
+
+ABOUT = {"format": str, "version": int, "program": str, "cluster": str, "run": int, "from": int, "to": int, "before": str,
+         "head": str, "also": list, "checkpoints": list, "certified": bool, "state": bool, "blobs": list, "missing": list}
+
+def need(ok, what):
+    if not ok:
+        raise ValueError(what)
 
 # --- Ed25519, RFC 8032 ---------------------------------------------------------------
 P = 2**255 - 19
@@ -17,49 +24,40 @@ def add(a, b):
     e, f, g, h = (a[1] - a[0]) * (b[1] - b[0]), (a[1] + a[0]) * (b[1] + b[0]), 2 * a[3] * b[3] * D, 2 * a[2] * b[2]
     x, y, z, t = f - e, h - g, h + g, f + e
     return x * y % P, z * t % P, y * z % P, x * t % P
-
 def times(n, a):
     r = (0, 1, 1, 0)
     while n:
         r, a, n = add(r, a) if n & 1 else r, add(a, a), n >> 1
     return r
-
 def point(b):
-    y = int.from_bytes(b, "little")
-    sign, y = y >> 255, y & (1 << 255) - 1
+    sign, y = b[31] >> 7, int.from_bytes(b, "little") & (1 << 255) - 1
     x2 = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
     x = pow(x2, (P + 3) // 8, P)
     x = x if (x * x - x2) % P == 0 else x * I % P
-    if y >= P or (x * x - x2) % P or (x == 0 and sign):
-        raise ValueError("no point")
+    need(y < P and (x * x - x2) % P == 0 and (x or not sign), "no point")
     x = x if x & 1 == sign else P - x
     return x, y, 1, x * y % P
-
 BASE = point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
-
 def signed_by(key, text, sig):
     a, r, s = point(key), point(sig[:32]), int.from_bytes(sig[32:], "little")
     h = int.from_bytes(hashlib.sha512(sig[:32] + key + text).digest(), "little") % L
     u, v = times(s, BASE), add(r, times(h, a))
     return s < L and (u[0] * v[2] - v[0] * u[2]) % P == 0 and (u[1] * v[2] - v[1] * u[2]) % P == 0
-
-def need(ok, what):
-    if not ok:
-        raise ValueError(what)
-
+def shaped(value, shape):
+    need(list(value) == list(shape) and all(type(value[k]) is shape[k] for k in shape), "its members are not those of the format")
+def hashes(texts):
+    need(all(re.fullmatch("[0-9a-f]{64}", t) for t in texts), "a hash is no SHA-256")
+    return texts
 def b64(text):
     raw = base64.b64decode(text, validate=True)
     need(base64.b64encode(raw).decode() == text, "base64 is not in canonical form")
     return raw
-
 def dump(value):
     return (json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
-
 def load(text):
     value = json.loads(text)
     need(dump(value) == text, "not in canonical form")
     return value
-
 def header(name, size):
     h = name.ljust(100, b"\0") + b"0000644\0" b"0000000\0" b"0000000\0" + b"%011o\0%011o\0" % (size, 0)
     h = (h + b"        0" + bytes(100) + b"ustar\x0000").ljust(512, b"\0")
@@ -106,10 +104,8 @@ class Msgpack:
             return c == 0xC3
         if kind in ("int", "uint"):
             self.take(1)
-            if c <= 0x7F:
-                return (s.get("words", [])[c:] or [c])[0]
-            if c >= 0xE0:
-                return c - 256
+            if c <= 0x7F or c >= 0xE0:
+                return (s.get("words", [])[c:] or [c])[0] if c <= 0x7F else c - 256
             need(0xCC <= c <= 0xD3, "no number")
             return int.from_bytes(self.take(1 << (c & 3)), "big", signed=c >= 0xD0)
         if kind == "struct":
@@ -129,21 +125,16 @@ class Msgpack:
         n = self.length(0x90, 15, {0xDC: 2, 0xDD: 4})
         need(n <= len(fields) and (n == len(fields) or fields[n].get("added")), "too many or too few fields")
         return {f["name"]: self.value(f) for f in fields[:n]}
-
 def describe(schemas, kind, data):
     s, m = schemas.get(kind), Msgpack(data)
-    if not s:
-        return "kind_%d" % kind, None
     try:
-        event = m.struct(s["fields"])
-        return s["name"], event if m.at == len(data) else None
+        event = m.struct(s["fields"]) if s else None
     except ValueError:
-        return s["name"], None
-
+        event = None
+    return s["name"] if s else "kind_%d" % kind, event if m.at == len(data) else None
 def same_fields(own, theirs):  # versions only ever add fields at the end
     both = min(len(own), len(theirs))
     return all(same_field(a, b) for a, b in zip(own, theirs)) and all(f.get("added") for f in own[both:] + theirs[both:])
-
 def same_field(a, b):
     wa, wb = a.get("words", []), b.get("words", [])
     return (all(a.get(k) == b.get(k) for k in ("name", "type", "added")) and wa[: len(wb)] == wb[: len(wa)]
@@ -157,22 +148,23 @@ def pieces(lo, hi):
         level = min(level, (lo & -lo).bit_length() - 1) if lo else level
         yield level, lo >> level
         lo += 1 << level
-
 def fold(nodes):
-    h = nodes[-1][1]
-    for _, left in nodes[-2::-1]:
-        h = hashlib.sha256(b"\1" + left + h).digest()
-    return h
+    return functools.reduce(lambda h, left: hashlib.sha256(b"\1" + left[1] + h).digest(), nodes[-2::-1], nodes[-1][1])
 
 def verify(ar, trusted):
     about = load(ar.part("bundle.json"))
     need(about.get("format") == "quorate-bundle", "no bundle")
     need(about.get("version") == 1, "format version %s is newer than this verifier" % about.get("version"))
-    also, sizes, first, last = about["also"], about["checkpoints"], about["from"], about["to"]
+    shaped(about, ABOUT)
+    also, sizes, first, last, run = about["also"], about["checkpoints"], about["from"], about["to"], about["run"]
+    need(all(type(n) is int for n in also + sizes) and run >= 0, "no numbers")
     need(1 <= first <= last and all(a < b for a, b in zip([0] + also, also + [first])), "indexes are out of order")
     need(all(a < b for a, b in zip([0] + sizes, sizes)), "checkpoints are out of order")
     need((first == 1) == (about["before"] == "00" * 32), "no record is before the first")
-
+    for blob in about["blobs"]:
+        shaped(blob, {"sha256": str, "bytes": int})
+    known = hashes([b["sha256"] for b in about["blobs"]] + about["missing"] + [about["before"], about["head"]])[:-2]
+    need(len(known) == len(set(known)) and about["missing"] == sorted(about["missing"]), "blobs are there twice, or out of order")
     kinds = load(ar.part("schemas/events.json"))
     schemas = {k["kind"]: k for k in kinds}
     need([k["kind"] for k in kinds] == sorted(schemas), "kinds are out of order")
@@ -181,7 +173,6 @@ def verify(ar, trusted):
     for own in json.load(open(beside)) if named else []:
         their = schemas.get(own["kind"], own)
         need(own["name"] == their["name"] and same_fields(own["fields"], their["fields"]), "a kind or field has another name")
-
     key, roots, heads, when, nodes = None, {}, {}, "", []
     if sizes:
         key, end, more = ar.part("key").decode().partition("\n")
@@ -189,7 +180,7 @@ def verify(ar, trusted):
         raw = b64(raw)
         need(end and not more and name == "quorate/" + about["cluster"] and len(raw) == 33 and raw[0] == 1, "no key of it")
         need(hashlib.sha256(name.encode() + b"\n" + raw).hexdigest()[:8] == hint, "the key's hash is wrong")
-        need(not trusted or key == trusted, "another key than the one that you named")
+        need(trusted in (None, key), "another key than the one that you named")
         if about["certified"]:
             need(raw[1:] in b64("".join(ar.part("key.pem").decode().split("\n")[1:-2])), "of another key")
         for size in sizes:
@@ -202,10 +193,12 @@ def verify(ar, trusted):
             need(lines[0] == name and lines[1] == str(size) and lines[3].startswith("head "), "no checkpoint of this size")
             roots[size], heads[size], when = b64(lines[2]), lines[3][5:], lines[-2]
         nodes = load(ar.part("tree.json"))
-    need(key or not trusted, "nothing in it is signed")
+        for n in nodes:
+            shaped(n, {"level": int, "n": int, "hash": str})
+        hashes([n["hash"] for n in nodes])
+    need(key or trusted is None, "nothing in it is signed")
     if about["state"]:
         ar.part("state")
-
     # Every hole between the records, cut at each checkpoint, is made of whole subtrees.
     signed = sizes[-1] if sizes else 0
     at, want = 0, []
@@ -232,9 +225,8 @@ def verify(ar, trusted):
         while size < leaf:
             n = next(nodes)
             grow(n["level"], bytes.fromhex(n["hash"]))
-
     chain, before, plans, number, lines = bytes.fromhex(about["before"]), None, b"", 0, []
-    for index in also + list(range(first, last + 1)):
+    for index in itertools.chain(also, range(first, last + 1)):
         if not lines:
             need(number == 0 or len(chunk) >= 1 << 20, "it ends before it is full")
             number += 1
@@ -244,6 +236,7 @@ def verify(ar, trusted):
         line = lines.pop()
         try:
             r = json.loads(line)
+            need(type(r["time"]) is int and type(r["kind"]) is int, "no number")
             data = b64(r["data"])
             leaf = struct.pack(">QqH", index, r["time"], r["kind"]) + data
             kind, event = describe(schemas, r["kind"], data)
@@ -260,12 +253,16 @@ def verify(ar, trusted):
         if index >= first:
             chain = hashlib.sha256(chain + leaf).digest()
             need(index not in heads or heads[index] == chain.hex(), "index %d: the chain is not the one that was signed" % index)
-        plans += data if kind == "plan_recorded" else b""
+        need(index != first or not run or kind == "run_created", "index %d: the run does not begin here" % index)
+        if kind == "plan_recorded":
+            plans += data
+            for digest in [event["plan_id"]] + [i["digest"] for i in event["inputs"] or []] if event else []:
+                need(digest in known or not re.fullmatch("[0-9a-f]{64}", digest), "index %d: a blob that it names is left out" % index)
+    whole = kind == "run_ended" and bool(event) and event["run"] == run and last <= signed
     need(not lines, "records behind the last")
     need(heads.get(first - 1, about["before"]) == about["before"], "the chain before is not the one that was signed")
     fill(signed)
     need(chain.hex() == about["head"], "index %d: the chain does not end in the head" % max(first, signed + 1))
-
     texts = [plans]
     for blob in about["blobs"]:
         digest, content = blob["sha256"], ar.part("blobs/" + blob["sha256"])
@@ -276,24 +273,27 @@ def verify(ar, trusted):
     sums = ar.sums
     need(ar.part("SHA256SUMS") == sums, "a part has another SHA-256")
     ar.end()
-    return about, signed, when, named
-
+    return about, signed, when, named, whole
 def main(args):
-    trusted = args[2] if len(args) == 3 and args[1] == "--key" else None
+    if len(args) not in (1, 3) or args[1:2] not in ([], ["--key"]) or not args[-1]:
+        print("usage: verify_bundle.py FILE [--key KEY], where KEY is a key or a file with one")
+        return 2
+    trusted = args[2] if len(args) == 3 else None
     trusted = open(trusted).read().strip() if trusted and os.path.exists(trusted) else trusted
     with open(args[0], "rb") as f:
         ar = Archive(f)
         try:
-            about, signed, when, named = verify(ar, trusted)
+            about, signed, when, named, whole = verify(ar, trusted)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError, OverflowError) as e:
             print("bad: %s" % e if str(e).startswith("index") else "bad: part %s: %s" % (ar.name, e))
             return 1
     print("ok: records %d to %d of cluster %s" % (about["from"], about["to"], about["cluster"]))
-    whose = "the key that you named" if trusted else "the key in it (whose that is, is not proven)"
-    print("proven: up to %d as signed by %s, %s" % (signed, whose, when) if signed else "not proven: nothing is signed")
-    print("not proven: records behind %d, and that hosts did what was reported" % signed)
-    if not named:
-        print("not proven: the names of fields; put events.json beside this file")
+    whose, up = "the key that you named" if trusted else "the key in it (whose that is, is not proven)", min(signed, about["to"])
+    print("proven: up to %d as signed by %s, %s" % (up, whose, when) if signed else "not proven: nothing is signed")
+    if about["run"]:
+        print(("proven: it ends with the end of run %d" if whole else "not proven: that it is run %d, and all of it") % about["run"])
+    print("not proven: records behind %d, and that hosts did what was reported" % up)
+    print("" if named else "not proven: the names of fields; put events.json beside this file\n", end="")
     return 0
 
 if __name__ == "__main__":

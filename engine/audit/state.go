@@ -55,6 +55,9 @@ func CheckState(ctx context.Context, b *bundle.Bundle) (vouched uint64, err erro
 		if _, err := s.Fold(rec); err != nil {
 			return 0, bad("record %d cannot be folded into it: %v", rec.Index, err)
 		}
+		if run := s.Run(b.Run); rec.Index == b.From && b.Run > 0 && (run == nil || run.Index != b.From) {
+			return 0, bad("record %d, folded into it, does not create run %d", rec.Index, b.Run)
+		}
 		v.note()
 		if vouched == 0 && v.by(&rec) {
 			vouched = rec.Index

@@ -84,13 +84,34 @@ func TestCheckState(t *testing.T) {
 		"no state":         {good[:len(good)-1], 0, "bad at part state"},
 		"none":             {nil, 0, ""},
 	} {
-		vouched, err := checkState(t, log, c.state, from, to)
+		vouched, err := checkState(t, log, &bundle.Content{From: from, To: to, State: c.state})
 		var bad *bundle.BadError
 		switch {
 		case c.want == "" && (err != nil || vouched != c.vouched):
 			t.Errorf("%s: %d, %v, want %d", name, vouched, err, c.vouched)
 		case c.want != "" && (!errors.As(err, &bad) || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// TestRunOfAnotherNumber has records passed off as those of a run that they are not of.
+func TestRunOfAnotherNumber(t *testing.T) {
+	log := memory{eventlog.NewMemory()}
+	log.add(t, &eventlog.ClusterCreated{ClusterID: "c"}, &eventlog.LeaderEstablished{Replica: 1, Version: "v1"},
+		&eventlog.PlanRecorded{PlanID: "p"}, &eventlog.RunCreated{PlanID: "p", RequestID: "r"}, &eventlog.RunEnded{Run: 1})
+	state, err := Fold(t.Context(), log, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := Fold(t.Context(), log, 4)
+	if err != nil || after.Run(1) == nil {
+		t.Fatalf("record 4 creates no run: %v", err)
+	}
+	for run, good := range map[uint64]bool{0: true, 1: true, 2: false} {
+		_, err := checkState(t, log, &bundle.Content{Run: run, From: 4, To: 5, State: encoded(t, state)})
+		if (err == nil) != good {
+			t.Errorf("called run %d: %v", run, err)
 		}
 	}
 }
@@ -105,14 +126,15 @@ func encoded(t *testing.T, s *engine.State) []byte {
 }
 
 // checkState checks the state in a bundle that it writes.
-func checkState(t *testing.T, log memory, state []byte, from, to uint64) (uint64, error) {
+func checkState(t *testing.T, log memory, c *bundle.Content) (uint64, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "b.tar")
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = bundle.Write(t.Context(), f, log, &bundle.Content{Program: "v1", Cluster: "c", From: from, To: to, State: state})
+	c.Program, c.Cluster = "v1", "c"
+	_, err = bundle.Write(t.Context(), f, log, c)
 	if err = errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}

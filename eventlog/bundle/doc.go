@@ -7,6 +7,7 @@
 // A bundle is canonical: the same content has one form, byte for byte, and a
 // reader refuses every other. So a flipped bit is found wherever it is.
 //
-// The package knows what events look like and never what they mean. Which records
-// belong to a run is its caller's business.
+// The package knows what events look like and, but for which of them begin and end a
+// run and name blobs, never what they mean. Which records belong to a run is its
+// caller's business.
 package bundle

@@ -38,6 +38,13 @@ func lies(t *testing.T, good []byte) (all []sample) {
 	edit(aboutName, `"version":1`, `"version": 1`)
 	edit(aboutName, `"also":[1,`, `"also":[`)
 	edit(aboutName, `"run":1`, `"run":01`)
+	edit(aboutName, `"version":1`, `"version":true`)
+	edit(aboutName, `"version":1`, `"version":1,"more":1`)
+	edit(aboutName, `"certified":true`, `"certified":1`)
+	edit(aboutName, `"missing":[`, `"missing":["x"`)
+	edit(aboutName, `"bytes":`, `"bytes":1`)
+	edit(treeName, `"level":0`, `"level":false`)
+	edit(treeName, `"hash":"`, `"hash":" `)
 	edit(schemasName, `"name":"step_scheduled"`, `"name":"step_resolved"`)
 	edit(schemasName, `"succeeded","failed"`, `"failed","succeeded"`)
 	edit("events/", `"agent":7`, `"agent":8`)
@@ -88,6 +95,13 @@ func crafted(t *testing.T, l *lab, c *Content, good []byte) (all []sample) {
 	extra := l.blob("what nobody asked for")
 	more.Blobs = append(append([]Blob{}, c.Blobs...), extra)
 	all = append(all, sample{"a blob that nothing names", l.write(&more)})
+
+	late := *c
+	late.From++
+	all = append(all, sample{"a run without its beginning", l.write(&late)})
+	less := *c
+	less.Blobs = slices.DeleteFunc(slices.Clone(c.Blobs), func(b Blob) bool { return b == l.files[0] })
+	all = append(all, sample{"an input that is left out", l.write(&less)})
 
 	names, parts = unpack(t, good)
 	for name := range parts {

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -71,26 +72,26 @@ func (v *logVerifier) findKey(known LogKey) (err error) {
 	}
 	if text != "" {
 		if v.key, err = parseKey([]byte(text+"\n"), r.Cluster); err != nil {
-			return &BadError{Part: keyName, Reason: err.Error()}
+			return &BadError{Log: true, Part: keyName, Reason: err.Error()}
 		}
 		if text == known.Key && len(known.Certificate) > 0 {
 			if err := v.key.certify(known.Certificate); err != nil {
-				return &BadError{Part: certName, Reason: err.Error()}
+				return &BadError{Log: true, Part: certName, Reason: err.Error()}
 			}
 		}
 		r.Key, r.KeyFrom = v.key.text, from
 	}
 	if v.outside, err = v.trust.outside(v.key); err != nil {
-		return err
+		return ofLog(err)
 	}
 	if v.trust.Key == "" && v.trust.CA == nil {
 		return nil
 	}
 	if v.key == nil {
-		return &BadError{Reason: "the log does not hold the key of its checkpoints, and the authority's certificate alone does not tell it: name the key, or check the directory that the log is in"}
+		return &BadError{Log: true, Reason: "the log does not hold the key of its checkpoints, and the authority's certificate alone does not tell it: name the key, or check the directory that the log is in"}
 	}
 	r.KeyTrusted, err = v.trust.judge(v.key)
-	return err
+	return ofLog(err)
 }
 
 // each calls f with every record.
@@ -127,7 +128,7 @@ func (v *logVerifier) findCheckpoint(r *eventlog.Record) error {
 	}
 	event, err := eventlog.Decode(r.Kind, r.Data)
 	if err != nil {
-		return &BadError{Index: r.Index, Reason: err.Error()}
+		return &BadError{Log: true, Index: r.Index, Reason: err.Error()}
 	}
 	e, ok := event.(*eventlog.CheckpointSigned)
 	if v.key == nil || !ok {
@@ -139,7 +140,7 @@ func (v *logVerifier) findCheckpoint(r *eventlog.Record) error {
 		err = fmt.Errorf("it is of %d records", c.Size)
 	}
 	if err != nil {
-		return &BadError{Index: r.Index, Reason: fmt.Sprintf("the checkpoint is not one of the key: %v", err)}
+		return &BadError{Log: true, Index: r.Index, Reason: fmt.Sprintf("the checkpoint is not one of the key: %v", err)}
 	}
 	if n := len(v.report.Signed); n == 0 || v.report.Signed[n-1].Size < c.Size {
 		v.report.Signed = append(v.report.Signed, *c)
@@ -159,28 +160,49 @@ func (v *logVerifier) count(r *eventlog.Record) error {
 func (v *logVerifier) judge() error {
 	r, e := v.report, &v.events
 	first := func(size uint64) uint64 { return size + 1 }
-	if v.trust.Key != "" && len(r.Signed) == 0 {
-		return &BadError{Reason: "nothing in it is signed, and so nothing shows that it is of the key that you named"}
+	if (v.trust.Key != "" || v.trust.CA != nil) && len(r.Signed) == 0 {
+		return &BadError{Log: true, Reason: "nothing in it is signed, and so nothing shows that it is of the key or the authority that you named"}
 	}
 	if err := compare(r.Signed, e.roots, e.heads, first); err != nil {
-		return err
+		return ofLog(err)
 	}
 	var fit []Checkpoint
+	var beyond *Checkpoint // the first that signed more than there is
 	for _, c := range v.outside {
-		if lost(r.Signed, &c) {
+		switch {
+		case lost(r.Signed, &c):
 			r.NotCompared = append(r.NotCompared, c)
-			continue
+		case c.Size <= v.head.Index:
+			fit = append(fit, c)
+		case beyond == nil:
+			beyond = &c
 		}
-		if c.Size > v.head.Index {
-			return &BadError{Index: v.head.Index + 1, Reason: fmt.Sprintf("the log ends at %d, and your checkpoint of %s signed %d records: the rest is missing", v.head.Index, utc(c.Time), c.Size)}
-		}
-		fit = append(fit, c)
 	}
 	if err := compare(fit, e.roots, e.heads, first); err != nil {
-		return err
+		return ofLog(err)
+	}
+	if beyond != nil {
+		return &BadError{Log: true, Index: v.head.Index + 1, Reason: fmt.Sprintf(
+			"it ends at %d, and your checkpoint of %s signed %d records: the rest was cut off, or this orchestrator died before it had it; %s",
+			v.head.Index, utc(beyond.Time), beyond.Size, agreed(len(fit)))}
 	}
 	r.Outside, r.ChainSigned = fit, len(r.Signed) > 0
 	return nil
+}
+
+func agreed(n int) string {
+	if n == 0 {
+		return "none of your checkpoints is of less"
+	}
+	return fmt.Sprintf("what it has agrees with %s of less", counted(n, "checkpoint of yours", "checkpoints of yours"))
+}
+
+// ofLog says that what is bad is a log.
+func ofLog(err error) error {
+	if bad, ok := errors.AsType[*BadError](err); ok {
+		bad.Log, bad.Part = true, ""
+	}
+	return err
 }
 
 // lost reports that the cluster was recovered since a checkpoint, to less than it

@@ -28,6 +28,8 @@ type Report struct {
 	// NewerEvents says that there are fields or kinds of events that this program does
 	// not know.
 	NewerEvents bool
+	// RunEnds says that the last record is the end of the run that the bundle is of.
+	RunEnds bool
 	// FirstTime and LastTime are of the first and the last record, unix nanoseconds.
 	FirstTime, LastTime int64
 	// StateVouched is the record that vouches for the state, or 0; see [Report.Vouch].
@@ -56,6 +58,9 @@ func (r *Report) Proven() []string {
 	if n := r.alsoWithin(signed); n > 0 {
 		say("%s that they stand on (%s) are of the same log", counted(n, "record", "records"), numbers(r.Also[:n]))
 	}
+	if r.RunEnds && r.To <= signed {
+		say("record %d created a run, and %d ended run %d", r.From, r.To, r.Run)
+	}
 	if len(r.Signed) > 1 {
 		say("%d checkpoints, of %d to %d records, are of one log that only grew", len(r.Signed), r.Signed[0].Size, signed)
 	}
@@ -68,7 +73,7 @@ func (r *Report) Proven() []string {
 	if len(r.Blobs) > 0 {
 		say("%s (plans, inputs, files) are those that the records name", counted(len(r.Blobs), "blob", "blobs"))
 	}
-	if r.State && r.StateVouched > 0 {
+	if r.vouched() {
 		say("the state in front of record %d agrees with what the orchestrators recorded of theirs at %d", r.From, r.StateVouched)
 	}
 	return all
@@ -93,14 +98,24 @@ func (r *Report) NotProven() []string {
 		say("that records %d to %d are the cluster's: they are behind the last checkpoint", max(r.From, signed+1), r.To)
 	}
 	for _, c := range r.NotCompared {
-		say("that it agrees with your checkpoint of %d records: nothing in it tells of a log of that size", c.Size)
+		switch {
+		case lost(r.Signed, &c):
+			say("that it agrees with your checkpoint of %d records: the cluster was recovered since, and what that signed last is gone", c.Size)
+		case c.Size > max(r.To, signed):
+			say("that it agrees with your checkpoint of %d records: the log went on to there, and this ends before", c.Size)
+		default:
+			say("that it agrees with your checkpoint of %d records: nothing in it tells of a log of that size", c.Size)
+		}
 	}
-	say("that nothing happened behind record %d", max(r.To, signed))
+	if r.Run > 0 && !(r.RunEnds && r.To <= signed) {
+		say("that this is run %d, and all of it: no signed record in it says that the run ended, so it was under way, or somebody left out the rest", r.Run)
+	}
+	say("that nothing happened behind record %d", r.reach())
 	if len(r.Missing) > 0 {
 		say("what %s said that were not to be had: %s", counted(len(r.Missing), "blob", "blobs"), shortened(r.Missing))
 	}
-	if r.State && r.StateVouched == 0 {
-		say("the state in front of record %d: no record in the bundle says what it was", r.From)
+	if r.State && !r.vouched() {
+		say("the state in front of record %d: no signed record in the bundle says what it was", r.From)
 	}
 	if !r.ChainSigned && r.From > 1 && signed > 0 {
 		say("the hashes of the chain, which no checkpoint among the records covers")
@@ -110,6 +125,22 @@ func (r *Report) NotProven() []string {
 	}
 	say("that hosts did what their agents reported, or that clocks were right: the records say what was reported, and when by whose clock")
 	return all
+}
+
+// vouched reports that a record says what the state was, and that it is signed.
+func (r *Report) vouched() bool {
+	return r.State && r.StateVouched > 0 && r.StateVouched <= r.signed()
+}
+
+// reach is the last record that the log is known to have had.
+func (r *Report) reach() uint64 {
+	last := max(r.To, r.signed())
+	for _, c := range r.NotCompared {
+		if !lost(r.Signed, &c) {
+			last = max(last, c.Size)
+		}
+	}
+	return last
 }
 
 func (r *Report) alsoWithin(signed uint64) (n int) {

@@ -14,9 +14,10 @@ import (
 	"quorate/eventlog"
 )
 
-// A BadError says where a bundle is not what its writer made, or what its signatures
-// do not cover.
+// A BadError says where a bundle or a log is not what its writer made, or what its
+// signatures do not cover.
 type BadError struct {
+	Log  bool   // it is a log
 	Part string // as tar lists it; empty where it is the archive itself
 	// Index is of the first record that is wrong, or may be; 0 where it is none.
 	Index  uint64
@@ -25,13 +26,17 @@ type BadError struct {
 
 // Error implements error.
 func (e *BadError) Error() string {
+	what := "bundle"
+	if e.Log {
+		what = "log"
+	}
 	switch {
 	case e.Index > 0:
-		return fmt.Sprintf("the bundle is bad at index %d: %s", e.Index, e.Reason)
+		return fmt.Sprintf("the %s is bad at index %d: %s", what, e.Index, e.Reason)
 	case e.Part != "":
-		return fmt.Sprintf("the bundle is bad at part %s: %s", e.Part, e.Reason)
+		return fmt.Sprintf("the %s is bad at part %s: %s", what, e.Part, e.Reason)
 	}
-	return "the bundle is bad: " + e.Reason
+	return fmt.Sprintf("the %s is bad: %s", what, e.Reason)
 }
 
 // Verify reads a bundle to its end and checks all of it. The error is a [*BadError] or
@@ -86,12 +91,18 @@ func (v *verifier) run() error {
 			return err
 		}
 	}
+	said := newClaims(v.about)
+	v.events.see = said.see
 	if err := v.records(); err != nil {
 		return err
 	}
 	if err := v.judge(); err != nil {
 		return err
 	}
+	if said.err != nil {
+		return said.err
+	}
+	v.report.RunEnds = said.ended
 	if err := v.blobs(); err != nil {
 		return err
 	}
