@@ -63,7 +63,10 @@ func Parse(text string) (*Sink, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("%.200q: %w", text, ErrForm)
 	}
-	client := &http.Client{Timeout: requestTimeout}
+	// Where an endpoint has moved, most answers would have the client fetch a page there
+	// instead of delivering anything.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client := &http.Client{Timeout: requestTimeout, CheckRedirect: stay}
 	return &Sink{name: u.Redacted(), deliver: func(ctx context.Context, note []byte) error { return post(ctx, client, u, note) }}, nil
 }
 
@@ -118,6 +121,9 @@ func post(ctx context.Context, client *http.Client, u *url.URL, note []byte) err
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, answerBytesMax))
 	if err := resp.Body.Close(); err != nil {
 		return err
+	}
+	if at := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && at != "" {
+		return fmt.Errorf("%s answers %s: name the sink by where it is now, %.200q", u.Redacted(), resp.Status, at)
 	}
 	if resp.StatusCode/100 != 2 {
 		text := strings.TrimSpace(string(answer))

@@ -126,3 +126,26 @@ func TestHTTP(t *testing.T) {
 		t.Errorf("taken: %q, %v", got, err)
 	}
 }
+
+// TestMoved has an endpoint that has moved: what it would make a browser fetch there
+// is no delivery.
+func TestMoved(t *testing.T) {
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusPermanentRedirect} {
+		var asked []string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = append(asked, r.Method+" "+r.URL.Path)
+			if r.URL.Path == "/old" {
+				http.Redirect(w, r, "/new", status)
+			}
+		}))
+		s, err := Parse(server.URL + "/old")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Deliver(t.Context(), notes(t, 1)[0])
+		server.Close()
+		if err == nil || !strings.Contains(err.Error(), "/new") || len(asked) != 1 {
+			t.Errorf("%d: %v, asked %q, want an error that says where it is now", status, err, asked)
+		}
+	}
+}
