@@ -34,6 +34,10 @@ func (a *agent) runAttempt(ctx context.Context, id uint64) error {
 	if !open {
 		return journal.ErrEnded
 	}
+	// What it waited for may have ended while its own records were being synced.
+	if err := a.journal.Permit(id); err != nil {
+		return err
+	}
 	step, err := wire.DecodeStep(at.Spec)
 	if err != nil {
 		return a.endAttempt(id, journal.OutcomeFailed, "the step cannot be read: "+err.Error())

@@ -3,7 +3,9 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 
 	"quorate/nodeagent/wire"
@@ -38,7 +40,10 @@ type Journal struct {
 	// durable and is not; it is when synced reaches heldTo.
 	heldFrom uint64
 	heldTo   int64
-	err      error
+	// permits are where the records end that are not on disk, by which attempts may
+	// start, or have more of their jobs start.
+	permits map[uint64]int64
+	err     error
 }
 
 // Open opens the journal in dir, makes one where there is none, and decides about
@@ -48,7 +53,7 @@ func Open(dir, bootID string) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{dir: dir, file: f, state: s, appended: size, synced: size}
+	j := &Journal{dir: dir, file: f, state: s, appended: size, synced: size, permits: map[uint64]int64{}}
 	j.compactAt = max(compactBytesMin, size+compactBytesMin)
 	err = j.Commit(func(s *State, add func(Record)) error {
 		d := s.Boot(bootID)
@@ -90,7 +95,7 @@ func (j *Journal) append(f func(s *State, add func(Record)) error) error {
 			return
 		}
 		b, err := appendFrame(buf, r, j.synced-j.base)
-		before := j.state.Seq
+		before, permits := j.state.Seq, slices.Clone(j.state.permits(r))
 		if err == nil {
 			err = j.state.Apply(r)
 		}
@@ -99,6 +104,9 @@ func (j *Journal) append(f func(s *State, add func(Record)) error) error {
 			return
 		}
 		buf = b
+		for _, attempt := range permits {
+			j.permits[attempt] = j.appended + int64(len(buf))
+		}
 		if r.Kind().Durable() && j.state.Seq > before {
 			j.heldTo = j.appended + int64(len(buf))
 			if j.heldFrom == 0 {
@@ -159,9 +167,46 @@ func (j *Journal) Sync() error {
 	return j.err
 }
 
+// Permit returns when the records are on disk by which the attempt may start, as far
+// as the state was seen before the call. What the state says may be ahead of the disk:
+// somebody else may be waiting for the sync.
+func (j *Journal) Permit(attempt uint64) error {
+	if j.Permitted(attempt) {
+		return nil
+	}
+	return j.Sync()
+}
+
+// Permitted reports whether they are.
+func (j *Journal) Permitted(attempt uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, due := j.permits[attempt]
+	return !due
+}
+
+// permits returns the attempts that must not start before the record is on disk, as
+// far as it lets them.
+func (s *State) permits(r Record) []uint64 {
+	switch r := r.(type) {
+	case *Intended:
+		return []uint64{r.Attempt}
+	case *WindowExtended:
+		return []uint64{r.Attempt}
+	case *JobEnded:
+		// Without the record, a restart of the machine would prove that nothing has
+		// started behind the job.
+		if a := s.attempts[r.Report.Attempt]; a != nil && a.RestartUnder != "" {
+			return s.behind[a.ID]
+		}
+	}
+	return nil
+}
+
 // reached says that everything up to the position is on disk.
 func (j *Journal) reached(position int64) {
 	j.synced = position
+	maps.DeleteFunc(j.permits, func(_ uint64, end int64) bool { return end <= position })
 	if position >= j.heldTo {
 		j.heldFrom = 0
 	}

@@ -133,7 +133,8 @@ func (s *State) stuck(id uint64) bool {
 	if a == nil || a.Phase != Intent || a.Lost {
 		return false
 	}
-	if a.RestartUnder != "" || a.Ended >= a.Window && a.Window < a.Jobs {
+	// One that has started may have been cancelled, whose record is lost.
+	if a.RestartUnder != "" || a.Window == 0 && a.Jobs > 0 {
 		return true
 	}
 	w := s.waits[id]
