@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"quorate/engine/api"
 	"quorate/eventlog"
+	"quorate/eventlog/cloudevent"
 )
 
 func (p *program) logCommand() *cli.Command {
@@ -29,8 +31,13 @@ func (p *program) logCommand() *cli.Command {
 				&cli.StringFlag{Name: "kind", Usage: "of this `KIND` only, for instance step_scheduled"},
 				&cli.Uint64Flag{Name: "run", Usage: "of this `RUN` only"},
 				&cli.IntFlag{Name: "limit", Usage: "at most `N` events"},
+				&cli.StringFlag{Name: "after", Usage: "go on behind the event with this `CURSOR`, which -o ndjson gives each"},
 			},
-		}},
+			Description: "-o ndjson writes CloudEvents 1.0 (docs/schema/cloudevent.json), one in a line. The cursor of\n" +
+				"the last one, given as --after, goes on without a gap or a repetition, also after the\n" +
+				"cluster was restarted; that of another cluster, or of an event that a recovery has lost,\n" +
+				"is refused.",
+		}, p.logSQLCommand()},
 	}
 }
 
@@ -43,11 +50,19 @@ func (p *program) logList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.IsSet("after") && c.IsSet("since") {
+		return usage(commandLine(c)+" --help", "--after and --since are one at a time")
+	}
 	client, err := p.dial()
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	if c.IsSet("after") {
+		if seq, err = placeOf(c.Context, client, c.String("after")); err != nil {
+			return err
+		}
+	}
 	query := api.LogQuery{
 		Since: seq, From: from, Follow: c.Bool("follow"), Kind: kind, Run: c.Uint64("run"), Limit: c.Int("limit"),
 	}
@@ -82,7 +97,14 @@ func (p *program) logList(c *cli.Context) error {
 // streamLog prints events as they come. With Follow, a lost connection is made
 // again and goes on behind the last event.
 func (p *program) streamLog(ctx context.Context, client *api.Client, query api.LogQuery) error {
-	shown := 0
+	shown, cluster := 0, ""
+	if p.format() == formatNDJSON {
+		status, err := client.Status(ctx)
+		if err != nil {
+			return err
+		}
+		cluster = status.ClusterID
+	}
 	once := func() error {
 		for event, err := range client.Log(ctx, query) {
 			if err != nil && (!query.Follow || shown == 0) {
@@ -91,7 +113,7 @@ func (p *program) streamLog(ctx context.Context, client *api.Client, query api.L
 			if err != nil {
 				return err
 			}
-			if err := p.printLogEvent(event); err != nil {
+			if err := p.printEvent(cluster, event); err != nil {
 				return final{err}
 			}
 			query.Since = event.Seq
@@ -149,9 +171,6 @@ func since(text string, now time.Time) (seq uint64, from time.Time, err error) {
 // printLogEvent prints an event as it comes; a table that is drawn at the end
 // would be of no use with --follow.
 func (p *program) printLogEvent(e api.LogEvent) error {
-	if p.format() == formatNDJSON {
-		return p.printJSON(e, "")
-	}
 	width := 0
 	if p.con.outTerminal {
 		width = p.con.columns()
@@ -178,7 +197,7 @@ func logLine(e api.LogEvent, width int) (head, void, detail string, err error) {
 		void = "void (" + printable(e.VoidReason) + ") "
 	}
 	head = fmt.Sprintf("%6d  %s  %-18s  %3s  ", e.Seq, e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Kind, run)
-	if detail, err = eventText(e.Event); err != nil {
+	if detail, err = fieldsText(e.Kind, e.Event); err != nil {
 		return "", "", "", err
 	}
 	detail = printable(detail)
@@ -201,20 +220,40 @@ func shortened(text string, columns int) string {
 	return string(runes[:columns-1]) + "…"
 }
 
-// eventText writes the fields of an event as key=value, in order of their names.
-// Fields that say nothing, and the run, which has a column, are left out.
+// eventText is fieldsText of an event that may be decoded, and then tells its kind.
 func eventText(event any) (string, error) {
+	kind := ""
+	if e, ok := event.(eventlog.Event); ok {
+		kind = e.Kind().String()
+	}
+	return fieldsText(kind, event)
+}
+
+// fieldsText writes the fields of an event as key=value, in order of their names, and
+// times as such. Fields that say nothing, and the run, which has a column, are left out.
+func fieldsText(kind string, event any) (string, error) {
 	data, err := json.Marshal(event)
 	if err != nil {
 		return "", err
 	}
-	fields := map[string]json.RawMessage{}
-	if err := json.Unmarshal(data, &fields); err != nil {
+	fields := map[string]any{}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&fields); err != nil {
 		return string(data), nil
+	}
+	cloudevent.RFC3339(kind, fields)
+	if nanos, ok := fields["duration"].(json.Number); ok {
+		if n, err := nanos.Int64(); err == nil && n != 0 {
+			fields["duration"] = time.Duration(n).String()
+		}
 	}
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		value := string(fields[name])
+		value, err := jsonText(fields[name])
+		if err != nil {
+			return "", err
+		}
 		switch value {
 		case `0`, `""`, `null`, `false`, `[]`:
 			continue
@@ -228,4 +267,13 @@ func eventText(event any) (string, error) {
 		parts = append(parts, name+"="+value)
 	}
 	return strings.Join(parts, " "), nil
+}
+
+// jsonText is a value as JSON on one line, with < and > as they are.
+func jsonText(v any) (string, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return strings.TrimSuffix(b.String(), "\n"), err
 }

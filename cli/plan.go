@@ -15,15 +15,23 @@ func (p *program) planCommand() *cli.Command {
 		Description: "Reads the files, reports everything that is wrong with them, and shows the tasks\n" +
 			"in the order of their dependencies. It needs no server and changes nothing.",
 		Flags: append(append(sourceFlags(), selectFlags()...),
-			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit with 3 where tasks would run"}),
+			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit with 3 where tasks would run"},
+			&cli.StringFlag{Name: "diff", Usage: "show the difference to this `RUN` or plan of the cluster, and exit with 3 where there is one"},
+			&cli.BoolFlag{Name: "stored", Hidden: true}),
 		Action: p.plan,
 	}
 }
 
 func (p *program) plan(c *cli.Context) error {
+	if c.Bool("stored") {
+		return p.planStored(c)
+	}
 	src, err := sources(c)
 	if err != nil {
 		return err
+	}
+	if c.IsSet("diff") {
+		return p.planDiff(c, src)
 	}
 	opt, err := p.options(c)
 	if err != nil {

@@ -20,7 +20,7 @@ func (p *program) replayCommand() *cli.Command {
 		Description: "Folds the log as the orchestrators did, up to any point, and shows what comes out: of a\n" +
 			"running cluster, of the files of a stopped or dead orchestrator (--data-dir), or of a bundle\n" +
 			"(--bundle). It changes nothing, and writes to nothing that it reads.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_DATA_DIR"}, Usage: "`DIR` of a stopped server, a copy of one, or of apply --embedded"},
 			&cli.StringFlag{Name: "bundle", Usage: "`FILE` that audit export wrote"},
 			&cli.StringFlag{Name: "at", Usage: "stop after this `SEQ`, or at this time (RFC 3339, or a duration ago such as 1h)"},
@@ -28,7 +28,7 @@ func (p *program) replayCommand() *cli.Command {
 			&cli.StringFlag{Name: "diff", Usage: "show what changed behind this point, `A`, up to the point that follows: --diff A B"},
 			&cli.BoolFlag{Name: "step", Usage: "walk over the events, forward and back, from --at or the beginning"},
 			&cli.BoolFlag{Name: "verify", Usage: "check the whole chain, and print the hashes of the head and of the state"},
-		},
+		}, recompileFlags()...),
 		ArgsUsage: "[B]",
 		Action:    p.replay,
 	}
@@ -44,6 +44,12 @@ func (p *program) replay(c *cli.Context) error {
 			return err
 		}
 		return p.verify(dir)
+	}
+	if c.Bool("recompile") {
+		return p.replayRecompile(c)
+	}
+	if c.Bool("what-if") {
+		return p.whatIf(c)
 	}
 	if c.Bool("step") && !p.con.inTerminal {
 		return noTerminal()
@@ -85,14 +91,14 @@ func (p *program) replay(c *cli.Context) error {
 func checkReplay(c *cli.Context) error {
 	help := commandLine(c) + " --help"
 	modes := 0
-	for _, name := range []string{"verify", "step", "diff"} {
+	for _, name := range []string{"verify", "step", "diff", "recompile", "what-if"} {
 		if c.IsSet(name) {
 			modes++
 		}
 	}
 	switch {
 	case modes > 1:
-		return usage(help, "--verify, --step and --diff are one at a time")
+		return usage(help, "--verify, --step, --diff, --recompile and --what-if are one at a time")
 	case c.Bool("verify") && (c.IsSet("at") || c.IsSet("run") || c.IsSet("bundle")):
 		return usage(help, "--verify is about the whole log of a directory: it goes without --at, --run and --bundle (\"quorate audit verify\" checks a bundle)")
 	case c.IsSet("diff") && c.IsSet("at"):
@@ -103,6 +109,12 @@ func checkReplay(c *cli.Context) error {
 		return usage(help, "%q: nothing is expected here", c.Args().First())
 	case c.IsSet("bundle") && c.IsSet("data-dir") && c.String("data-dir") != "":
 		return usage(help, "--bundle and --data-dir are one at a time")
+	case (c.Bool("recompile") || c.Bool("what-if")) && c.IsSet("at"):
+		return usage(help, "--recompile and --what-if are about plans, which do not change: they go without --at")
+	case c.IsSet("plan") && c.IsSet("run"):
+		return usage(help, "--plan and --run are one at a time")
+	case !c.Bool("recompile") && !c.Bool("what-if") && c.IsSet("plan"):
+		return usage(help, "--plan goes with --recompile or --what-if")
 	case c.Bool("step") && c.IsSet("run"):
 		return usage(help, "--step walks over all events: it goes without --run")
 	}

@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 
 	"quorate/engine"
@@ -39,6 +40,9 @@ func (b *Bundled) Close() error {
 
 // Run is the run that the bundle is about, or 0.
 func (b *Bundled) Run() uint64 { return b.bundle.Run }
+
+// Blob returns the content of a blob. Errors are those of [bundle.Bundle.Blob].
+func (b *Bundled) Blob(digest string) (io.Reader, error) { return b.bundle.Blob(digest) }
 
 // Bounds implements [Log].
 func (b *Bundled) Bounds(context.Context) (first, last uint64, err error) {
