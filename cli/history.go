@@ -64,8 +64,20 @@ func lookInto(ctx context.Context, log pastLog, at bound) (*pastView, error) {
 
 func (v *pastView) close() error { return v.log.Close() }
 
-// runNamed is the run of a number, or the newest where text is latest or empty.
+// about is the run that a bundle is about, or 0.
+func (v *pastView) about() uint64 {
+	if b, ok := v.log.(*replay.Bundled); ok {
+		return b.Run()
+	}
+	return 0
+}
+
+// runNamed is the run of a number, or the newest where text is latest. Where it is empty
+// it is the run that a bundle is about, or the newest.
 func (v *pastView) runNamed(text string) (uint64, error) {
+	if text == "" && v.about() != 0 {
+		text = fmt.Sprint(v.about())
+	}
 	newest := uint64(len(v.state.Runs))
 	if newest == 0 {
 		return 0, fail(exitError, fmt.Errorf("there is no run at %d", v.state.Index))

@@ -106,7 +106,7 @@ func (d *timelineDrawing) axis() {
 	for i := range ticks + 1 {
 		after := d.t.Elapsed * history.Span(i) / ticks
 		x := d.x(d.t.CreatedAt.Add(after.Duration()))
-		fmt.Fprintf(d, `<line class="grid" x1="%.1f" y1="%.0f" x2="%.1f" y2="%.0f"/><text class="tick" x="%.1f" y="%.0f">%s</text>`+"\n", x, svgTop-6, x, bottom, x, bottom+14, took(after))
+		fmt.Fprintf(d, `<line class="grid" x1="%.1f" y1="%.0f" x2="%.1f" y2="%.0f"/><text class="tick" x="%.1f" y="%.0f">%s</text>`+"\n", x, svgTop-6, x, bottom, x, bottom+14, svgText(took(after)))
 	}
 	for _, l := range d.t.Leaders {
 		x := d.x(l.At)
@@ -132,7 +132,7 @@ func (d *timelineDrawing) row(r *timelineRow, y float64) {
 		d.at[s] = y + svgBar/2
 		d.step(s, y, len(r.steps) > 1)
 	}
-	fmt.Fprintf(d, `<text class="span%s" x="%.0f" y="%.1f">%s</text></g>`+"\n", failed, svgSide+svgNames+svgChart+8, y+svgBar-1, took(r.span()))
+	fmt.Fprintf(d, `<text class="span%s" x="%.0f" y="%.1f">%s</text></g>`+"\n", failed, svgSide+svgNames+svgChart+8, y+svgBar-1, svgText(took(r.span())))
 }
 
 // step draws the parts of one step's time; of many steps in a row the waits are left

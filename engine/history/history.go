@@ -119,16 +119,16 @@ type attempt struct {
 	fromJob   uint32
 	// ahead says that it was sent while its step waited for others on the same host;
 	// turn is when those had ended, the last of them behind.
-	ahead  bool
-	turn   Mark
-	behind *step
-	began  Mark
-	waits     Mark // published, and waiting for other hosts from here on
-	jobs      []jobEnd
-	ended     Mark
-	outcome   eventlog.Outcome
-	reason    string
-	by        string // who gave up on it, or empty
+	ahead   bool
+	turn    Mark
+	behind  *step
+	began   Mark
+	waits   Mark // published, and waiting for other hosts from here on
+	jobs    []jobEnd
+	ended   Mark
+	outcome eventlog.Outcome
+	reason  string
+	by      string // who gave up on it, or empty
 	// doubt is since when its outcome was unknown, and why, also where it is known now.
 	doubt       Mark
 	doubtReason string
