@@ -140,7 +140,7 @@ func recompile(ctx context.Context, read func(ctx context.Context, digest string
 	r.Same = found
 	if made.plan == nil {
 		r.Errors = planner.View(nil, made.diagnostics, nil).Errors
-		r.Problem = fmt.Sprintf("%d errors in what was compiled without any", len(r.Errors))
+		r.Problem = fmt.Sprintf("it compiled, and does not now: errors: %d", len(r.Errors))
 		return r, ctx.Err()
 	}
 	r.RecompiledID, r.Options = made.plan.ID(), optionsText(opt)

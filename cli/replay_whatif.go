@@ -125,7 +125,7 @@ func (p *program) planOf(stored *storedPlan, src planner.Sources, opt planner.Op
 	}
 	p.printDiagnostics(made.diagnostics)
 	if made.plan == nil {
-		return nil, fail(exitRefused, fmt.Errorf("%d errors in the input: there is no plan to compare with", made.errors()))
+		return nil, fail(exitRefused, fmt.Errorf("there is no plan to compare with: errors in the input: %d", made.errors()))
 	}
 	return made.plan, nil
 }
@@ -140,7 +140,7 @@ func (p *program) printDifference(d *planner.Difference) {
 	case d.Same():
 		fmt.Fprintln(out, "the same would be done")
 	default:
-		fmt.Fprintf(out, "%d tasks added, %d removed, %d changed, %d reordered; %d hosts affected\n",
+		fmt.Fprintf(out, "tasks: %d added, %d removed, %d changed, %d reordered; hosts affected: %d\n",
 			d.Count(planner.DiffAdded), d.Count(planner.DiffRemoved), d.Count(planner.DiffChanged), d.Count(planner.DiffReordered), len(d.Hosts))
 	}
 	if d.Planner != nil {
