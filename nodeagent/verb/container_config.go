@@ -15,7 +15,7 @@ import (
 const configFilesMax = 4096
 
 func containerConfigDataVerb() *Verb {
-	return &Verb{Run: containerConfigDataJob, Decl: job.Declaration{
+	return &Verb{Run: containerConfigDataJob, Check: rehearsed(containerConfigDataJob), Decl: job.Declaration{
 		Verb: "CONTAINER_CONFIG_DATA", Summary: "Store the JSON files of a directory as container configuration.",
 		Example:    "CONTAINER_CONFIG_DATA: --config-path /etc/containers",
 		Positional: job.NoWords,
@@ -25,7 +25,7 @@ func containerConfigDataVerb() *Verb {
 			{Name: "config-overrides", Kind: job.Literal, Help: "a mapping of names to settings to merge, best in vars"},
 			{Name: "debug", Kind: job.Flag, Help: "report more"},
 		},
-		Idempotent: true, Executable: true,
+		Idempotent: true, Executable: true, HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			return []job.Field{field("config_path", optional(p, "config-path")), textField("config_pattern", configPattern(&p.Job)),
 				field("config_overrides", optional(p, "config-overrides")), flagField("debug", p, "debug")}

@@ -18,19 +18,27 @@ func containerImageVerb() *Verb {
 	actions := imageActions()
 	var options []job.OptionDecl
 	for _, a := range actions {
-		options = append(options, job.OptionDecl{Name: a, Kind: job.Flag, Help: a + " images"})
+		options = append(options, job.OptionDecl{Name: a, Kind: job.Flag, Help: imageHelp(a)})
 	}
 	options = append(options,
 		job.OptionDecl{Name: "no-tlsverify", Kind: job.Flag, Help: "do not verify the registry's certificate"}, socketPath())
-	return &Verb{Run: containerImageJob, templated: true, Decl: job.Declaration{
+	return &Verb{Run: containerImageJob, Check: containerImageCheck, templated: true, Decl: job.Declaration{
 		Verb: "CONTAINER_IMAGE", Summary: "Manage container images with podman.", Text: "IMAGES", Example: "CONTAINER_IMAGE: --pull registry.example/web",
-		Positional: job.Words, Options: options, OneOf: [][]string{actions}, Cacheable: true, Idempotent: true, Executable: true,
+		Positional: job.Words, Options: options, OneOf: [][]string{actions}, Cacheable: true, Idempotent: true, Executable: true, HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			return []job.Field{wordsField("images", job.SplitWords(p.Job.Text)), socketField(p),
 				field("tlsverify", pyvalue.Bool(!isSet(&p.Job, "no-tlsverify"))), textField("action", imageAction(&p.Job))}
 		},
 		Check: checkImages,
 	}}
+}
+
+func imageHelp(action string) string {
+	return map[string]string{
+		"pull": "fetch the images from their registry", "push": "send the images to their registry",
+		"tag": "give the first image the second name too", "list": "list the images of the host",
+		"inspect": "describe the images",
+	}[action]
 }
 
 func imageAction(j *job.Job) string {
@@ -118,4 +126,60 @@ func imageCommands(j *job.Job, action string, images []string) [][]string {
 		out = append(out, append(words[:len(words):len(words)], image))
 	}
 	return out
+}
+
+// containerImageCheck asks podman which of the images are on the host. Whether a
+// registry has newer ones of those shows only when they are pulled.
+func containerImageCheck(ctx context.Context, env *Env, j *job.Job) Checked {
+	if err := requireTool("CONTAINER_IMAGE", "podman"); err != nil {
+		return wouldFail("%v", err)
+	}
+	images, action := strings.Fields(j.Text), imageAction(j)
+	ids := make([]string, len(images))
+	for i, image := range images {
+		var err error
+		if ids[i], err = env.imageID(ctx, j, image); err != nil {
+			return Checked{Verdict: CannotTell, Info: err.Error()}
+		}
+	}
+	missing := slices.Index(ids, "")
+	switch {
+	case action == "list" || action == "inspect" && missing < 0:
+		return Checked{Verdict: Unchanged}
+	case action == "pull":
+		var lines []string
+		for i, image := range images {
+			if ids[i] == "" {
+				lines = append(lines, "pull "+image)
+			}
+		}
+		if len(lines) == 0 {
+			return Checked{Verdict: CannotTell, Info: "whether a registry has newer images shows only when they are pulled"}
+		}
+		return changes(lines, "")
+	case action == "tag" && ids[0] != "":
+		if ids[0] == ids[1] {
+			return Checked{Verdict: Unchanged}
+		}
+		return changes([]string{"tag " + images[0] + " as " + images[1]}, "")
+	case missing >= 0:
+		return wouldFail("there is no image %s on this host", images[missing])
+	}
+	return changes([]string{action + " " + strings.Join(images, " ")}, "")
+}
+
+// imageID is the id of an image, or empty where it is not on the host.
+func (env *Env) imageID(ctx context.Context, j *job.Job, image string) (string, error) {
+	_, exited, err := env.ask(ctx, append(podman(j), "image", "exists", image)...)
+	if err == nil && exited.Code == 1 {
+		return "", nil
+	}
+	text := ""
+	if err == nil && exited.Code == 0 {
+		text, exited, err = env.ask(ctx, append(podman(j), "image", "inspect", "--format", "{{.Id}}", image)...)
+	}
+	if err == nil && exited.Code != 0 {
+		err = refused("podman", exited)
+	}
+	return strings.TrimSpace(text), err
 }

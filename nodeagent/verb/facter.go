@@ -11,13 +11,13 @@ import (
 )
 
 func facterVerb() *Verb {
-	return &Verb{Run: facterJob, templated: true, Decl: job.Declaration{
+	return &Verb{Run: facterJob, Check: facterCheck, templated: true, Decl: job.Declaration{
 		Verb: "FACTER", Summary: "Store what facter finds out about the host.", Example: "FACTER: --custom-dir /etc/facts", Positional: job.NoWords,
 		Options: []job.OptionDecl{
 			{Name: "custom-dir", Kind: job.String, Help: "directory of custom facts"},
 			{Name: "external-dir", Kind: job.String, Help: "directory of external facts"},
 		},
-		Cacheable: true, Idempotent: true, Executable: true,
+		Cacheable: true, Idempotent: true, Executable: true, HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			return []job.Field{
 				field("custom_dir", optional(p, "custom-dir")),
@@ -58,4 +58,15 @@ func facterJob(ctx context.Context, env *Env, j *job.Job) Result {
 	res = succeeded(changed, pyvalue.JSON(found))
 	res.Info = fmt.Sprintf("%d facts", found.Len())
 	return res
+}
+
+// facterCheck asks facter, which only looks, and stores nothing. What facts of the
+// user's own do is not known: they are programs.
+func facterCheck(ctx context.Context, env *Env, j *job.Job) Checked {
+	for _, option := range [...]string{"custom-dir", "external-dir"} {
+		if dir, ok := j.Option(option); ok {
+			return Checked{Verdict: CannotTell, Info: "the facts in " + dir + " are programs, which a check does not run"}
+		}
+	}
+	return rehearsed(facterJob)(ctx, env, j)
 }

@@ -20,7 +20,7 @@ func podVerb() *Verb {
 	actions := podActions()
 	var options []job.OptionDecl
 	for _, a := range actions {
-		options = append(options, job.OptionDecl{Name: a, Kind: job.String, Help: a + " the pod of this name"})
+		options = append(options, job.OptionDecl{Name: a, Kind: job.String, Help: podHelp(a)})
 	}
 	options = append(options,
 		job.OptionDecl{Name: "env", Kind: job.String, Help: "K=V,... for --exec-run"},
@@ -30,9 +30,9 @@ func podVerb() *Verb {
 		job.OptionDecl{Name: "force", Kind: job.Flag, Help: "remove the pod even where it runs"},
 		job.OptionDecl{Name: "kill-signal", Kind: job.String, Default: "SIGKILL", Help: "the signal of --kill"},
 		socketPath())
-	return &Verb{Run: podJob, templated: true, Decl: job.Declaration{
+	return &Verb{Run: podJob, Check: podCheck, templated: true, Decl: job.Declaration{
 		Verb: "POD", Summary: "Manage pods with podman.", Example: "POD: --start web", Positional: job.NoWords, Options: options,
-		OneOf: [][]string{actions}, Cacheable: true, Executable: true,
+		OneOf: [][]string{actions}, Cacheable: true, Executable: true, HasCheckMode: true,
 		FingerprintKeys: func(p *job.Parsed) []job.Field {
 			action, kwargs := "", pyvalue.NewDict()
 			for _, o := range p.Job.Options {
@@ -54,6 +54,15 @@ func podVerb() *Verb {
 			return ""
 		},
 	}}
+}
+
+func podHelp(action string) string {
+	return map[string]string{
+		"start": "start the pod of this name", "stop": "stop the pod of this name, for as long as --timeout",
+		"rm": "remove the pod of this name", "kill": "send the pod of this name a signal",
+		"inspect": "describe the pod of this name", "play": "make what this file of Kubernetes describes, which lies on the host",
+		"exec-run": "run a command in the container of this name",
+	}[action]
 }
 
 func socketPath() job.OptionDecl {
@@ -83,6 +92,10 @@ func podJob(ctx context.Context, env *Env, j *job.Job) Result {
 		return failed("%v", err)
 	}
 	words, changes := podCommand(j)
+	if question, name := podQuestion(j); question != "" && changes {
+		state, _ := env.podState(ctx, j, name)
+		changes = !podRests(question, state)
+	}
 	res := env.attempts(ctx, quoteWords(append(podman(j), words...)), 1, nil)
 	res.Changed = changes
 	if res.Outcome != Succeeded {
@@ -144,4 +157,55 @@ func execRun(j *job.Job, name string) []string {
 	}
 	command, _ := j.Option("command")
 	return append(append(words, name), strings.Fields(command)...)
+}
+
+// podQuestion returns the action of a job whose effect depends on the state of a pod,
+// and the pod.
+func podQuestion(j *job.Job) (action, pod string) {
+	for _, action := range [...]string{"start", "stop", "rm", "kill", "inspect"} {
+		if name, ok := j.Option(action); ok {
+			return action, name
+		}
+	}
+	return "", ""
+}
+
+// podRests reports whether the action leaves a pod in the state as it is.
+func podRests(action, state string) bool {
+	switch action {
+	case "start":
+		return state == "Running"
+	case "stop":
+		return state == "Exited" || state == "Created" || state == "Stopped"
+	}
+	return action == "inspect"
+}
+
+// podState is the word that podman has for the state of a pod.
+func (env *Env) podState(ctx context.Context, j *job.Job, name string) (string, error) {
+	text, exited, err := env.ask(ctx, append(podman(j), "pod", "inspect", "--format", "{{.State}}", name)...)
+	if err == nil && exited.Code != 0 {
+		err = refused("podman", exited)
+	}
+	return strings.TrimSpace(text), err
+}
+
+// podCheck asks podman how the pod is.
+func podCheck(ctx context.Context, env *Env, j *job.Job) Checked {
+	if err := requireTool("POD", "podman"); err != nil {
+		return wouldFail("%v", err)
+	}
+	action, name := podQuestion(j)
+	if action == "" {
+		words, _ := podCommand(j)
+		return Checked{Verdict: CannotTell, Info: "what podman " + strings.Join(words[:2], " ") + " does shows only when it is done"}
+	}
+	state, err := env.podState(ctx, j, name)
+	switch {
+	case err != nil:
+		return wouldFail("%v", err)
+	case podRests(action, state):
+		return Checked{Verdict: Unchanged, Info: name + " is " + state}
+	}
+	return changes([]string{fmt.Sprintf("%s %s, which is %s", action, name, state)}, "")
 }

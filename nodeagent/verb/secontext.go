@@ -3,6 +3,7 @@ package verb
 import (
 	"context"
 	"os/exec"
+	"strings"
 
 	"quorate/internal/job"
 )
@@ -10,7 +11,6 @@ import (
 func secontextVerb() *Verb {
 	d := oneWord("SECONTEXT", "one PATH", "target", "Set the SELinux context of a path.",
 		"SECONTEXT: /srv/www --setype httpd_sys_content_t")
-	d.HasCheckMode = false
 	d.Cacheable = true
 	d.Options = []job.OptionDecl{
 		{Name: "setype", Kind: job.String, Required: true, Help: "the type"},
@@ -30,7 +30,7 @@ func secontextVerb() *Verb {
 		}
 		return ""
 	}
-	return &Verb{Decl: d, Run: secontextJob, templated: true}
+	return &Verb{Decl: d, Run: secontextJob, Check: secontextCheck, templated: true}
 }
 
 func isFileType(c byte) bool {
@@ -42,18 +42,19 @@ func isFileType(c byte) bool {
 }
 
 // secontextJob executes SECONTEXT. The text is rendered already. A rule that is
-// there is changed; where SELinux is off there is nothing to do.
+// there is changed, or left alone where it is right; where SELinux is off there is
+// nothing to do.
 func secontextJob(ctx context.Context, env *Env, j *job.Job) Result {
-	if _, err := exec.LookPath("selinuxenabled"); err == nil {
-		exited, err := env.command(ctx, "selinuxenabled", false)
-		if err == nil && exited.Code == 1 && exited.Signal == "" {
-			res := succeeded(false, "")
-			res.Info = "SELinux is disabled on this host"
-			return res
-		}
+	if env.withoutSELinux(ctx) {
+		res := succeeded(false, "")
+		res.Info = withoutSELinux
+		return res
 	}
 	if err := requireTool("SECONTEXT", "semanage"); err != nil {
 		return failed("%v", err)
+	}
+	if now, err := env.localContext(ctx, j); err == nil && fits(j, now) && !isSet(j, "reload") {
+		return succeeded(false, "")
 	}
 	words := []string{"fcontext", "--type"}
 	setype, _ := j.Option("setype")
@@ -77,4 +78,84 @@ func secontextJob(ctx context.Context, env *Env, j *job.Job) Result {
 		}
 	}
 	return res
+}
+
+// secontextCheck asks for the rules that were made on this host.
+func secontextCheck(ctx context.Context, env *Env, j *job.Job) Checked {
+	if env.withoutSELinux(ctx) {
+		return Checked{Verdict: Unchanged, Info: withoutSELinux}
+	}
+	if err := requireTool("SECONTEXT", "semanage"); err != nil {
+		return wouldFail("%v", err)
+	}
+	now, err := env.localContext(ctx, j)
+	setype, _ := j.Option("setype")
+	var lines []string
+	switch {
+	case err != nil:
+		return Checked{Verdict: CannotTell, Info: err.Error()}
+	case now == "":
+		lines = append(lines, "add the type "+setype+" for "+j.Text)
+	case !fits(j, now):
+		lines = append(lines, "change the context of "+j.Text+", which is "+now)
+	}
+	if isSet(j, "reload") {
+		lines = append(lines, "load the policy anew")
+	}
+	return changes(lines, "")
+}
+
+const withoutSELinux = "SELinux is disabled on this host"
+
+func (env *Env) withoutSELinux(ctx context.Context) bool {
+	if _, err := exec.LookPath("selinuxenabled"); err != nil {
+		return false
+	}
+	exited, err := env.command(ctx, "selinuxenabled", false)
+	return err == nil && exited.Code == 1 && exited.Signal == ""
+}
+
+// fileType is what semanage calls a kind of file in its lists.
+func fileType(kind string) string {
+	return map[string]string{
+		"a": "all files", "b": "block device", "c": "character device", "d": "directory",
+		"f": "regular file", "l": "symbolic link", "p": "named pipe", "s": "socket",
+	}[kind]
+}
+
+// localContext is the context of the job's rule among those made on this host, or
+// empty where there is none.
+func (env *Env) localContext(ctx context.Context, j *job.Job) (string, error) {
+	text, exited, err := env.ask(ctx, "semanage", "fcontext", "--list", "--locallist", "--noheading")
+	if err == nil && exited.Code != 0 {
+		err = refused("semanage", exited)
+	}
+	if err != nil {
+		return "", err
+	}
+	kind, ok := j.Option("ftype")
+	if !ok {
+		kind = "a"
+	}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if n := len(words); n > 2 && words[0] == j.Text && strings.Join(words[1:n-1], " ") == fileType(kind) {
+			return words[n-1], nil
+		}
+	}
+	return "", nil
+}
+
+// fits reports whether a context, USER:ROLE:TYPE[:LEVEL], is what the job asks for.
+func fits(j *job.Job, context string) bool {
+	parts := strings.SplitN(context, ":", 4)
+	if len(parts) < 3 {
+		return false
+	}
+	for i, option := range [...]string{0: "seuser", 2: "setype", 3: "selevel"} {
+		if want, ok := j.Option(option); ok && option != "" && (i >= len(parts) || parts[i] != want) {
+			return false
+		}
+	}
+	return true
 }
