@@ -41,10 +41,12 @@ func newShowcase(t *testing.T) *showcase {
 func (f *showcase) upgrade() (summary string, jobs []api.Output) {
 	f.t.Helper()
 	o := f.command("orchestrate", "--var", "mirror="+f.mirror, filepath.Join(f.dir, "upgrade.yaml"))
-	if o.code() != 0 {
-		f.t.Fatal(o)
-	}
 	f.run++
+	if o.code() != 0 {
+		outputs := f.command("run", "output", fmt.Sprint(f.run))
+		outputs.code()
+		f.t.Fatal(o, outputs)
+	}
 	for out, err := range f.client.Output(f.t.Context(), fmt.Sprint(f.run), "", "") {
 		if err != nil {
 			f.t.Fatal(err)

@@ -218,13 +218,15 @@ func answerOf(m *wire.Answer) (note string, err error) {
 	return m.Note, nil
 }
 
-// Omit implements verb.Fleet.
+// Omit implements verb.Fleet. What was sent ahead and waits for this very step comes
+// after it, as it would have if it had been sent then.
 func (f *fleet) Omit() (int, error) {
 	a := f.run.agent
 	var others []uint64
 	a.journal.View(func(s *journal.State) {
+		after := s.Behind(f.run.ref.Attempt)
 		for _, id := range s.Open() {
-			if id != f.run.ref.Attempt {
+			if id != f.run.ref.Attempt && !after[id] {
 				others = append(others, id)
 			}
 		}

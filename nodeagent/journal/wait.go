@@ -80,6 +80,20 @@ func (s *State) Waits(attempt uint64) bool {
 	return w != nil && (len(w.after) > 0 || w.stranded)
 }
 
+// Behind returns the attempts that wait for one, and those that wait for these.
+func (s *State) Behind(attempt uint64) map[uint64]bool {
+	found := map[uint64]bool{}
+	for ids := []uint64{attempt}; len(ids) > 0; ids = ids[1:] {
+		for _, next := range s.behind[ids[0]] {
+			if !found[next] {
+				found[next] = true
+				ids = append(ids, next)
+			}
+		}
+	}
+	return found
+}
+
 // Stranded returns the attempts that will never start, because of what they waited
 // for, in the order in which they are to be given back.
 func (s *State) Stranded() (ids []uint64) {
