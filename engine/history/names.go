@@ -28,10 +28,10 @@ func names(text string) (found []string) {
 	for _, m := range dynamic.FindAllStringSubmatch(text, -1) {
 		inside := quotedText.ReplaceAllString(m[1]+m[2], "''")
 		for _, name := range nameText.FindAllString(inside, -1) {
-			if name[0] == '.' || name[0] == '|' || slices.Contains(templateWords, name) {
+			if name = strings.TrimSpace(name); name[0] == '.' || name[0] == '|' || slices.Contains(templateWords, name) {
 				continue
 			}
-			found = append(found, strings.TrimSpace(name))
+			found = append(found, name)
 		}
 	}
 	slices.Sort(found)
