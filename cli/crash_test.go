@@ -21,24 +21,31 @@ func TestToolsKilled(t *testing.T) {
 	}
 	incident := filepath.Join(repositoryRoot(t), "testdata", "incident", "run-74.tar")
 	for name, args := range map[string][]string{
-		"bundle":  {"audit", "export", "FILE", "--all", "--data-dir", log},
-		"drawing": {"run", "timeline", "74", "--bundle", incident, "--svg", "FILE"},
-		"trace":   {"run", "timeline", "74", "--bundle", incident, "--trace", "FILE"},
+		"database": {"log", "sql", "FILE", "--data-dir", log},
+		"bundle":   {"audit", "export", "FILE", "--all", "--data-dir", log},
+		"drawing":  {"run", "timeline", "74", "--bundle", incident, "--svg", "FILE"},
+		"trace":    {"run", "timeline", "74", "--bundle", incident, "--trace", "FILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			want := writtenBy(t, args, t.TempDir(), false)
+			same := func(got []byte) bool {
+				if name == "tables" { // SQLite counts its changes in them
+					return len(got) == len(want) && bytes.HasPrefix(got, want[:16])
+				}
+				return bytes.Equal(got, want)
+			}
 			dir := ""
 			for range 4 {
 				dir = t.TempDir()
-				if got := writtenBy(t, args, dir, true); got != nil && !bytes.Equal(got, want) {
+				if got := writtenBy(t, args, dir, true); got != nil && !same(got) {
 					t.Fatalf("a command that was killed left %d bytes of %d", len(got), len(want))
 				}
 			}
 			if err := os.RemoveAll(filepath.Join(dir, "file")); err != nil { // it was quicker than its killer
 				t.Fatal(err)
 			}
-			if got := writtenBy(t, args, dir, false); !bytes.Equal(got, want) {
+			if got := writtenBy(t, args, dir, false); !same(got) {
 				t.Errorf("behind a crash it wrote %d bytes, want %d", len(got), len(want))
 			}
 		})

@@ -204,11 +204,11 @@ func (l *loader) finish(s *engine.State) error {
 	}
 	l.agents(s)
 	l.report.Cluster, l.report.Last = s.ClusterID, s.Index
-	for key, value := range map[string]string{
-		"cluster": s.ClusterID, "generation": strconv.FormatUint(s.Generation, 10), "first": strconv.FormatUint(l.report.First, 10),
-		"last": strconv.FormatUint(s.Index, 10), "last_hash": s.Head.String(), "run": strconv.FormatUint(l.opt.Run, 10), "loaded_by": l.opt.By,
+	for _, row := range [][2]string{
+		{"cluster", s.ClusterID}, {"generation", strconv.FormatUint(s.Generation, 10)}, {"first", strconv.FormatUint(l.report.First, 10)},
+		{"last", strconv.FormatUint(s.Index, 10)}, {"last_hash", s.Head.String()}, {"run", strconv.FormatUint(l.opt.Run, 10)}, {"loaded_by", l.opt.By},
 	} {
-		l.write("meta", key, value)
+		l.write("meta", row[0], row[1])
 	}
 	return l.err
 }
