@@ -78,7 +78,7 @@ func (a *agent) disconnected(ctx context.Context, addresses []string, err error,
 	if (errors.As(err, new(*ForeignError)) || forked(err)) && len(addresses) == 1 {
 		pause = foreignRetry // with others to ask it would keep the agent from them
 	}
-	pause = max(pause, wait.next())
+	pause = max(pause, wait.after(err))
 	a.log.Warn("not connected", "server", addresses[0], "error", err, "again_in", pause.Round(time.Millisecond))
 	a.advise(err)
 	sleep(ctx, pause)
@@ -199,7 +199,7 @@ func (a *agent) leave(ctx context.Context, s *session, revived <-chan struct{}) 
 		if outcast(err) {
 			a.abandon()
 		}
-		pause := time.NewTimer(max(retryAfter(err), wait.next()))
+		pause := time.NewTimer(max(retryAfter(err), wait.after(err)))
 		select {
 		case <-pause.C:
 		case <-s.ended:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,10 @@ import (
 const (
 	// staggerEvery is how long an address is waited for before the next is tried too.
 	staggerEvery = 250 * time.Millisecond
+	// redialEvery is how often an address is dialled anew where none has answered yet:
+	// a dial repeats itself the more slowly the longer it lasts, and would find out
+	// seconds later that a link is back.
+	redialEvery = time.Second
 	// helloTimeout is what an orchestrator gets to welcome the agent, and
 	// helloTimeoutOthers what it gets where there are others to try: more than an
 	// election takes.
@@ -50,7 +55,7 @@ type dialled struct {
 
 // tryEach connects to the addresses, the next one shortly after the one before, and
 // calls meet with each that answers until that is content. It returns when that is
-// so, with [errRevived] when stop is closed before, or when all have failed. meet
+// so, with [errRevived] when stop is closed before, or when each has failed once. meet
 // closes the links that it does not want.
 func tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dialOne func(context.Context, string) (*link, error), meet func(dialled) error) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -59,18 +64,13 @@ func tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dial
 	defer cancel()
 	answers := make(chan dialled)
 	failed := &reachError{}
+	left := slices.Clone(addresses) // those that have not failed
 	due := time.NewTimer(0)
 	defer due.Stop()
-	next, waiting := 0, 0
-	for {
+	for next := 0; ; {
 		select {
 		case <-due.C:
-			if next == len(addresses) {
-				continue
-			}
-			address := addresses[next]
-			next++
-			waiting++
+			address := left[next%len(left)]
 			dials.Go(func() {
 				l, err := dialOne(ctx, address)
 				select {
@@ -81,25 +81,38 @@ func tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dial
 					}
 				}
 			})
-			due.Reset(staggerEvery)
+			if next++; next < len(left) {
+				due.Reset(staggerEvery)
+			} else {
+				due.Reset(redialEvery)
+			}
 			continue
 		case d := <-answers:
-			waiting--
 			if d.err == nil {
 				d.err = meet(d)
 			}
 			if d.err == nil || final(d.err) {
 				return d.err
 			}
+			i := slices.Index(left, d.address)
+			if i < 0 {
+				continue // an earlier dial has failed
+			}
+			left = slices.Delete(left, i, i+1)
 			failed.errs = append(failed.errs, d.err)
-			due.Reset(0)
+			if next > i {
+				next--
+			}
+			if next < len(left) {
+				due.Reset(0)
+			}
 		case <-stop:
 			return errRevived
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		switch {
-		case next < len(addresses) || waiting > 0:
+		case len(left) > 0:
 		case len(failed.errs) == 1:
 			return failed.errs[0]
 		default:

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,6 +95,51 @@ func TestTryEach(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestRedial: where nobody answers the addresses are dialled again and again, so that
+// one which can be reached again is found at once, and each fails only once.
+func TestRedial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const back = 5300 * time.Millisecond
+		begin := time.Now()
+		dial := func(ctx context.Context, address string) (*link, error) {
+			if reachable := address == "b" && time.Since(begin) >= back; !reachable && sleep(ctx, handshakeTimeout) {
+				return nil, context.DeadlineExceeded
+			}
+			return nil, ctx.Err()
+		}
+		err := tryEach(t.Context(), []string{"a", "b"}, nil, dial, func(dialled) error { return nil })
+		if took := time.Since(begin); err != nil || took > back+2*redialEvery {
+			t.Errorf("%v after %s, want a connection at most %s after %s", err, took, 2*redialEvery, back)
+		}
+		begin = time.Now().Add(time.Hour)
+		err = tryEach(t.Context(), []string{"a", "b"}, nil, dial, nil)
+		if several := new(reachError); !errors.As(err, &several) || len(several.errs) != 2 || !unanswered(err) {
+			t.Errorf("%v, want that neither answers", err)
+		}
+	})
+}
+
+// TestUnanswered: only where nobody has said anything the agent asks again so soon.
+func TestUnanswered(t *testing.T) {
+	late := fmt.Errorf("connection: %w", context.DeadlineExceeded)
+	busy := &RefusedError{Code: codeBusy}
+	for _, row := range []struct {
+		err  error
+		want bool
+	}{
+		{late, true}, {busy, false}, {&reachError{[]error{late, late}}, true}, {&reachError{[]error{late, busy}}, false},
+		{fmt.Errorf("send: %w", syscall.ENETUNREACH), true}, {errors.New("bad certificate"), false},
+	} {
+		if got := unanswered(row.err); got != row.want {
+			t.Errorf("%v: %t, want %t", row.err, got, row.want)
+		}
+		wait := backoff{last: backoffMax}
+		if pause := wait.after(row.err); (pause <= redialEvery) != row.want {
+			t.Errorf("%v: again in %s", row.err, pause)
+		}
 	}
 }
 
