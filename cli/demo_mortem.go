@@ -34,14 +34,18 @@ func (o *outage) postMortem(ctx context.Context) error {
 		return err
 	}
 	o.step(10, "the moment of the kill, and what became of each attempt")
-	if _, err := o.atTheKill(ctx); err != nil {
+	step, err := o.atTheKill(ctx)
+	if err != nil {
+		return err
+	}
+	if err := o.quorate(ctx, o.con.out, "explain", step, "--run", run, "--bundle", incidentFile); err != nil {
 		return err
 	}
 	o.step(11, "the run, step by step")
 	if err := o.quorate(ctx, o.con.out, "run", "timeline", run, "--bundle", incidentFile, "--by", "host"); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(o.con.out, "\nwalk through it, where --keep left it: quorate replay --bundle %s --step\n", incidentFile)
+	_, err = fmt.Fprintf(o.con.out, "\nwalk through it, where --keep left it: quorate replay --bundle %s --step\n", incidentFile)
 	return err
 }
 

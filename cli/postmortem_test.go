@@ -42,7 +42,7 @@ func TestPostMortem(t *testing.T) {
 				ran++
 			}
 			if said != s.said && !*update {
-				t.Errorf("$ %s\nsays now\n%s\nand on the page\n%s", s.command, said, s.said)
+				t.Errorf("$ %s\nsays now (if that is right: go test ./cli -run PostMortem -update)\n%s\nand on the page\n%s", s.command, said, s.said)
 			}
 			fmt.Fprintf(&b, "$ %s\n%s", s.command, said)
 		}
