@@ -55,13 +55,9 @@ func (p *program) demo(c *cli.Context) (err error) {
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, syscall.SIGPIPE)
 	defer signal.Stop(pipe)
-	dir, err := os.MkdirTemp("", "quorate-demo-")
+	dir, err := temporaryDir("quorate-demo-", filepath.Join(outageDir, serverOf(0), socketName))
 	if err != nil {
 		return err
-	}
-	if longest := filepath.Join(dir, outageDir, serverOf(0), socketName); len(longest) > socketPathMax {
-		err := fmt.Errorf("directory %s: its path is too long for unix sockets below it", dir)
-		return fail(exitError, errors.Join(err, os.RemoveAll(dir)), "set TMPDIR to a shorter one")
 	}
 	d := &demonstration{program: p, dir: dir, made: made, src: src, opt: opt}
 	j, err := startJanitor(dir, c.Bool("keep"))

@@ -101,7 +101,7 @@ func (p *program) openEmbedded(ctx context.Context, dir, http string) (*embedded
 	e := &embedded{dir: dir, broken: make(chan struct{})}
 	socket := filepath.Join(dir, socketName)
 	if len(socket) > socketPathMax {
-		temporary, err := os.MkdirTemp("", "quorate-")
+		temporary, err := temporaryDir("quorate-", socketName)
 		if err != nil {
 			return nil, err
 		}

@@ -117,6 +117,22 @@ func (f *fleet) explain(con *console) {
 	}
 }
 
+// temporaryDir makes a directory that a unix socket has room below: TMPDIR may be too
+// long for that, and /tmp is used then.
+func temporaryDir(prefix, socket string) (string, error) {
+	var dir string
+	for _, parent := range []string{os.TempDir(), "/tmp"} {
+		var err error
+		if dir, err = os.MkdirTemp(parent, prefix); err != nil || len(filepath.Join(dir, socket)) <= socketPathMax {
+			return dir, err
+		}
+		if err = os.Remove(dir); err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("directory %s: its path is too long for unix sockets below it", dir)
+}
+
 // Ports below those that the kernel gives to who asks for any: one of these might be
 // taken before the process that it was found for listens on it.
 const portMin, portMax, portTriesMax = 20_000, 32_768, 100

@@ -32,7 +32,6 @@ var standIns = []string{
 // A sandbox is where agents run so that the machine stays as it is.
 type sandbox struct {
 	dir    string // what the machines in it share
-	keep   string // and what of this machine they write to
 	script string
 }
 
