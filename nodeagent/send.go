@@ -54,8 +54,15 @@ func (s *session) await(ctx context.Context, last time.Time) bool {
 	case <-ctx.Done():
 		return false
 	}
-	rest := linger - time.Since(last)
+	rest := lingerFor(s.link.signs().rtt) - time.Since(last)
 	return rest <= 0 || sleep(ctx, rest)
+}
+
+// lingerFor is the shortest time between two frames on a line of that round trip: on
+// a long one it is a small part of that, for which fewer packets are there to be lost,
+// and what is in them is packed the better.
+func lingerFor(rtt time.Duration) time.Duration {
+	return min(max(linger, rtt/lingerShare), lingerMax)
 }
 
 // gatherFrames adds what there is to send, as much as fits into one frame of

@@ -19,8 +19,11 @@ const (
 	// lingerJobs that between frames of nothing but ends of jobs, which only tell
 	// how far an attempt is: what ends in between travels together, and costs one
 	// commit. The first after a pause goes at once.
-	linger     = 5 * time.Millisecond
-	lingerJobs = 100 * time.Millisecond
+	// On a long line linger is that share of the round trip, up to lingerMax.
+	linger      = 5 * time.Millisecond
+	lingerShare = 16
+	lingerMax   = 25 * time.Millisecond
+	lingerJobs  = 100 * time.Millisecond
 	// resendEvery bounds how often repeated commands make the agent repeat reports.
 	resendEvery = 5 * time.Second
 	// lingerBegan is how long the cluster waits to hear that an attempt has begun
