@@ -20,6 +20,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "ignore-cache", Aliases: []string{"force"}, Usage: "run jobs also where the agent remembers their success"},
 		&cli.BoolFlag{Name: "fail-fast", Usage: "start nothing new after the first failure"},
 		&cli.IntFlag{Name: "parallel", Usage: "keep at most `N` steps under way"},
+		&cli.IntFlag{Name: "parallel-per-host", Usage: "keep at most `N` of them under way on one host, where 8 is the default: more where the round trip is long"},
 		&cli.IntFlag{Name: "ahead", Usage: "let each agent hold up to `N` steps, sent ahead of what they wait for on its host; 0 for none", Value: 1024},
 		&cli.DurationFlag{Name: "timeout", Usage: "stop following after this `DURATION`, for instance 10m; the run goes on"},
 		&cli.BoolFlag{Name: "detach", Usage: "print the number of the run and do not follow it"},
@@ -55,12 +56,8 @@ type backend struct {
 
 // deploy compiles the sources, starts a run and follows it.
 func (p *program) deploy(c *cli.Context, src planner.Sources) error {
-	parallel := c.Int("parallel")
-	if parallel < 0 || parallel > math.MaxUint32 {
-		return usage(commandLine(c)+" --help", "--parallel %d: want a number from 1", parallel)
-	}
-	if n := c.Int("ahead"); n < 0 || n > math.MaxInt32 {
-		return usage(commandLine(c)+" --help", "--ahead %d: want a number from 0", n)
+	if err := checkLimits(c); err != nil {
+		return err
 	}
 	ahead := uint32(c.Int("ahead"))
 	if err := checkTimeout(c); err != nil {
@@ -105,7 +102,7 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		be.client = be.embedded.client
 	}
 	run, err := submit(c.Context, be.client, made, api.RunSubmit{
-		PlanID: made.plan.ID(), RequestID: requestID(), Parallel: uint32(parallel), Ahead: &ahead,
+		PlanID: made.plan.ID(), RequestID: requestID(), Parallel: uint32(c.Int("parallel")), ParallelPerHost: uint32(c.Int("parallel-per-host")), Ahead: &ahead,
 		FailFast: c.Bool("fail-fast"), IgnoreCache: c.Bool("ignore-cache") || oneJob, // "now" means now
 		Check: c.Bool("check"),
 	})
@@ -129,6 +126,16 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		return err
 	}
 	return errors.Join(err, be.embedded.finish(c.Context, p.con))
+}
+
+// checkLimits refuses numbers of steps that are none.
+func checkLimits(c *cli.Context) error {
+	for name, least := range map[string]int{"parallel": 1, "parallel-per-host": 1, "ahead": 0} {
+		if n := c.Int(name); n < 0 || n > math.MaxInt32 {
+			return usage(commandLine(c)+" --help", "--%s %d: want a number from %d", name, n, least)
+		}
+	}
+	return nil
 }
 
 // checkTimeout refuses a time that has passed before it begins.
