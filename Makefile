@@ -17,7 +17,7 @@ TEMPLATES ?= 20000
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint check bench fuzz soak soak-short acceptance kills sim check-jinja2 clean
+.PHONY: help build demo test race lint check bench fuzz soak soak-short edge acceptance kills sim check-jinja2 clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ soak-short: ## its trouble alone, two minutes long, with clocks that are right
 
 acceptance: ## a real deployment, files of 1 GiB, hostile networks: five minutes, as root
 	QUORATE_ACCEPTANCE=full $(GO) test -count=1 -timeout 60m -v ./internal/acceptance
+
+edge: ## chains over 300 ms, links that are cut: a quarter of an hour, as root
+	QUORATE_EDGE=full $(GO) test -count=1 -timeout 60m -v ./internal/edge
 
 kills: ## kill orchestrators, agents and leaders in the middle of runs, SOAK (50) times each
 	QUORATE_SOAK=$(SOAK) $(GO) test -count=1 -timeout 120m -v -run 'Kill' ./cli/...
