@@ -160,9 +160,15 @@ func (c *compiler) addNode(n node, hosts []uint32, jobs []jobSpec) {
 func (c *compiler) addMissing(of node) {
 	missing := c.missing
 	c.missing = nil
-	id := of.id + "-unknown-hosts"
-	if _, taken := c.ids[id]; taken || len(missing) == 0 {
+	if len(missing) == 0 {
 		return
+	}
+	id := of.id + "-unknown-hosts"
+	for n := 2; ; n++ {
+		if _, taken := c.ids[id]; !taken {
+			break
+		}
+		id = fmt.Sprintf("%s-unknown-hosts-%d", of.id, n)
 	}
 	slices.Sort(missing)
 	c.ids[id] = int32(len(c.nodes))

@@ -121,6 +121,8 @@ func TestGroupUnknownTargets(t *testing.T) {
 	if got := strings.Join(o.Hosts, " "); got != "n1" {
 		t.Errorf("the plan is for %s", got)
 	}
+	compileGroups(t, "- {name: some-unknown-hosts, jobs: [{RUN: x}]}\n- {name: some, targets: [n1, ghost], jobs: [{RUN: x}]}\n", opt).
+		wantPlan(t, "some-unknown-hosts some-unknown-hosts-2 some")
 	narrow := opt
 	narrow.Restrict = []string{"some"}
 	compileGroups(t, "- {name: some, targets: [n1, ghost], jobs: [{RUN: x}]}\n- {name: other, targets: [n1, gone], jobs: [{RUN: x}]}\n", narrow).wantPlan(t, "some some-unknown-hosts")
