@@ -84,6 +84,7 @@ func oldJobs(run *api.Run, plan *planner.Plan) []*oldJob {
 		x, y := plan.Tasks[a].Source, plan.Tasks[b].Source
 		return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Line, y.Line))
 	})
+	unknown := unknownHosts(plan)
 	var out []*oldJob
 	for _, t := range tasks {
 		task := &plan.Tasks[t]
@@ -101,10 +102,28 @@ func oldJobs(run *api.Run, plan *planner.Plan) []*oldJob {
 			if task.Driver == planner.DriverLocal {
 				j.states[controllerName] = oldState(run, steps[controllerName], j.spec.Index)
 			}
+			for _, h := range unknown[task.Source] {
+				j.states[h] = oldFailed
+			}
 			out = append(out, j)
 		}
 	}
 	return out
+}
+
+// unknownHosts are the targets that nobody knows, by the orchestration that names them:
+// a task beside its own stands for them, with a message for each.
+func unknownHosts(plan *planner.Plan) map[planner.Pos][]string {
+	hosts := map[planner.Pos][]string{}
+	for i := range plan.Tasks {
+		if t := &plan.Tasks[i]; t.Driver == planner.DriverMissing {
+			for _, m := range t.Messages {
+				host, _, _ := strings.Cut(m, " ")
+				hosts[t.Source] = append(hosts[t.Source], host)
+			}
+		}
+	}
+	return hosts
 }
 
 // oldState is what became of a job on the node of a step.
