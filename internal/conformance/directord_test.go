@@ -22,7 +22,7 @@ func directordFiles() []conformanceCase {
 		{"11", "words for async", "K", "the classical words; any other text is true", "", ""},
 		{"12", "RUN: false, which YAML reads as a boolean", "B", "an empty command", "the command false, which fails", "what is written is run"},
 		{"13", "assign of a job, targets of its orchestration, --target", "K", "assign wins over --target, which wins over targets", "", ""},
-		{"14", "an unknown host among the targets", "B", "the job runs nowhere", "it runs on the known ones, and the run fails for the others, with exit status 4, or 1 of quorate directord", "one name that is gone stops no others, and shows"},
+		{"14", "an unknown host among the targets", "B", "the job runs nowhere", "it runs on the known ones, and the run fails for the others, with exit status 4, or 1 of quorate directord; one that --target names is refused before anything is sent", "one name that is gone stops no others, and shows"},
 		{"15", "--run-once with two targets", "K", "the first in the order of the file", "", ""},
 		{"16", "an integer argument in an expression", "K", "a number", "", ""},
 		{"17", "an argument in quotes", "K", "without the quotes", "", ""},
