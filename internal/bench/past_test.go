@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -53,7 +54,20 @@ func BenchmarkPast(b *testing.B) {
 			report(b, started(b, dir, "start"))
 		}
 	})
+	b.Run("server/first", func(b *testing.B) {
+		for b.Loop() {
+			report(b, served(b, bin, dir))
+			if err := os.RemoveAll(filepath.Join(dir, snapshot.DirName)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	started(b, dir, "snapshots")
+	b.Run("server/snapshot", func(b *testing.B) {
+		for b.Loop() {
+			report(b, served(b, bin, dir))
+		}
+	})
 	b.Run("start/snapshot", func(b *testing.B) {
 		for b.Loop() {
 			report(b, started(b, dir, "start"))
@@ -123,6 +137,33 @@ func command(b *testing.B, name string, args ...string) usage {
 		b.Fatalf("%v: %v: %.2000s", args, err, out)
 	}
 	u := usage{Wall: time.Since(began), CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	u.Memory = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	return u
+}
+
+// served starts a server, with all that it does beside orchestrating, until it leads.
+func served(b *testing.B, bin, dir string) (u usage) {
+	b.Helper()
+	cmd := exec.Command(bin, "server", "--data-dir", dir, "--listen", "127.0.0.1:0", "--log", "embedded")
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	for lines := bufio.NewScanner(said); u.Wall == 0 && lines.Scan(); {
+		if strings.Contains(lines.Text(), "msg=leading") {
+			u.Wall = time.Since(began)
+		}
+	}
+	_ = cmd.Process.Kill() // it may have ended
+	_ = cmd.Wait()
+	if u.Wall == 0 {
+		b.Fatal("the server did not lead")
+	}
+	u.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	u.Memory = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
 	return u
 }
