@@ -6,6 +6,7 @@ import (
 
 	"quorate/engine"
 	"quorate/eventlog"
+	"quorate/planner"
 )
 
 type planTask = eventlog.PlanTask
@@ -136,22 +137,38 @@ func (x *Explainer) skipped(e *Explanation, name string, st *step) string {
 		e.say(x.Run.Cancelled, "the run was cancelled%s", colon(x.Run.CancelReason)).By = x.Run.CancelledBy
 		return because(fmt.Sprintf("%s %s: %s cancelled the run", name, verb, x.Run.CancelledBy), x.Run.CancelReason)
 	}
+	cause := x.upstream(st)
 	for i := range x.Run.skips {
-		s := &x.Run.skips[i]
-		if s.Index != settled.Index || s.task != st.key.task {
-			continue
+		if s := &x.Run.skips[i]; s.Index == settled.Index && s.task == st.key.task {
+			cause = x.culprit(s, st.host)
 		}
-		cause := x.culprit(s, st.host)
-		if cause == nil {
-			return because(name+" "+verb, s.reason)
-		}
-		one := Explanation{}
-		x.attempts(&one, cause)
-		e.Evidence = append(e.Evidence, one.Evidence...)
-		e.say(cause.settled().Mark, "%s %s", x.Run.name(cause.key), cause.status())
-		return fmt.Sprintf("%s %s, since %s", name, verb, x.failed(x.Run.name(cause.key), cause))
 	}
-	return because(name+" "+verb, settled.reason)
+	if cause == nil {
+		return because(name+" "+verb, settled.reason)
+	}
+	x.attempts(e, cause)
+	e.say(cause.settled().Mark, "%s %s", x.Run.name(cause.key), cause.status())
+	return fmt.Sprintf("%s %s, since %s", name, verb, x.failed(x.Run.name(cause.key), cause))
+}
+
+// upstream is the failed step, of those that the step depends on over any number of
+// others, that kept it from running: a step that was sent ahead is settled by its agent's
+// word, and no record of a skip names the cause.
+func (x *Explainer) upstream(st *step) *step {
+	seen := map[uint32]bool{st.key.task: true}
+	for work := []uint32{st.key.task}; len(work) > 0; work = work[1:] {
+		for _, d := range x.Run.Graph.Tasks[work[0]].Requires {
+			if seen[d.Task] || planner.Scope(d.Scope) == planner.ScopeAfterSameHost {
+				continue
+			}
+			if cause := x.culprit(&skip{Mark: st.settled().Mark, task: st.key.task, cause: d.Task}, st.host); cause != nil {
+				return cause
+			}
+			seen[d.Task] = true
+			work = append(work, d.Task)
+		}
+	}
+	return nil
 }
 
 // culprit is the step whose failure is behind a skip: on the same host where there is

@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -36,6 +37,8 @@ type Setting struct {
 	Extends  bool   `json:"extends,omitempty"`
 	// From are the variables that a template speaks of.
 	From []string `json:"from,omitempty"`
+	// Rendered is what the template came to, where it only names values that are known.
+	Rendered string `json:"rendered,omitempty"`
 	// UsedBy are the jobs that ran with it.
 	UsedBy []Use `json:"used_by,omitempty"`
 }
@@ -276,28 +279,44 @@ func (x *Explainer) tellValues(e *Explanation, name string) {
 		for _, g := range group {
 			hosts[g.Host] = true
 		}
+		if s.Template {
+			x.tellOrigins(e, s)
+		}
 		ev := e.say(Mark{Index: s.Seq}, "%s", x.settingText(name, s, group, len(hosts)))
 		if ev.Source = s.Source; s.How == "--var" {
 			ev.By = x.Run.By
-		}
-		if s.Template {
-			x.tellOrigins(e, s)
 		}
 	}
 	e.Answer = answerOf(name, e.Values, newest)
 }
 
-// tellOrigins says where the values come from that a template is rendered with.
+// tellOrigins says where the values come from that a template is rendered with, and what
+// it comes to where it does nothing but name them.
 func (x *Explainer) tellOrigins(e *Explanation, s *Setting) {
+	rendered := s.Value
 	for _, from := range s.From {
 		if o := inForce(x.valuesOn(from, s.Host), s.Host, s.Seq); o != nil {
+			if o.Known {
+				rendered = printing(from).ReplaceAllLiteralString(rendered, o.Value)
+			}
 			e.say(Mark{Index: o.Seq}, "%s = %s on %s, by %s in job %d of %s", from, o.shown(), s.Host, o.How, o.Job, o.Step).Source = o.Source
 		}
 	}
+	if !strings.Contains(rendered, "{{") && !strings.Contains(rendered, "{%") {
+		s.Rendered = rendered
+	}
+}
+
+// printing matches a print statement of a variable, and nothing else.
+func printing(name string) *regexp.Regexp {
+	return regexp.MustCompile(`\{\{-?\s*` + regexp.QuoteMeta(name) + `\s*-?\}\}`)
 }
 
 // shown is the value for people.
 func (s *Setting) shown() string {
+	if s.Rendered != "" {
+		return s.Rendered
+	}
 	if s.Value == "" && !s.Known {
 		return "what a job found"
 	}
@@ -319,6 +338,9 @@ func (x *Explainer) settingText(name string, s *Setting, group []*Setting, hosts
 	}
 	if s.Template && len(s.From) > 0 {
 		text += "; it is rendered with " + strings.Join(s.From, ", ")
+		if s.Rendered != "" {
+			text += ", and written " + s.Value
+		}
 	}
 	switch {
 	case s.Replaced != 0 && s.Extends:
