@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"quorate/internal/soak/lab"
 )
 
 // roundTrip is the link's in the tests of what takes how long.
@@ -22,8 +24,8 @@ func TestRoundTrips(t *testing.T) {
 	const rounds = 10
 	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Printf("load %s", load)
-	fmt.Println("| what | loss each way | median s | best s | worst s | spawns s | above them s | round trips | link KB there, back | packets there, back |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Println("| what | loss each way | median s | best s | worst s | spawns s | above them s | round trips | CPU s of agent, orchestrator | link KB there, back | packets there, back |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, loss := range []float64{0, 0.02} {
 		s := newSite(t, 1, 1, Conditions{Delay: roundTrip / 2, Loss: loss})
 		const job = "echo hello world"
@@ -40,17 +42,19 @@ func TestRoundTrips(t *testing.T) {
 			var took, floors []time.Duration
 			s.lap(work.args...) // the first one may find a connection that is new
 			there, back := s.links[0].Counts()
+			agent, server := s.spent(s.Agents()[0].Process), s.spent(s.Servers()[0].Process)
 			for range rounds {
 				floors = append(floors, spawnFloor(t, work.count, job))
 				took = append(took, s.lap(work.args...))
 			}
 			there2, back2 := s.links[0].Counts()
+			agent, server = (s.spent(s.Agents()[0].Process)-agent)/rounds, (s.spent(s.Servers()[0].Process)-server)/rounds
 			slices.Sort(took)
 			slices.Sort(floors)
 			median, floor := took[rounds/2], floors[rounds/2]
-			fmt.Printf("| %s | %.0f %% | %.2f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f, %.1f | %d, %d |\n",
+			fmt.Printf("| %s | %.0f %% | %.2f | %.2f | %.2f | %.2f | %.2f | %.1f | %.2f, %.2f | %.1f, %.1f | %d, %d |\n",
 				work.name, 100*loss, median.Seconds(), took[0].Seconds(), took[rounds-1].Seconds(), floor.Seconds(),
-				(median - floor).Seconds(), float64(median-floor)/float64(roundTrip),
+				(median - floor).Seconds(), float64(median-floor)/float64(roundTrip), agent.Seconds(), server.Seconds(),
 				float64(there2.Bytes-there.Bytes)/rounds/1e3, float64(back2.Bytes-back.Bytes)/rounds/1e3,
 				(there2.Packets-there.Packets)/rounds, (back2.Packets-back.Packets)/rounds)
 		}
@@ -60,6 +64,16 @@ func TestRoundTrips(t *testing.T) {
 		s.close()
 	}
 	fmt.Println(strings.TrimSpace(peers))
+}
+
+// spent is the time that a process has been on a processor.
+func (s *site) spent(p *lab.Process) time.Duration {
+	s.t.Helper()
+	d, err := p.CPU()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
 }
 
 // peers is what the others take for 100 jobs on such a link, measured on a machine of
