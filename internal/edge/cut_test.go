@@ -98,6 +98,7 @@ func steps(r *api.Run, status string) (n int) {
 // TestCutOff cuts the link to an agent that was sent a chain of steps ahead, kills the
 // agent and the leader meanwhile, and wants all of it done when the link is back.
 func TestCutOff(t *testing.T) {
+	beside(t)
 	tasks, cut, each := size(100, 20), size(time.Minute, 2*time.Second), size("0.2", "0.05")
 	s := newSite(t, 3, 1, Conditions{Delay: size(roundTrip, 60*time.Millisecond) / 2})
 	a, link := s.Agents()[0], s.links[0]

@@ -18,6 +18,7 @@ const eventsPerCut = 6
 // then, and lets runs go on meanwhile. Nothing may be lost, repeated or stuck, and the
 // log must not fill up with it.
 func TestFlapping(t *testing.T) {
+	beside(t)
 	cuts, longest, tasks := size(100, 4), size(4*time.Second, 300*time.Millisecond), size(30, 10)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -53,6 +53,13 @@ func size[N any](real, enough N) N {
 	return enough
 }
 
+// beside lets a test run beside others, but for the real thing, whose figures count.
+func beside(t *testing.T) {
+	if !full() {
+		t.Parallel()
+	}
+}
+
 // A site is a cluster whose agents are behind links of their own.
 type site struct {
 	*lab.Lab
