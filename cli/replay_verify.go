@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"quorate/engine"
 	"quorate/engine/api"
 	"quorate/engine/replay"
+	"quorate/engine/snapshot"
 	"quorate/eventlog"
 )
 
@@ -31,7 +33,11 @@ func (p *program) verify(dir string) error {
 	v := verification{Schema: api.Schema}
 	state, err := verified(dir)
 	var corrupt *eventlog.CorruptError
+	var other *stateError
 	switch {
+	case errors.As(err, &other):
+		v.FirstBad, v.Reason = other.index, other.Error()
+		err = hinted(err, "remove it, or copy the log without it: the records are sound, and replay folds them where there is no snapshot")
 	case errors.As(err, &corrupt):
 		v.FirstBad, v.Reason = corrupt.Index, corrupt.Reason
 	case err != nil:
@@ -68,7 +74,7 @@ func afterDamage(err error) error {
 }
 
 // verified checks the chain of the whole log, and folds it from its beginning: no
-// snapshot vouches for itself.
+// snapshot vouches for itself, and each that would be trusted has to agree.
 func verified(dir string) (*engine.State, error) {
 	ctx := context.Background()
 	path := filepath.Join(dir, eventlog.StoreFile)
@@ -81,19 +87,58 @@ func verified(dir string) (*engine.State, error) {
 		return nil, unread(err)
 	}
 	defer files.Close()
-	past, err := replay.New(ctx, plain{files})
+	past, err := replay.New(ctx, files)
 	if err != nil {
 		return nil, err
 	}
-	s, err := past.StateAt(ctx, head)
-	if err != nil && !errors.As(err, new(*eventlog.CorruptError)) {
-		err = &eventlog.CorruptError{Path: path, Index: past.Folded() + 1, Reason: err.Error()}
+	states := snapshot.At(filepath.Join(dir, snapshot.DirName))
+	kept, err := states.List()
+	if err != nil {
+		kept = nil // nobody can read them, and so nobody trusts them
 	}
-	return s, err
+	s := engine.NewState()
+	for _, at := range append(kept, head) {
+		if at > head {
+			continue
+		}
+		err := past.Fold(ctx, s, at, nil)
+		if err != nil && !errors.As(err, new(*eventlog.CorruptError)) {
+			err = &eventlog.CorruptError{Path: path, Index: past.Folded() + 1, Reason: err.Error()}
+		}
+		if err == nil && at != head {
+			err = sameAsKept(states, s)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
-// plain is a log without snapshots.
-type plain struct{ replay.Log }
+// A stateError is of a snapshot that says something else than the log.
+type stateError struct {
+	file  string
+	index uint64
+}
 
-// State implements replay.Log.
-func (plain) State(context.Context, uint64) (*engine.State, error) { return nil, nil }
+// Error implements error.
+func (e *stateError) Error() string {
+	return fmt.Sprintf("the snapshot %s is not the state that the log folds to at %d", e.file, e.index)
+}
+
+// sameAsKept compares a state with the snapshot of it, where that is one that would be
+// trusted: one that is damaged, or does not fit the chain, is passed over.
+func sameAsKept(states snapshot.Dir, s *engine.State) error {
+	kept, ok, err := states.Sum(s.Index, func(p snapshot.Place) bool { return p.Head == s.Head })
+	if err != nil || !ok {
+		return nil
+	}
+	own := sha256.New()
+	if err := s.Encode(own); err != nil {
+		return err
+	}
+	if [sha256.Size]byte(own.Sum(nil)) != kept {
+		return &stateError{states.File(s.Index), s.Index}
+	}
+	return nil
+}

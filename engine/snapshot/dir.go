@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,7 +43,8 @@ func (d Dir) List() ([]uint64, error) {
 	var all []uint64
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), extension)
-		if n, err := strconv.ParseUint(name, 10, 64); ok && err == nil && d.file(n) == filepath.Join(d.path, e.Name()) {
+		// Opening a pipe would wait for somebody to write to it.
+		if n, err := strconv.ParseUint(name, 10, 64); ok && err == nil && e.Type().IsRegular() && d.file(n) == filepath.Join(d.path, e.Name()) {
 			all = append(all, n)
 		}
 	}
@@ -81,6 +83,19 @@ func (d Dir) read(index uint64, fits func(Place) bool) (*Snapshot, error) {
 	defer file.Close()
 	return Read(file, func(p Place) bool { return p.Index == index && fits(p) })
 }
+
+// Sum is [Sum] of the snapshot at an index.
+func (d Dir) Sum(index uint64, fits func(Place) bool) (sum [sha256.Size]byte, ok bool, err error) {
+	file, err := os.Open(d.file(index))
+	if err != nil {
+		return sum, false, err
+	}
+	defer file.Close()
+	return Sum(file, func(p Place) bool { return p.Index == index && fits(p) })
+}
+
+// File is the path of the snapshot at an index.
+func (d Dir) File(index uint64) string { return d.file(index) }
 
 // Open opens the newest snapshot at an index or before it that fits by its header,
 // to be sent elsewhere, or returns nil where there is none.

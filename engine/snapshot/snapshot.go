@@ -137,35 +137,64 @@ func Write(w io.WriteSeeker, s *Snapshot) error {
 // it is wanted for; where it is not, and nil is returned without an error, no more
 // than the header was read. The error wraps [ErrDamaged] or [ErrOther], or is of r.
 func Read(r io.Reader, fits func(Place) bool) (*Snapshot, error) {
-	place, digest, err := readHeader(r)
-	if err != nil {
+	var s *Snapshot
+	place, err := read(r, fits, func(body *bufio.Reader) (err error) {
+		s, err = readBody(body)
+		return err
+	})
+	if err != nil || s == nil {
 		return nil, err
 	}
+	if s.State.Index != place.Index || s.State.Head != place.Head {
+		return nil, fmt.Errorf("%w: it is of record %d and says %d", ErrDamaged, s.State.Index, place.Index)
+	}
+	return s, nil
+}
+
+// Sum returns the SHA-256 of the encoded state in a snapshot, which is that of the
+// state that the log folds to there, or somebody made the snapshot up. ok is false,
+// without an error, where it does not fit. Errors are those of [Read].
+func Sum(r io.Reader, fits func(Place) bool) (sum [sha256.Size]byte, ok bool, err error) {
+	h := sha256.New()
+	_, err = read(r, fits, func(body *bufio.Reader) error {
+		ok = true
+		if _, err := decodeVoids(body); err != nil {
+			return err
+		}
+		_, err := io.Copy(h, body)
+		return err
+	})
+	h.Sum(sum[:0])
+	return sum, ok && err == nil, err
+}
+
+// read has take read what is behind the header, where the snapshot fits.
+func read(r io.Reader, fits func(Place) bool, take func(*bufio.Reader) error) (Place, error) {
+	place, digest, err := readHeader(r)
+	if err != nil {
+		return place, err
+	}
 	if !fits(place) {
-		return nil, nil
+		return place, nil
 	}
 	sum := sha256.New()
 	sum.Write(place.header())
 	source := bufio.NewReader(io.TeeReader(r, sum))
 	unpack, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(windowBytesMax))
 	if err != nil {
-		return nil, err
+		return place, err
 	}
 	defer unpack.Close()
-	s, err := readBody(bufio.NewReader(io.LimitReader(unpack, inflatedBytesMax)))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	if err := take(bufio.NewReader(io.LimitReader(unpack, inflatedBytesMax))); err != nil {
+		return place, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if _, err := io.Copy(io.Discard, source); err != nil {
-		return nil, err
+		return place, err
 	}
 	if !bytes.Equal(sum.Sum(nil), digest) {
-		return nil, fmt.Errorf("%w: its digest does not match", ErrDamaged)
+		return place, fmt.Errorf("%w: its digest does not match", ErrDamaged)
 	}
-	if s.State.Index != place.Index || s.State.Head != place.Head {
-		return nil, fmt.Errorf("%w: it is of record %d and says %d", ErrDamaged, s.State.Index, place.Index)
-	}
-	return s, nil
+	return place, nil
 }
 
 func readBody(r *bufio.Reader) (*Snapshot, error) {

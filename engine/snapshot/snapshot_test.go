@@ -2,11 +2,13 @@ package snapshot
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -243,4 +245,56 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%v, %v", s, err)
 		}
 	})
+}
+
+// TestSum: the sum is that of the encoded state, of a snapshot that is sound and fits;
+// one that somebody made up has another.
+func TestSum(t *testing.T) {
+	t.Parallel()
+	dir := At(filepath.Join(t.TempDir(), DirName))
+	good := folded(t, 20)
+	var encoded bytes.Buffer
+	if err := good.State.Encode(&encoded); err != nil {
+		t.Fatal(err)
+	}
+	want := sha256.Sum256(encoded.Bytes())
+	if err := dir.Save(good); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok, err := dir.Sum(20, anywhere); got != want || !ok || err != nil {
+		t.Errorf("%x, %v, %v, want %x", got, ok, err, want)
+	}
+	if _, ok, err := dir.Sum(20, func(Place) bool { return false }); ok || err != nil {
+		t.Errorf("one that does not fit: %v, %v", ok, err)
+	}
+	good.State.Epoch++
+	if err := dir.Save(good); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok, err := dir.Sum(20, anywhere); got == want || !ok || err != nil {
+		t.Errorf("one that is made up: %x, %v, %v", got, ok, err)
+	}
+	text, err := os.ReadFile(dir.File(20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)-1] ^= 1
+	if err := os.WriteFile(dir.File(20), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := dir.Sum(20, anywhere); ok || !errors.Is(err, ErrDamaged) {
+		t.Errorf("a damaged one: %v, %v", ok, err)
+	}
+}
+
+// TestNoFile passes over what only has a snapshot's name: opening a pipe would wait.
+func TestNoFile(t *testing.T) {
+	t.Parallel()
+	dir := At(t.TempDir())
+	if err := syscall.Mkfifo(dir.File(7), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := dir.List(); err != nil || len(all) != 0 {
+		t.Errorf("%v, %v", all, err)
+	}
 }
