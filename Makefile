@@ -31,8 +31,10 @@ demo: build ## the main job, end to end; then one whose leader is killed on the 
 test: ## all tests
 	$(GOTEST) ./...
 
+# The detector lets each process sleep for a second at its end, for races in what still
+# runs then; tests of the command line start hundreds.
 race: ## the concurrent packages under the race detector
-	CGO_ENABLED=1 $(GOTEST) -race -short ./engine/api ./engine/gateway/... ./engine/orchestrator ./engine/peer \
+	GORACE=atexit_sleep_ms=0 CGO_ENABLED=1 $(GOTEST) -race -short ./engine/api ./engine/gateway/... ./engine/orchestrator ./engine/peer \
 		./eventlog ./nodeagent ./nodeagent/facts ./nodeagent/runner ./cli
 
 lint: ## gofmt, vet, staticcheck
