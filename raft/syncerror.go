@@ -1,11 +1,18 @@
 package raft
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/vfs"
+	"golang.org/x/sys/unix"
 )
+
+// logFileBytes is what the library allocates for each file of its log: 64 MiB, behind
+// which it begins another, and a block of its index.
+const logFileBytes = 64<<20 + 128<<10
 
 // syncWatch are the library's files, of which its log tells who owns it that it cannot
 // be synced. The library syncs it on a goroutine of its own, on which it panics: the
@@ -27,7 +34,22 @@ func watchSyncs(files config.IFS, unsynced func(error)) config.IFS {
 // Create implements config.IFS.
 func (w syncWatch) Create(name string) (vfs.File, error) {
 	f, err := w.IFS.Create(name)
+	if err == nil && filepath.Ext(name) == ".log" {
+		if err = allocate(f); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
 	return w.watched(name, f, err)
+}
+
+// allocate keeps room for a whole log, as the library does for files of the system's:
+// a disk that others have filled must not end what has begun.
+func allocate(f vfs.File) error {
+	system, ok := f.(*os.File)
+	if !ok {
+		return nil
+	}
+	return unix.Fallocate(int(system.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, logFileBytes)
 }
 
 // OpenForAppend implements config.IFS.
