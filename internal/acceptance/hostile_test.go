@@ -23,13 +23,11 @@ import (
 	"quorate/raft/port/alpn"
 )
 
-// floodBytes is how long one message of a flood is, and claims to be.
-const floodBytes = 100 << 20
-
 // What a trespasser brings.
 var (
+	floodBytes    = int64(size(100, 8)) << 20                // how long one message of a flood is
 	floodPatience = time.Duration(size(30, 1)) * time.Second // for somebody to read it
-	halfOpen      = size(300, 100)                           // connections that say nothing, at each port
+	halfOpen      = size(300, 20)                            // connections that say nothing, at each port
 	datagrams     = size(20_000, 2_000)
 	strangers     = size(40, 12) // connections of agents that nobody knows
 )
@@ -165,7 +163,7 @@ func (h *trespasser) enrolments(ctx context.Context, address string) {
 // flood sends a frame of floodBytes.
 func (h *trespasser) flood(s *quic.Stream, kind wire.Type) {
 	_ = s.SetDeadline(time.Now().Add(floodPatience))
-	_, _ = io.Copy(s, h.noise(floodBytes, append(binary.BigEndian.AppendUint32(nil, floodBytes), byte(kind))...))
+	_, _ = io.Copy(s, h.noise(floodBytes, append(binary.BigEndian.AppendUint32(nil, uint32(floodBytes)), byte(kind))...))
 }
 
 type closer func() error
