@@ -43,7 +43,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "eventually": scriptEventually, "freeaddress": scriptFreeAddress, "freestream": scriptFreeStream,
-			"case": scriptCase, "keep": scriptKeep, "flip": scriptFlip, "linecount": scriptLineCount,
+			"case": scriptCase, "keep": scriptKeep, "terminal": scriptTerminal, "flip": scriptFlip, "linecount": scriptLineCount,
 		},
 	})
 }
