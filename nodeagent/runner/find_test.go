@@ -33,7 +33,9 @@ func leftBehind(t *testing.T, r *Runner, script string) Process {
 func TestFindEndedBesideDaemon(t *testing.T) {
 	r := newRunner(t)
 	pids := filepath.Join(t.TempDir(), "pids")
-	leftBehind(t, r, "setsid sleep 1000 & echo $! >"+quote(pids)+"; sleep 0.1; exit 3")
+	gate := filepath.Join(t.TempDir(), "gate")
+	leftBehind(t, r, "setsid sleep 1000 & echo $! >"+quote(pids)+"; "+waitFor(gate)+"exit 3")
+	open(t, gate)
 	t.Cleanup(func() {
 		for _, pid := range readPids(pids) {
 			_ = syscall.Kill(int(pid), syscall.SIGKILL)

@@ -290,6 +290,19 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// waitFor makes a script wait: one that ends within a moment may never be reported
+// as started.
+func waitFor(gate string) string {
+	return "while ! test -e " + quote(gate) + "; do sleep 0.02; done; "
+}
+
+func open(t *testing.T, gate string) {
+	t.Helper()
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestAdopt leaves jobs behind in every state and finds out about them.
 func TestAdopt(t *testing.T) {
 	leave := func(t *testing.T, r *Runner, script string, recorded bool) Process {
@@ -316,7 +329,7 @@ func TestAdopt(t *testing.T) {
 		t.Run("alive "+name, func(t *testing.T) {
 			r := newRunner(t)
 			gate := filepath.Join(t.TempDir(), "gate")
-			p := leave(t, r, "echo a; while ! test -e "+quote(gate)+"; do sleep 0.02; done; echo b; exit 3", recorded)
+			p := leave(t, r, "echo a; "+waitFor(gate)+"echo b; exit 3", recorded)
 			r = again(t, r)
 			f, q := r.Find(Ref{5, 2}, p)
 			if f != Alive {
@@ -331,7 +344,9 @@ func TestAdopt(t *testing.T) {
 	}
 	t.Run("ended meanwhile", func(t *testing.T) {
 		r := newRunner(t)
-		p := leave(t, r, "sleep 0.2; echo done; exit 4", true)
+		gate := filepath.Join(t.TempDir(), "gate")
+		p := leave(t, r, waitFor(gate)+"echo done; exit 4", true)
+		open(t, gate)
 		r = again(t, r)
 		eventually(t, "end", func() bool { f, _ := r.Find(Ref{5, 2}, p); return f == Ended })
 		if f, _ := r.Find(Ref{5, 3}, Process{}); f != NotSpawned {
@@ -364,7 +379,9 @@ func TestAdopt(t *testing.T) {
 	})
 	t.Run("number reused", func(t *testing.T) {
 		r := newRunner(t)
-		p := leave(t, r, "sleep 0.05", true)
+		gate := filepath.Join(t.TempDir(), "gate")
+		p := leave(t, r, waitFor(gate), true)
+		open(t, gate)
 		p.StartTicks--
 		eventually(t, "end", func() bool { f, _ := r.Find(Ref{5, 2}, p); return f != Alive })
 	})
