@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"time"
@@ -21,6 +22,26 @@ const (
 	// snapshot takes, for another one to be written: the log needs it more.
 	statesSpareBytes = 512 << 20
 )
+
+// readPage is how many records are read through at once.
+const readPage = 1024
+
+// readThrough reads the records up to an index that a snapshot spares the fold: the
+// log checks each against its chain, so that damage to old ones is noticed at the
+// start, as it is where all are folded.
+func (o *Orchestrator) readThrough(to uint64) error {
+	for from := uint64(1); from <= to; {
+		records, err := o.cfg.Log.Read(context.Background(), from, int(min(readPage, to-from+1)))
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 {
+			return fmt.Errorf("the log ends before record %d", from)
+		}
+		from += uint64(len(records))
+	}
+	return nil
+}
 
 // adopt takes the newest snapshot that fits the log for the state, so that the log
 // need not be folded from its beginning. One that does not fit is removed: it is of
@@ -52,6 +73,10 @@ func (o *Orchestrator) adopt() {
 	s := found.State
 	if s.ClusterID != "" && s.ClusterID != o.cfg.CA.ClusterID() {
 		return // the log says so as well, and the fold tells what is wrong
+	}
+	if err := o.readThrough(s.Index); err != nil {
+		o.logger.Warn("the records behind a snapshot of the state cannot be read; the log is folded instead", "error", err)
+		return
 	}
 	o.state, o.voids = s, found.Voids
 	o.folded.publish(s.Index)
