@@ -1,6 +1,8 @@
 package orchestrator_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -153,4 +155,37 @@ func TestStartFromSnapshot(t *testing.T) {
 	if err != nil || len(left) != 2 {
 		t.Errorf("left are %v, %v", left, err)
 	}
+}
+
+// damaged is a log in which one record is not what was written.
+type damaged struct {
+	engine.Log
+	index uint64
+}
+
+func (l damaged) Read(ctx context.Context, from uint64, limit int) ([]eventlog.Record, error) {
+	if from <= l.index && l.index < from+uint64(limit) {
+		return nil, &eventlog.CorruptError{Path: "log.db", Index: l.index, Reason: "changed"}
+	}
+	return l.Log.Read(ctx, from, limit)
+}
+
+// A snapshot spares the fold of old records, and not that they are looked at.
+func TestDamageBehindSnapshotIsNoticed(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "states")
+	s := newShared(t)
+	first := s.start(1, func(c *orchestrator.Config) { c.States, c.StatesEvery = dir, 50 })
+	tokens(t, first, 120)
+	written(t, dir, 100)
+	first.end(t)
+	second := s.start(2, func(c *orchestrator.Config) {
+		c.States, c.StatesEvery = dir, 1<<40
+		c.Log = damaged{c.Log, 7}
+	})
+	var corrupt *eventlog.CorruptError
+	if err := <-second.ended; !errors.As(err, &corrupt) || corrupt.Index != 7 {
+		t.Errorf("it ends with %v", err)
+	}
+	second.ended <- nil
 }
