@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -43,8 +42,9 @@ func (g grammar) expr(depth int) string {
 		return g.pick("["+x+", "+y+"]", "("+x+", "+y+")", "{'k': "+x+", 1: "+y+"}", "not "+x, "-"+x)
 	}
 	if g.IntN(12) == 0 {
-		// Jinja2 looks at attributes of constants before it knows whether they count.
-		return g.pick("s", "l", "d", "m", "z", "nope", "users", "nested", "("+x+" | list)") + "." + g.pick("k", "name", "items", "mid")
+		// Jinja2 looks at attributes of constants before it knows whether they count, and
+		// prints a method that is not called with its address in memory.
+		return g.pick("s", "l", "d", "m", "z", "nope", "users", "nested", "("+x+" | list)") + "." + g.pick("k", "name", "mid")
 	}
 	return x + "." + g.pick("upper()", "split()", "split(',')", "replace('a', 'b')", "keys() | list", "values() | list", "items() | list",
 		"get('k')", "get('q', 1)", "strip()", "startswith('a')", "title()", "join(['x', 'y'])", "index(1)", "count('a')", "format(1)", "find(' ')", "isdigit()", "zfill(4)")
@@ -115,8 +115,8 @@ func TestRandomTemplatesAsJinja2(t *testing.T) {
 	good := 0
 	for i, want := range jinja2(t, c.Vars, sources) {
 		got, err := Render(context.Background(), sources[i], literal(t, c.Vars))
-		if strings.Contains(want.Want, " object at 0x") || strings.Contains(strings.ToLower(want.Want), "markup(") {
-			continue // an address in memory, or a type of text that nobody prints
+		if want.Own != "" {
+			continue
 		}
 		if want.Error == "" {
 			good++
