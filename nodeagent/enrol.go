@@ -112,7 +112,8 @@ func freshJournal(dir, boot string) (*journal.Journal, error) {
 }
 
 // enrolUntil asks one orchestrator after the other until one answers. A refusal is
-// final, and so is it where all are of another cluster than the token.
+// final, but for that of an orchestrator that is busy, and so is it where all are of
+// another cluster than the token.
 func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire.Enrol) (*identity, error) {
 	addresses := newServerList(nil, cfg.Servers).order("")
 	var wait backoff
@@ -129,8 +130,7 @@ func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire
 			return err
 		})
 		silence.Stop()
-		var refused *RefusedError
-		if err == nil || errors.As(err, &refused) || ctx.Err() != nil || allForeign(err) {
+		if err == nil || final(err) || ctx.Err() != nil || allForeign(err) {
 			return id, err
 		}
 		cfg.Logger.Warn("could not join the cluster yet", "server", addresses[0], "error", err)

@@ -52,6 +52,12 @@ func TestJoin(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+	t.Run("busy", func(t *testing.T) {
+		busy := newOrchestrator(t)
+		busy.busy = 2
+		startAgent(t, busy, t.TempDir())
+		busy.connected()
+	})
 	t.Run("another cluster's server", func(t *testing.T) {
 		dir := t.TempDir()
 		cfg := base

@@ -49,6 +49,7 @@ type orchestrator struct {
 	refuse    *wire.Refuse
 	asked     []wire.BlobRequest
 	cutBlobs  int // so many answers stop in the middle
+	busy      int // so many enrolments are to be tried again
 
 	challenges int // so many hellos are asked for once more
 	signed     wire.Checkpoint
@@ -163,6 +164,16 @@ func (o *orchestrator) serve(conn *quic.Conn) {
 func (o *orchestrator) enrol(s *quic.Stream) {
 	m, err := wire.ReadFrom(s, wire.Agent)
 	if err != nil {
+		return
+	}
+	busy := false
+	o.update(func() {
+		if busy = o.busy > 0; busy {
+			o.busy--
+		}
+	})
+	if busy {
+		_ = wire.WriteMessage(s, &wire.Refuse{Code: "busy", Reason: "try again"})
 		return
 	}
 	e := m.(*wire.Enrol)

@@ -65,4 +65,11 @@ func TestThrottle(t *testing.T) {
 			t.Errorf("step %d: allowed %t, want %t", i, got, step.want)
 		}
 	}
+	th.forgive(one)
+	th.forgive(one) // there is nothing more to take back
+	for i, want := range []bool{true, true, false} {
+		if got := th.allow(one, now); got != want {
+			t.Errorf("try %d after one was forgiven: allowed %t, want %t", i, got, want)
+		}
+	}
 }

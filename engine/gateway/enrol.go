@@ -46,9 +46,15 @@ func (g *gateway) enrol(ctx context.Context, c *connection) {
 }
 
 // enrolment gives an identity to whoever knows a token's secret.
-func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.Enrol) *wire.Enrolled {
-	if !g.enrolling.allow(c.address(), time.Now()) {
-		return &wire.Enrolled{Error: "too many enrolments: try again in a minute"}
+//
+// Who shows one that can be spent is not bounded: a site of thousands behind one
+// address comes in all at once, and each token counts once. Guesses are bounded, by
+// address and in total. A guess that turns out to be right, since the token was made
+// a moment ago elsewhere, is none.
+func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.Enrol) wire.Message {
+	guess := !g.o.Invited(request.Token, request.PublicKey)
+	if guess && !g.guesses.allow(c.address(), time.Now()) {
+		return &wire.Refuse{Code: "busy", Reason: "too many enrolments without a token that counts: try again in a minute"}
 	}
 	out, err := g.o.Enrol(ctx, orchestrator.EnrolRequest{
 		Secret: request.Token, PublicKey: request.PublicKey, Name: request.Name,
@@ -56,7 +62,10 @@ func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.En
 	})
 	if err != nil {
 		g.logger.Warn("enrolment refused", "address", c.remote(), "name", printable(request.Name), "error", err)
-		return &wire.Enrolled{Error: publicError(err)}
+		return refusedEnrolment(err)
+	}
+	if guess {
+		g.guesses.forgive(c.address())
 	}
 	g.logger.Info("agent enrolled", "agent", out.Agent, "name", out.Name, "pending", out.Pending, "address", c.remote())
 	return &wire.Enrolled{
@@ -65,13 +74,14 @@ func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.En
 	}
 }
 
-// publicError is what a peer may know of an error.
-func publicError(err error) string {
+// refusedEnrolment is what a peer may know of an error: what is final, or that it is to
+// try again.
+func refusedEnrolment(err error) wire.Message {
 	var known *orchestrator.Error
 	if errors.As(err, &known) && known.Code != orchestrator.Internal && known.Code != orchestrator.Unavailable {
-		return known.Message
+		return &wire.Enrolled{Error: known.Message}
 	}
-	return "the orchestrator cannot enrol now: try again"
+	return &wire.Refuse{Code: "busy", Reason: "the orchestrator cannot enrol now: try again"}
 }
 
 // printable bounds what a peer can put into our logs.

@@ -45,7 +45,7 @@ type gateway struct {
 	limits Limits
 
 	admission *admission
-	enrolling *throttle
+	guesses   *throttle // enrolments without a token that counts
 	sessions  sessions
 	commits   *committer
 	presence  *presence
@@ -68,7 +68,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	}
 	g := &gateway{o: cfg.Orchestrator, logger: logger, limits: cfg.Limits.orDefault()}
 	g.admission = newAdmission(g.limits)
-	g.enrolling = newThrottle(g.limits.EnrolPerAddress, g.limits.EnrolTotal)
+	g.guesses = newThrottle(g.limits.GuessesPerAddress, g.limits.Guesses)
 	g.sessions.byAgent = map[uint64]*session{}
 	g.commits = newCommitter(g.o, logger)
 	g.presence = newPresence(g.o, logger)

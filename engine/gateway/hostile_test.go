@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -49,15 +50,20 @@ func TestTokenIsSpent(t *testing.T) {
 	}
 }
 
-// Enrolments are throttled by address.
-func TestEnrolmentsAreThrottled(t *testing.T) {
-	rig := gatewaytest.Start(t, gatewaytest.Options{Limits: gateway.Limits{EnrolPerAddress: 2}})
+// Guesses of a token are throttled by address, and say so in a way that is tried again.
+// Who has one is let in all the same: thousands may share an address with who guesses.
+func TestGuessesAreThrottled(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{Limits: gateway.Limits{GuessesPerAddress: 2}})
 	token := pki.Token{Pin: rig.CA.Pin(), Secret: strings.Repeat("A", 43)}
 	for i := range 3 {
-		answer := gatewaytest.Must(rig.EnrolWith(t.Context(), token, &wire.Enrol{Token: token.Secret, PublicKey: gatewaytest.PublicKey(), JournalID: "j"}))
-		if throttled := strings.Contains(answer.Error, "too many"); throttled != (i == 2) {
-			t.Errorf("enrolment %d: %q", i+1, answer.Error)
+		_, err := rig.EnrolWith(t.Context(), token, &wire.Enrol{Token: token.Secret, PublicKey: gatewaytest.PublicKey(), JournalID: "j"})
+		var refused *gatewaytest.Refused
+		if throttled := errors.As(err, &refused) && refused.Code == "busy"; throttled != (i == 2) {
+			t.Errorf("guess %d: %v", i+1, err)
 		}
+	}
+	for i := range 5 {
+		rig.Enrol(t, fmt.Sprintf("n%d", i)).MustConnect(t)
 	}
 }
 

@@ -9,8 +9,9 @@ type Limits struct {
 	// Handshakes under way from which on an address has to prove itself first,
 	// in total and for one address.
 	HandshakesUnproven, HandshakesUnprovenPerAddress int
-	// EnrolPerAddress and EnrolTotal bound enrolments per minute.
-	EnrolPerAddress, EnrolTotal int
+	// GuessesPerAddress and Guesses bound enrolments per minute that show no token
+	// which can be spent, from one address and in total.
+	GuessesPerAddress, Guesses int
 	// BlobStreams bounds the blobs that are being sent.
 	BlobStreams int
 	// BalanceEvery is how often the gateway compares its share of the agents with
@@ -33,8 +34,8 @@ func (l Limits) orDefault() Limits {
 	or(&l.ConnectionsPerAddress, 4_096) // agents behind one NAT share an address
 	or(&l.HandshakesUnproven, 64)
 	or(&l.HandshakesUnprovenPerAddress, 8)
-	or(&l.EnrolPerAddress, 60)
-	or(&l.EnrolTotal, 3_000)
+	or(&l.GuessesPerAddress, 60)
+	or(&l.Guesses, 3_000)
 	or(&l.BlobStreams, 64)
 	if l.BalanceEvery == 0 {
 		l.BalanceEvery = balanceEvery

@@ -35,3 +35,13 @@ func (t *throttle) allow(addr netip.Addr, now time.Time) bool {
 	t.byAddress[addr]++
 	return true
 }
+
+// forgive takes back one try of this minute, where there is one to take back.
+func (t *throttle) forgive(addr netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byAddress[addr] > 0 {
+		t.all--
+		t.byAddress[addr]--
+	}
+}

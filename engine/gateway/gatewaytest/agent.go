@@ -62,7 +62,7 @@ func (r *Rig) Enrol(t testing.TB, name string, labels ...string) *Agent {
 	}
 }
 
-// EnrolWith sends one enrolment and returns the answer.
+// EnrolWith sends one enrolment and returns the answer; a [Refused] is to be tried again.
 func (r *Rig) EnrolWith(ctx context.Context, token pki.Token, request *wire.Enrol) (*wire.Enrolled, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
@@ -82,11 +82,13 @@ func (r *Rig) EnrolWith(ctx context.Context, token pki.Token, request *wire.Enro
 	if err != nil {
 		return nil, err
 	}
-	answer, ok := m.(*wire.Enrolled)
-	if !ok {
-		return nil, fmt.Errorf("%T answers an enrolment", m)
+	switch answer := m.(type) {
+	case *wire.Enrolled:
+		return answer, nil
+	case *wire.Refuse:
+		return nil, &Refused{answer.Code, answer.Reason}
 	}
-	return answer, nil
+	return nil, fmt.Errorf("%T answers an enrolment", m)
 }
 
 // A Link is an agent's connection.
