@@ -113,7 +113,7 @@ func viewOf(s *engine.State) stateView {
 	var open []uint64
 	for _, id := range slices.Sorted(maps.Keys(s.Agents)) {
 		a := s.Agents[id]
-		v.Agents = append(v.Agents, api.AgentView(a))
+		v.Agents = append(v.Agents, api.AgentView(s, a))
 		open = append(open, a.Open...)
 		for _, value := range a.Values() {
 			v.Facts = append(v.Facts, factView{a.Name, api.PublishedView(s, value)})

@@ -35,7 +35,10 @@ func (s *State) Controller() (*Agent, bool) {
 }
 
 // Usable reports whether work may be given to the agent, connected or not.
-func (a *Agent) Usable() bool { return a.barred() == "" }
+func (a *Agent) Usable() bool { return !a.Relay && a.barred() == "" }
+
+// Serves reports whether this is a relay that agents may connect through.
+func (a *Agent) Serves() bool { return a.Relay && a.barred() == "" }
 
 // barred says why the agent has no right to work, or nothing.
 func (a *Agent) barred() string {

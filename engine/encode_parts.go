@@ -96,6 +96,10 @@ func (c *codec) agent(a *Agent) {
 	number(c, &a.Lapse)
 	number(c, &a.Judged)
 	c.numbers(&a.begun)
+	if c.version >= versionRelays {
+		c.flags(&a.Relay)
+		number(c, &a.Via)
+	}
 	some := a.values != nil
 	if c.flags(&some); !some {
 		return
@@ -236,6 +240,9 @@ func (c *codec) queue(q *runQueue) {
 
 // versionAhead is the first version in which steps are scheduled ahead.
 const versionAhead = 2
+
+// versionRelays is the first version that knows relays.
+const versionRelays = 3
 
 func (c *codec) ahead(q *runQueue) {
 	list(c, &q.ahead, (*codec).stepRef)

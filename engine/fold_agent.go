@@ -12,6 +12,10 @@ import (
 // as the host of such a task.
 const ControllerLabel = "controller"
 
+// RelayRole is the role of tokens by which the relays of sites enrol. A relay is on
+// record like an agent, and is given no work.
+const RelayRole = "relay"
+
 // foldAgentEnrolled spends a token. A repeat with the token and the key of an
 // enrolment that took effect is void too; [State.Enrolled] finds its agent.
 func (s *State) foldAgentEnrolled(e *eventlog.AgentEnrolled) string {
@@ -21,7 +25,7 @@ func (s *State) foldAgentEnrolled(e *eventlog.AgentEnrolled) string {
 		return "unknown token"
 	case t.SpentBy != 0:
 		return fmt.Sprintf("the token was spent by agent %d", t.SpentBy)
-	case t.Role != "agent":
+	case t.Role != "agent" && t.Role != RelayRole:
 		return "the token is for an " + t.Role
 	case t.ExpiresAt != 0 && s.Time >= t.ExpiresAt:
 		return "the token has expired"
@@ -45,12 +49,13 @@ func (s *State) foldAgentEnrolled(e *eventlog.AgentEnrolled) string {
 		EnrolledAt: s.Time,
 		Hostname:   e.Hostname,
 		Pending:    t.Name == "" && !t.AutoApprove,
+		Relay:      t.Role == RelayRole,
 	}
 	t.SpentBy = a.ID
 	s.Agents[a.ID] = a
 	s.names[a.Name] = a.ID
 	s.keys[a.KeyDigest] = a.ID
-	if slices.Contains(a.Labels, ControllerLabel) {
+	if slices.Contains(a.Labels, ControllerLabel) && !a.Relay {
 		s.controllers = append(s.controllers, a.ID)
 	}
 	return ""
@@ -110,6 +115,9 @@ func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
 	if a.Connected && a.Session == e.Session {
 		return "the session is on record"
 	}
+	if r := s.Agents[e.Relay]; e.Relay != 0 && (r == nil || !r.Serves()) {
+		return fmt.Sprintf("it came through %d, which is no relay that may serve", e.Relay)
+	}
 	if m := s.members[e.Gateway]; m != nil && m.Removed != "" {
 		return fmt.Sprintf("its gateway %d is no member any more", e.Gateway)
 	}
@@ -124,6 +132,7 @@ func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
 	a.Version = e.Version
 	a.BootID = e.BootID
 	a.Address = e.Address
+	a.Via = e.Relay
 	a.SeenAt = s.Time
 	return ""
 }

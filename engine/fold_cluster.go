@@ -31,7 +31,7 @@ func (s *State) foldTokenCreated(e *eventlog.TokenCreated) string {
 		return fmt.Sprintf("the token is on record since %d", t.Index)
 	}
 	switch e.Role {
-	case "agent", "orchestrator", "operator":
+	case "agent", RelayRole, "orchestrator", "operator":
 	default:
 		return "unknown role " + e.Role
 	}

@@ -40,6 +40,10 @@ func (d digest) agent(a *Agent) {
 	if a.Lapse != 0 || a.Judged != 0 { // as with a token's Until
 		d.u64(a.Lapse, a.Judged)
 	}
+	if a.Relay || a.Via != 0 { // likewise
+		d.flags(a.Relay)
+		d.u64(a.Via)
+	}
 	if len(a.values) == 0 { // as before there were any
 		return
 	}

@@ -115,6 +115,11 @@ type Agent struct {
 	Address    string
 	SeenAt     int64 // of the newest connect or disconnect, unix nanoseconds
 
+	// Relay is true for the relay of a site: it is given no work. Via is the relay
+	// that an agent's newest connection came through, or 0.
+	Relay bool
+	Via   uint64
+
 	// Open are the agent's attempts that are not settled, ascending.
 	Open []uint64
 	// Last is the newest attempt that it was ever given.

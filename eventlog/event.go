@@ -73,7 +73,7 @@ type TokenCreated struct {
 
 	TokenHash string   `json:"token_hash"` // SHA-256 of the secret part, lower-case hex
 	Name      string   `json:"name"`       // the agent's name; empty lets the agent propose one
-	Role      string   `json:"role"`       // agent, orchestrator or operator
+	Role      string   `json:"role"`       // agent, relay, orchestrator or operator
 	Labels    []string `json:"labels"`
 	// AutoApprove lets the agent work at once although Name is empty.
 	AutoApprove bool `json:"auto_approve"`
@@ -140,6 +140,8 @@ type AgentConnected struct {
 	// them: the connection is void otherwise, since the agent has begun it meanwhile,
 	// or shows another journal than it had.
 	Held bool `json:"held" added:"true"`
+	// Relay is the number of the relay that the connection came through, or 0.
+	Relay uint64 `json:"relay" added:"true"`
 }
 
 // AgentDisconnected says that the connection of this session is gone.

@@ -16,7 +16,7 @@ func (h *Handler) agents(w http.ResponseWriter, _ *http.Request) error {
 	out := Agents{Schema: Schema, Agents: []Agent{}}
 	h.o.View(func(s *engine.State) {
 		for _, a := range s.Agents {
-			out.Agents = append(out.Agents, h.agentView(a))
+			out.Agents = append(out.Agents, h.agentView(s, a))
 		}
 	})
 	sort.Slice(out.Agents, func(i, j int) bool {
@@ -27,8 +27,8 @@ func (h *Handler) agents(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // agentView is [AgentView] with what is known here alone.
-func (h *Handler) agentView(a *engine.Agent) Agent {
-	view := AgentView(a)
+func (h *Handler) agentView(s *engine.State, a *engine.Agent) Agent {
+	view := AgentView(s, a)
 	if why := h.o.Distrust(a.ID); why != "" && view.Reason == "" {
 		view.Reason = fmt.Sprintf("refuses the log of orchestrator %d: %s", h.o.Replica(), why)
 	}
@@ -43,7 +43,7 @@ func (h *Handler) answerAgent(w http.ResponseWriter, ref string) error {
 	var out Agent
 	h.o.View(func(s *engine.State) {
 		if a := orchestrator.FindAgent(s, ref); a != nil {
-			out = h.agentView(a)
+			out = h.agentView(s, a)
 		}
 	})
 	if out.ID == 0 {

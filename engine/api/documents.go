@@ -245,6 +245,9 @@ type Agent struct {
 	SeenAt     time.Time `json:"seen_at"`
 	// Open counts the attempts that the agent has not settled.
 	Open int `json:"open"`
+	// Kind is agent or relay; Relay is the name of the relay that an agent came through.
+	Kind  string `json:"kind"`
+	Relay string `json:"relay,omitempty"`
 }
 
 // Resolve is the body of POST /v1/runs/{id}/resolve.

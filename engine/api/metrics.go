@@ -67,7 +67,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	g.o.View(func(s *engine.State) {
 		index, epoch = s.Index, s.Epoch
 		for _, a := range s.Agents {
-			view := AgentView(a)
+			view := AgentView(s, a)
 			agents[view.Status]++
 			open += len(a.Open)
 		}

@@ -87,12 +87,18 @@ func jobView(j *engine.JobResult) Job {
 	}
 }
 
-// AgentView shows an agent.
-func AgentView(a *engine.Agent) Agent {
+// AgentView shows an agent, or a relay, of the state.
+func AgentView(s *engine.State, a *engine.Agent) Agent {
 	view := Agent{
 		Schema: Schema, ID: a.ID, Name: a.Name, Labels: a.Labels, Status: "disconnected",
 		Hostname: a.Hostname, Version: a.Version, Address: a.Address,
-		EnrolledAt: timeOf(a.EnrolledAt), Open: len(a.Open),
+		EnrolledAt: timeOf(a.EnrolledAt), Open: len(a.Open), Kind: "agent",
+	}
+	if a.Relay {
+		view.Kind = engine.RelayRole
+	}
+	if r := s.Agent(a.Via); r != nil {
+		view.Relay = r.Name
 	}
 	if a.SeenAt != 0 {
 		view.SeenAt = timeOf(a.SeenAt)

@@ -27,6 +27,7 @@ type EnrolRequest struct {
 	Name      string // counts only where the token has none
 	JournalID string
 	Hostname  string
+	Relay     bool // it is a relay that asks
 }
 
 // An Enrolment is an agent's new identity.
@@ -47,7 +48,7 @@ func (o *Orchestrator) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment,
 	var agent uint64
 	var name string
 	err := o.fresh(ctx, func() (err error) {
-		agent, name, err = o.admit(hash, key, req.Name)
+		agent, name, err = o.admit(hash, key, req)
 		return err
 	})
 	if err != nil {
@@ -74,7 +75,11 @@ func (o *Orchestrator) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment,
 			out.Name, out.Pending = a.Name, a.Pending
 		}
 	})
-	if out.Certificate, err = o.cfg.CA.IssueAgent(req.PublicKey, agent); err != nil {
+	issue := o.cfg.CA.IssueAgent
+	if req.Relay {
+		issue = o.cfg.CA.IssueRelay
+	}
+	if out.Certificate, err = issue(req.PublicKey, agent); err != nil {
 		return nil, &Error{Code: Internal, Message: "certificate: " + err.Error(), Err: err}
 	}
 	return out, nil
@@ -82,7 +87,7 @@ func (o *Orchestrator) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment,
 
 // admit checks the token and returns the agent that has spent it already with
 // the same key, or the name that a new one is to have.
-func (o *Orchestrator) admit(hash, key, proposed string) (agent uint64, name string, err error) {
+func (o *Orchestrator) admit(hash, key string, req EnrolRequest) (agent uint64, name string, err error) {
 	now := o.cfg.Now().UnixNano()
 	o.View(func(s *engine.State) {
 		token := s.Tokens[hash]
@@ -90,8 +95,7 @@ func (o *Orchestrator) admit(hash, key, proposed string) (agent uint64, name str
 			err = &Error{Code: Unauthorized, Message: "the token is not one of this cluster's"}
 			return
 		}
-		if token.Role != "agent" {
-			err = &Error{Code: Unauthorized, Message: "the token is for an " + token.Role + ", which joins otherwise; \"quorate token create\" makes one for an agent"}
+		if err = rightToken(token.Role, req.Relay); err != nil {
 			return
 		}
 		if a, again := s.Enrolled(hash, key); again {
@@ -108,13 +112,26 @@ func (o *Orchestrator) admit(hash, key, proposed string) (agent uint64, name str
 		}
 		name = token.Name
 		if name == "" {
-			name = proposed
+			name = req.Name
 		}
 	})
 	if err == nil && agent == 0 {
 		err = checkName("agent name", name)
 	}
 	return agent, name, err
+}
+
+// rightToken refuses a token that is for somebody else: it would be spent in vain.
+func rightToken(role string, relay bool) error {
+	switch {
+	case relay && role != engine.RelayRole:
+		return &Error{Code: Unauthorized, Message: "the token is for an " + role + "; \"quorate token create --role relay --name SITE\" makes one for a relay"}
+	case !relay && role == engine.RelayRole:
+		return &Error{Code: Unauthorized, Message: "the token is for a relay, which \"quorate relay\" runs; \"quorate token create\" makes one for an agent"}
+	case !relay && role != "agent":
+		return &Error{Code: Unauthorized, Message: "the token is for an " + role + ", which joins otherwise; \"quorate token create\" makes one for an agent"}
+	}
+	return nil
 }
 
 func checkEnrol(req EnrolRequest) error {

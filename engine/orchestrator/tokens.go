@@ -21,8 +21,8 @@ type TokenRequest struct {
 	// Name is the agent's name; empty lets the agent propose one, and then it
 	// waits for approval unless AutoApprove is set.
 	Name string
-	// Role is agent, or orchestrator, which has neither name nor labels here; an
-	// empty one is agent.
+	// Role is agent, relay, which has no labels, or orchestrator, which has neither
+	// name nor labels here; an empty one is agent.
 	Role   string
 	Labels []string
 	// TTL bounds the token's life; 0 is an hour.
@@ -79,9 +79,11 @@ func checkToken(req TokenRequest) error {
 	switch {
 	case req.Role == "orchestrator" && (req.Name != "" || len(req.Labels) > 0 || req.AutoApprove):
 		return invalid("a token for an orchestrator has no name, no labels and needs no approval")
-	case req.Role != "agent" && req.Role != "orchestrator":
+	case req.Role == engine.RelayRole && len(req.Labels) > 0:
+		return invalid("a token for a relay has no labels: no work is given to it")
+	case req.Role != "agent" && req.Role != engine.RelayRole && req.Role != "orchestrator":
 		return &Error{
-			Code: Invalid, Message: fmt.Sprintf("role %.32q: only agents and orchestrators join with a token", req.Role),
+			Code: Invalid, Message: fmt.Sprintf("role %.32q: only agents, relays and orchestrators join with a token", req.Role),
 			Hint: `"quorate token create --role operator --name NAME" issues an operator's identity`,
 		}
 	}

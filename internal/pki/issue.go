@@ -39,8 +39,17 @@ func (ca *CA) IssueServer(hosts []string) (tls.Certificate, error) {
 // IssueAgent certifies an agent's public key (PKIX; ECDSA P-256, P-384 or
 // Ed25519) under its id.
 func (ca *CA) IssueAgent(pubPKIX []byte, agent uint64) (der []byte, err error) {
+	return ca.issueMember(RoleAgent, pubPKIX, agent)
+}
+
+// IssueRelay certifies a relay's public key under its id, likewise.
+func (ca *CA) IssueRelay(pubPKIX []byte, relay uint64) (der []byte, err error) {
+	return ca.issueMember(RoleRelay, pubPKIX, relay)
+}
+
+func (ca *CA) issueMember(role Role, pubPKIX []byte, agent uint64) (der []byte, err error) {
 	if agent == 0 {
-		return nil, fmt.Errorf("%w: agent id 0", ErrIdentity)
+		return nil, fmt.Errorf("%w: %s id 0", ErrIdentity, role)
 	}
 	pub, err := x509.ParsePKIXPublicKey(pubPKIX)
 	if err != nil {
@@ -55,7 +64,7 @@ func (ca *CA) IssueAgent(pubPKIX []byte, agent uint64) (der []byte, err error) {
 	default:
 		return nil, fmt.Errorf("agent's public key: type %T is not supported", pub)
 	}
-	return ca.issue(Identity{ClusterID: ca.ClusterID(), Role: RoleAgent, Agent: agent}, pub, nil)
+	return ca.issue(Identity{ClusterID: ca.ClusterID(), Role: role, Agent: agent}, pub, nil)
 }
 
 // IssueOperator makes a bundle for a person or a program that uses the API: their
@@ -87,7 +96,7 @@ func (ca *CA) issue(id Identity, pub crypto.PublicKey, hosts []string) ([]byte, 
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(lifetime),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{id.Role.keyUsage()},
+		ExtKeyUsage:           id.Role.keyUsages(),
 		BasicConstraintsValid: true,
 		URIs:                  []*url.URL{id.uri()},
 	}

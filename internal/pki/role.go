@@ -23,6 +23,8 @@ const (
 	// RoleReplica is an orchestrator's towards other orchestrators. Only the
 	// cluster's [RaftCA] gives it.
 	RoleReplica Role = "replica"
+	// RoleRelay is of a site's relay: a client of orchestrators and a server of agents.
+	RoleRelay Role = "relay"
 )
 
 // ErrIdentity is wrapped by every error about a certificate that is not what it
@@ -43,7 +45,7 @@ const (
 type Identity struct {
 	ClusterID string
 	Role      Role
-	// Agent is the id of an agent.
+	// Agent is the id of an agent, or of a relay.
 	Agent uint64
 	// Name is the name of an operator.
 	Name string
@@ -55,7 +57,7 @@ type Identity struct {
 func (id Identity) uri() *url.URL {
 	path := "/" + string(id.Role)
 	switch id.Role {
-	case RoleAgent:
+	case RoleAgent, RoleRelay:
 		path += "/" + strconv.FormatUint(id.Agent, 10)
 	case RoleOperator:
 		path += "/" + id.Name
@@ -63,6 +65,14 @@ func (id Identity) uri() *url.URL {
 		path += "/" + strconv.FormatUint(id.Replica, 10)
 	}
 	return &url.URL{Scheme: uriScheme, Host: id.ClusterID, Path: path}
+}
+
+// keyUsages are the extended key usages in a certificate of the role.
+func (r Role) keyUsages() []x509.ExtKeyUsage {
+	if r == RoleRelay {
+		return []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	}
+	return []x509.ExtKeyUsage{r.keyUsage()}
 }
 
 // keyUsage is the extended key usage that goes with the role.
@@ -88,10 +98,10 @@ func IdentityOf(cert *x509.Certificate) (Identity, error) {
 	id := Identity{ClusterID: parts[0], Role: Role(parts[1])}
 	switch {
 	case id.Role == RoleServer && len(parts) == 2:
-	case id.Role == RoleAgent && len(parts) == 3:
+	case (id.Role == RoleAgent || id.Role == RoleRelay) && len(parts) == 3:
 		n, err := strconv.ParseUint(parts[2], 10, 64)
 		if err != nil || n == 0 {
-			return Identity{}, fmt.Errorf("%w: %q names no agent", ErrIdentity, text)
+			return Identity{}, fmt.Errorf("%w: %q names no %s", ErrIdentity, text, id.Role)
 		}
 		id.Agent = n
 	case id.Role == RoleReplica && len(parts) == 3:
@@ -137,6 +147,19 @@ func OperatorName(cert *x509.Certificate) (string, error) {
 	return id.Name, nil
 }
 
+// RelayID reads the cluster and the relay's id out of a relay's certificate, which
+// the TLS configuration has verified.
+func RelayID(cert *x509.Certificate) (clusterID string, relay uint64, err error) {
+	id, err := IdentityOf(cert)
+	if err != nil {
+		return "", 0, err
+	}
+	if id.Role != RoleRelay {
+		return "", 0, fmt.Errorf("%w: role %s, want relay", ErrIdentity, id.Role)
+	}
+	return id.ClusterID, id.Agent, nil
+}
+
 // KeyDigest is how the log names a public key: the SHA-256 of its PKIX form, in
 // lower-case hex.
 func KeyDigest(pubPKIX []byte) string {
@@ -148,6 +171,12 @@ func KeyDigest(pubPKIX []byte) string {
 // in force.
 func VerifyAgent(cert, ca *x509.Certificate) (Identity, error) {
 	return verify([]*x509.Certificate{cert}, ca, RoleAgent, time.Now())
+}
+
+// VerifyRelay demands that the certificate is a relay's of the authority and is in
+// force.
+func VerifyRelay(cert, ca *x509.Certificate) (Identity, error) {
+	return verify([]*x509.Certificate{cert}, ca, RoleRelay, time.Now())
 }
 
 // verify demands that the chain's first certificate was issued by the cluster's

@@ -40,9 +40,13 @@ func ServerTLS(cert tls.Certificate, ca *x509.Certificate) *tls.Config {
 	enrol.Certificates = []tls.Certificate{cert}
 	enrol.NextProtos = []string{wire.ALPNEnrol}
 
+	relays := agents.Clone()
+	relays.NextProtos = []string{wire.ALPNRelay}
+	relays.VerifyConnection = require(ca, RoleRelay)
+
 	c := base()
 	c.Certificates = []tls.Certificate{cert}
-	c.NextProtos = []string{wire.ALPNAgent, wire.ALPNEnrol}
+	c.NextProtos = []string{wire.ALPNAgent, wire.ALPNEnrol, wire.ALPNRelay}
 	c.ClientAuth = tls.RequireAnyClientCert
 	c.VerifyConnection = require(ca, RoleAgent)
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -51,8 +55,10 @@ func ServerTLS(cert tls.Certificate, ca *x509.Certificate) *tls.Config {
 			return agents, nil
 		case slices.Equal(hello.SupportedProtos, []string{wire.ALPNEnrol}):
 			return enrol, nil
+		case slices.Equal(hello.SupportedProtos, relays.NextProtos):
+			return relays, nil
 		}
-		return nil, fmt.Errorf("protocols %q: want one of %s and %s", hello.SupportedProtos, wire.ALPNAgent, wire.ALPNEnrol)
+		return nil, fmt.Errorf("protocols %q: want one of %q", hello.SupportedProtos, c.NextProtos)
 	}
 	return c
 }

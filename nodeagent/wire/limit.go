@@ -43,14 +43,14 @@ const (
 func (t Type) sender() (Side, bool) {
 	switch t {
 	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing, TypeAsk, TypeFactsReply,
-		TypeDistrust:
+		TypeDistrust, TypeTunnel:
 		return Agent, true
 	case TypePackedAgent:
 		return Agent, true
 	case TypePackedOrchestrator:
 		return Orchestrator, true
 	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove, TypeChallenge, TypeServers,
-		TypeLearn, TypeAnswer, TypeFactsAsk, TypeCheckpoint:
+		TypeLearn, TypeAnswer, TypeFactsAsk, TypeCheckpoint, TypeTunnelled:
 		return Orchestrator, true
 	}
 	return 0, false
@@ -116,6 +116,10 @@ func newMessage(t Type) (Message, bool) {
 		return new(Checkpoint), true
 	case TypeDistrust:
 		return new(Distrust), true
+	case TypeTunnel:
+		return new(Tunnel), true
+	case TypeTunnelled:
+		return new(Tunnelled), true
 	}
 	return nil, false
 }

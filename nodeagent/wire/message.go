@@ -16,6 +16,13 @@ import "quorate/internal/job"
 const (
 	ALPNAgent = "quorate-agent/5"
 	ALPNEnrol = "quorate-enrol/1"
+	// ALPNRelay is what a site's relay speaks to an orchestrator: what agents do, and
+	// streams that begin with a [Tunnel].
+	ALPNRelay = "quorate-relay/1"
+	// ALPNSite and ALPNSiteEnrol are what agents speak to their site's relay: each
+	// stream begins with a [Tunnel] or, with the first one, a [BlobRequest].
+	ALPNSite      = "quorate-site/1"
+	ALPNSiteEnrol = "quorate-site-enrol/1"
 )
 
 // Type numbers the messages. Numbers are appended and never reused.
@@ -52,6 +59,9 @@ const (
 
 	TypePackedAgent        Type = 24 // agent: several frames at once, see Reader
 	TypePackedOrchestrator Type = 25 // orchestrator: likewise
+
+	TypeTunnel    Type = 26 // agent to relay, and relay to orchestrator: first on a stream of its own
+	TypeTunnelled Type = 27 // the answer
 )
 
 // A Message is one of the messages above.
@@ -291,6 +301,24 @@ type Refuse struct {
 	Reason string
 }
 
+// Tunnel asks for a way to an orchestrator: what follows the answer on the stream is
+// carried as it is. Within it the agent speaks TLS with the orchestrator, as it would
+// without a relay.
+type Tunnel struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	// Address is where the agent has connected to the relay from, as the relay sees
+	// it; the agent leaves it empty.
+	Address string
+}
+
+// Tunnelled answers a Tunnel.
+type Tunnelled struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Error string // why there is no way; empty where there is one
+}
+
 // Enrol asks for an identity. Nothing in it is trusted but the key.
 type Enrol struct {
 	_msgpack struct{} `msgpack:",as_array"`
@@ -300,6 +328,7 @@ type Enrol struct {
 	Name      string // proposed; counts only where the token has none
 	JournalID string
 	Hostname  string
+	Relay     bool // it is a relay that asks, which shows a relay's token
 }
 
 // Enrolled answers Enrol.
@@ -368,6 +397,12 @@ func (*Challenge) Type() Type { return TypeChallenge }
 
 // Type implements Message.
 func (*Servers) Type() Type { return TypeServers }
+
+// Type implements Message.
+func (*Tunnel) Type() Type { return TypeTunnel }
+
+// Type implements Message.
+func (*Tunnelled) Type() Type { return TypeTunnelled }
 
 // Type implements Message.
 func (*BlobRequest) Type() Type { return TypeBlob }
