@@ -20,7 +20,7 @@ import (
 var binary = sync.OnceValues(func() (string, error) { return lab.Build(binaryDir) })
 
 // startLab starts a cluster of processes on the loopback interface.
-func startLab(b *testing.B, opt lab.Options) *lab.Lab {
+func startLab(b testing.TB, opt lab.Options) *lab.Lab {
 	b.Helper()
 	bin, err := binary()
 	if err != nil {
@@ -52,7 +52,7 @@ func hosts(l *lab.Lab) []string {
 }
 
 // record puts a deployment on record.
-func record(b *testing.B, l *lab.Lab, name string, hosts []string, tasks []soak.Task) *soak.Deployment {
+func record(b testing.TB, l *lab.Lab, name string, hosts []string, tasks []soak.Task) *soak.Deployment {
 	b.Helper()
 	d, err := soak.Compile(filepath.Join(l.Dir, "input", name), name, hosts, tasks)
 	if err != nil {
@@ -65,7 +65,7 @@ func record(b *testing.B, l *lab.Lab, name string, hosts []string, tasks []soak.
 	return d
 }
 
-func local(b *testing.B, s *lab.Server) *api.Client {
+func local(b testing.TB, s *lab.Server) *api.Client {
 	b.Helper()
 	client, err := s.Local()
 	if err != nil {
@@ -76,7 +76,7 @@ func local(b *testing.B, s *lab.Server) *api.Client {
 }
 
 // anyone is a client of all orchestrators.
-func anyone(b *testing.B, l *lab.Lab) *api.Client {
+func anyone(b testing.TB, l *lab.Lab) *api.Client {
 	b.Helper()
 	from, err := l.Client("operator")
 	if err != nil {
@@ -97,7 +97,7 @@ type seen struct {
 }
 
 // follow collects what an orchestrator shows of its log from now on, as it comes.
-func follow(ctx context.Context, b *testing.B, s *lab.Server) *follower {
+func follow(ctx context.Context, b testing.TB, s *lab.Server) *follower {
 	b.Helper()
 	status, err := s.Status(ctx)
 	if err != nil {
@@ -134,7 +134,7 @@ type follower struct {
 }
 
 // first waits for a record that fits, and returns it.
-func (f *follower) first(b *testing.B, what string, fits func(seen) bool) seen {
+func (f *follower) first(b testing.TB, what string, fits func(seen) bool) seen {
 	b.Helper()
 	deadline := time.After(lab.Patience)
 	for next := 0; ; {
@@ -182,7 +182,7 @@ func field(r seen, name string) uint64 {
 }
 
 // start starts a run and repeats the request until it is answered.
-func startRun(b *testing.B, client *api.Client, d *soak.Deployment, id string) *api.Run {
+func startRun(b testing.TB, client *api.Client, d *soak.Deployment, id string) *api.Run {
 	b.Helper()
 	var last error
 	var run *api.Run
@@ -199,7 +199,7 @@ func startRun(b *testing.B, client *api.Client, d *soak.Deployment, id string) *
 }
 
 // ended waits for the end of a run and returns it.
-func ended(b *testing.B, client *api.Client, id uint64) *api.Run {
+func ended(b testing.TB, client *api.Client, id uint64) *api.Run {
 	b.Helper()
 	var run *api.Run
 	err := lab.UntilWithin(b.Context(), 10*time.Minute, fmt.Sprintf("the end of run %d", id), func() bool {

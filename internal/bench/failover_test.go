@@ -206,7 +206,7 @@ func agentsOf(b *testing.B, s *lab.Server, replica uint64) map[string]bool {
 }
 
 // settled waits until all orchestrators serve and all agents are connected.
-func settled(b *testing.B, l *lab.Lab) {
+func settled(b testing.TB, l *lab.Lab) {
 	b.Helper()
 	err := l.Until(b.Context(), "a whole cluster", func() bool {
 		for _, s := range l.Servers() {

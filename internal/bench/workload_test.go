@@ -54,7 +54,7 @@ func BenchmarkWorkload(b *testing.B) {
 }
 
 // leaders counts the leaders that the log knows of.
-func leaders(b *testing.B, l *lab.Lab) int {
+func leaders(b testing.TB, l *lab.Lab) int {
 	b.Helper()
 	n := 0
 	for _, err := range local(b, l.Servers()[0]).Log(b.Context(), api.LogQuery{Kind: "leader_established"}) {

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,6 +34,12 @@ type Process struct {
 	wanted bool          // nobody asked it to end
 	paused bool
 	starts int
+}
+
+// NewProcess makes a process of a test's own, on no host: it is started with argv, env
+// is added to its environment, and the file log takes what it says.
+func NewProcess(name, log string, env []string, argv ...string) *Process {
+	return &Process{Name: name, argv: argv, env: env, log: log}
 }
 
 // Start starts the process where it does not run.
@@ -181,18 +186,30 @@ func (p *Process) LogTail(lines int) string {
 }
 
 // Memory returns the resident set of the process, in bytes.
-func (p *Process) Memory() (int64, error) {
+func (p *Process) Memory() (int64, error) { return p.status("VmRSS:") }
+
+// MemoryPeak returns the most that the resident set was since the process began, or
+// since [Process.ForgetPeak], in bytes.
+func (p *Process) MemoryPeak() (int64, error) { return p.status("VmHWM:") }
+
+// ForgetPeak lets the peak begin anew with what is resident now.
+func (p *Process) ForgetPeak() error {
+	return os.WriteFile(filepath.Join("/proc", strconv.Itoa(p.Pid()), "clear_refs"), []byte("5"), 0)
+}
+
+// status reads a size of /proc, in bytes.
+func (p *Process) status(name string) (int64, error) {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.Pid()), "status"))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, name); ok {
 			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 			return kib << 10, err
 		}
 	}
-	return 0, errors.New("no VmRSS in /proc")
+	return 0, fmt.Errorf("no %s in /proc", name)
 }
 
 // CPU returns the time that the process has spent on processors.

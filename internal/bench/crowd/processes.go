@@ -1,0 +1,163 @@
+package crowd
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"quorate/internal/soak/lab"
+)
+
+// A Crowd is the processes of agents, and what they have said. Its methods are for
+// one goroutine.
+type Crowd struct {
+	processes []*lab.Process
+	read      []int64 // of each one's log, in bytes
+	at        map[string]string
+	words     []Word
+}
+
+// A Word is a line of an agent's log.
+type Word struct {
+	Time   time.Time
+	Agent  string `json:"name"`
+	Text   string `json:"msg"`
+	Server string
+	Error  string
+}
+
+// New prepares the agents in so many processes of this test binary, all below dir.
+func New(dir string, spec Spec, processes int) (*Crowd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	spec.Dir = filepath.Join(dir, "agents")
+	if err := os.MkdirAll(spec.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	c := &Crowd{read: make([]int64, processes), at: map[string]string{}}
+	for i := range processes {
+		part := spec
+		part.Agents = nil
+		for k := i; k < len(spec.Agents); k += processes {
+			part.Agents = append(part.Agents, spec.Agents[k])
+		}
+		text, err := json.Marshal(part)
+		if err != nil {
+			return nil, err
+		}
+		path := filepath.Join(dir, fmt.Sprintf("crowd%d.json", i))
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return nil, err
+		}
+		log := filepath.Join(dir, fmt.Sprintf("crowd%d.log", i))
+		c.processes = append(c.processes, lab.NewProcess(fmt.Sprintf("crowd%d", i), log, []string{Variable + "=" + path}, self))
+	}
+	return c, nil
+}
+
+// Start starts all agents at once.
+func (c *Crowd) Start() error {
+	for _, p := range c.processes {
+		if err := p.Start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stop ends all agents in good order.
+func (c *Crowd) Stop() error {
+	c.at = map[string]string{}
+	ends := make(chan error, len(c.processes))
+	for _, p := range c.processes {
+		go func() { ends <- p.Stop() }()
+	}
+	var failed error
+	for range c.processes {
+		if err := <-ends; err != nil {
+			failed = err
+		}
+	}
+	c.Listen()
+	c.at = map[string]string{}
+	return failed
+}
+
+// Kill ends all agents without warning.
+func (c *Crowd) Kill() {
+	for _, p := range c.processes {
+		p.Kill()
+	}
+}
+
+// Memory returns the resident sets of all processes together, in bytes.
+func (c *Crowd) Memory() (sum int64, err error) {
+	for _, p := range c.processes {
+		bytes, err := p.Memory()
+		if err != nil {
+			return 0, err
+		}
+		sum += bytes
+	}
+	return sum, nil
+}
+
+// CPU returns the time that all processes have spent on processors.
+func (c *Crowd) CPU() (sum time.Duration, err error) {
+	for _, p := range c.processes {
+		used, err := p.CPU()
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
+// Listen reads what the agents have said since it was called last.
+func (c *Crowd) Listen() []Word {
+	var news []Word
+	for i, p := range c.processes {
+		text := p.LogFrom(c.read[i])
+		whole := strings.LastIndexByte(text, '\n') + 1
+		c.read[i] += int64(whole)
+		for line := range strings.Lines(text[:whole]) {
+			var w Word
+			if json.Unmarshal([]byte(line), &w) != nil {
+				w = Word{Text: line} // of the runtime
+			}
+			switch w.Text {
+			case "connected":
+				c.at[w.Agent] = w.Server
+			case "connection lost", ended:
+				delete(c.at, w.Agent)
+			}
+			news = append(news, w)
+		}
+	}
+	c.words = append(c.words, news...)
+	return news
+}
+
+// At returns the server that each connected agent is connected to, as it says.
+func (c *Crowd) At() map[string]string {
+	c.Listen()
+	return c.at
+}
+
+// Since returns what the agents have said since a moment, process by process.
+func (c *Crowd) Since(moment time.Time) []Word {
+	c.Listen()
+	var since []Word
+	for _, w := range c.words {
+		if !w.Time.Before(moment) {
+			since = append(since, w)
+		}
+	}
+	return since
+}
