@@ -84,6 +84,7 @@ func TestImports(t *testing.T) {
 		{"internal/job", []string{"internal/job", "internal/pyvalue"}, "the language of a job knows no verb"},
 		{"internal/component", []string{"internal/component", "internal/job", "internal/pyvalue"}, "components know the language of a job and no built-in verb"},
 		{"internal/mux", []string{"internal/mux"}, "streams know nothing of what they carry"},
+		{"internal/pace", []string{"internal/pace"}, "pacing knows round trips and nothing of what is sent"},
 		{"internal/edge", []string{"internal/edge"}, "a link knows nothing of what it carries"},
 		{"internal/yaml11", []string{"internal/yaml11"}, "reading YAML depends on nothing of ours"},
 		{"internal/pyvalue", []string{"internal/pyvalue"}, "values depend on nothing of ours"},
