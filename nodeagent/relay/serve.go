@@ -1,0 +1,217 @@
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"quorate/nodeagent/wire"
+)
+
+// What one connection of an agent may take: a control tunnel, another while it moves,
+// and a few blobs. Agents are near, so that small windows will do.
+const (
+	handshakeTimeout      = 5 * time.Second
+	idleTimeout           = 30 * time.Second
+	keepAlive             = 10 * time.Second
+	streamsMax            = 8
+	streamWindowBytes     = 256 << 10
+	connectionWindowBytes = 1 << 20
+	// firstTimeout is what an agent gets to say what a stream is for.
+	firstTimeout = 10 * time.Second
+	// enrolTimeout bounds a connection of somebody without a certificate, and
+	// enrolmentsMax how many there may be.
+	enrolTimeout  = time.Minute
+	enrolmentsMax = 64
+)
+
+// Config says what a relay works with.
+type Config struct {
+	// UDP and TCP are the port of the agents; Serve closes them.
+	UDP net.PacketConn
+	TCP net.Listener
+	// TLS is the side of the relay, see pki.SiteServerTLS.
+	TLS *tls.Config
+	// Open opens a stream to whichever orchestrator the relay is connected to, and
+	// waits for one as long as its context lets it.
+	Open   func(context.Context) (Stream, error)
+	Cache  *Cache
+	Logger *slog.Logger
+}
+
+// A relay is one Serve.
+type relay struct {
+	cfg       Config
+	log       *slog.Logger
+	admission *admission
+	enrolling chan struct{}
+	tasks     sync.WaitGroup
+}
+
+// Serve accepts the agents of a site until ctx ends, and returns when all connections
+// are closed: nil, or why one of the sockets failed.
+func Serve(ctx context.Context, cfg Config) error {
+	r := &relay{cfg: cfg, log: cfg.Logger, admission: newAdmission(), enrolling: make(chan struct{}, enrolmentsMax)}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	transport := &quic.Transport{
+		Conn:                cfg.UDP,
+		VerifySourceAddress: func(net.Addr) bool { return r.admission.mustProve() },
+		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+			t, err := r.admission.admit(info.RemoteAddr)
+			if err != nil {
+				return nil, err
+			}
+			context.AfterFunc(ctx, t.release)
+			return context.WithValue(ctx, ticketKey{}, t), nil
+		},
+	}
+	listener, err := transport.Listen(cfg.TLS, &quic.Config{
+		HandshakeIdleTimeout: handshakeTimeout, MaxIdleTimeout: idleTimeout, KeepAlivePeriod: keepAlive,
+		InitialStreamReceiveWindow: streamWindowBytes, MaxStreamReceiveWindow: streamWindowBytes,
+		InitialConnectionReceiveWindow: connectionWindowBytes, MaxConnectionReceiveWindow: connectionWindowBytes,
+		MaxIncomingStreams: streamsMax, MaxIncomingUniStreams: -1,
+	})
+	if err != nil {
+		return fmt.Errorf("relay on %s: %w", cfg.UDP.LocalAddr(), errors.Join(err, transport.Close(), cfg.UDP.Close(), cfg.TCP.Close()))
+	}
+	r.tasks.Go(func() { cancel(r.acceptQUIC(ctx, listener)) })
+	r.tasks.Go(func() { cancel(r.acceptTCP(ctx)) })
+	<-ctx.Done()
+	err = context.Cause(ctx)
+	// Nothing is left to be done about errors: the sockets go in any case.
+	_ = listener.Close()
+	_ = transport.Close()
+	_ = cfg.UDP.Close()
+	_ = cfg.TCP.Close()
+	r.tasks.Wait()
+	cfg.Cache.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+type ticketKey struct{}
+
+// acceptPause is how long to wait where this process has no descriptors left.
+const acceptPause = 100 * time.Millisecond
+
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.ENOBUFS)
+}
+
+func (r *relay) acceptQUIC(ctx context.Context, listener *quic.Listener) error {
+	for {
+		c, err := listener.Accept(ctx)
+		if err != nil {
+			return fmt.Errorf("agents over UDP: %w", err)
+		}
+		if t, ok := c.Context().Value(ticketKey{}).(*ticket); ok {
+			t.shaken()
+		}
+		r.tasks.Go(func() { r.serve(ctx, quicConn{c}) })
+	}
+}
+
+func (r *relay) acceptTCP(ctx context.Context) error {
+	for {
+		raw, err := r.cfg.TCP.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if !exhausted(err) {
+				return fmt.Errorf("agents over TCP: %w", err)
+			}
+			if !sleep(ctx, acceptPause) { // others may give theirs back
+				return ctx.Err()
+			}
+			continue
+		}
+		t, err := r.admission.admit(raw.RemoteAddr())
+		if err != nil {
+			_ = raw.Close()
+			continue
+		}
+		r.tasks.Go(func() {
+			defer t.release()
+			c, err := overTCP(ctx, raw, r.cfg.TLS)
+			if err != nil {
+				return
+			}
+			t.shaken()
+			r.serve(ctx, c)
+		})
+	}
+}
+
+// serve answers the streams of a connection to its end.
+func (r *relay) serve(ctx context.Context, c agentConn) {
+	defer c.end("")
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { c.end("the relay stops") })
+	defer stop()
+	enrols := c.protocol() == wire.ALPNSiteEnrol
+	if enrols {
+		select {
+		case r.enrolling <- struct{}{}:
+			defer func() { <-r.enrolling }()
+		default:
+			c.end("too many enrolments: try again in a minute")
+			return
+		}
+		overdue := time.AfterFunc(enrolTimeout, func() { c.end("the enrolment took too long") })
+		defer overdue.Stop()
+	}
+	var streams sync.WaitGroup
+	defer streams.Wait()
+	go func() { // ends with the connection, which ends with ctx
+		<-c.ended()
+		cancel()
+	}()
+	for {
+		s, err := c.accept(ctx)
+		if err != nil {
+			return
+		}
+		streams.Go(func() {
+			if err := r.answer(ctx, c, s, enrols); err != nil && ctx.Err() == nil {
+				r.log.Debug("a stream of an agent ended", "address", c.remote().String(), "error", err)
+			}
+			s.Cancel()
+		})
+		if enrols { // one tunnel is all that it may have
+			return
+		}
+	}
+}
+
+// answer does what the first message of a stream asks for.
+func (r *relay) answer(ctx context.Context, c agentConn, s Stream, enrols bool) error {
+	if err := s.SetReadDeadline(time.Now().Add(firstTimeout)); err != nil {
+		return err
+	}
+	message, err := wire.ReadFrom(s, wire.Agent)
+	if err != nil {
+		return err
+	}
+	switch m := message.(type) {
+	case *wire.Tunnel:
+		return r.tunnel(ctx, c, s)
+	case *wire.BlobRequest:
+		if !enrols {
+			return r.blob(ctx, s, m)
+		}
+	}
+	return errors.New("protocol: a tunnel or a blob is to be asked for on this stream")
+}
