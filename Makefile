@@ -58,6 +58,7 @@ fuzz: ## every fuzz target for FUZZTIME (5s), as many at a time as there are cor
 soak: ## trouble for a cluster of processes, MINUTES (30) long, from SEED; as root
 	QUORATE_TAMPER=10000 QUORATE_BUNDLE_RECORDS=1000000 \
 		$(GO) test -count=1 -timeout 60m -v -run 'Tampering|TestLargeLog' ./eventlog/bundle
+	QUORATE_SEAL_RECORDS=1000000 $(GO) test -count=1 -timeout 10m -v -run 'StaysBounded' ./eventlog
 	QUORATE_SOAK_MINUTES=$(MINUTES) QUORATE_SOAK_SEED=$(SEED) QUORATE_SOAK_CLOCKS=1 \
 		$(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/soak
 	$(MAKE) acceptance

@@ -86,6 +86,10 @@ type Store struct {
 	db *bolt.DB
 
 	unreleased atomic.Int64 // bytes read since pages were given back
+	segments   *segments
+	sealing    sync.Mutex // one [Store.Seal] or [Store.Replace] at a time
+	// crashed is called at each step of sealing; a test fails there.
+	crashed func(step string) error
 
 	metaMu  sync.Mutex
 	head    Head
@@ -101,7 +105,7 @@ type Store struct {
 // and verifies its chain from where it was verified last. Errors are a
 // [*CorruptError], wrap [ErrInUse], or are of the file system.
 func OpenStore(path string, opt StoreOptions) (*Store, error) {
-	s := &Store{path: path, opt: opt}
+	s := &Store{path: path, opt: opt, segments: newSegments(path)}
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -207,7 +211,13 @@ func (s *Store) load() error {
 		if s.opt.ReadOnly {
 			return s.corrupt(0, "not a log of this program")
 		}
+		if err := s.refuseStray(); err != nil {
+			return err
+		}
 		return s.create()
+	}
+	if err := s.loadSegments(); err != nil {
+		return err
 	}
 	if !s.opt.SkipVerify {
 		if err := s.verifyTail(); err != nil {
@@ -379,31 +389,40 @@ func (s *Store) Sync() error {
 }
 
 // Replace puts the log in another file, which must be on the same file system and
-// closed, in the place of this one.
+// closed and have no segments, in the place of this one and its segments.
 func (s *Store) Replace(path string) error {
+	s.sealing.Lock()
+	defer s.sealing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.swap(path); err != nil {
+		return err
+	}
+	return s.sweep()
+}
+
+// swap puts a file in the place of this one. The caller holds the lock.
+func (s *Store) swap(path string) error {
 	if s.db == nil {
 		return ErrClosed
 	}
-	if err := s.db.Close(); err != nil {
+	db, err := openBolt(path, s.opt)
+	if err != nil {
 		return err
 	}
-	s.db = nil
+	next := &Store{path: s.path, opt: s.opt, db: db, segments: newSegments(s.path)}
+	if err := next.load(); err != nil {
+		return errors.Join(err, db.Close())
+	}
 	if err := os.Rename(path, s.path); err != nil {
-		return err
+		return errors.Join(err, db.Close())
 	}
-	if err := syncDir(filepath.Dir(s.path)); err != nil {
-		return err
-	}
-	next := &Store{path: s.path, opt: s.opt}
-	if err := next.open(); err != nil {
-		return err
-	}
+	err = s.db.Close()
+	s.segments.set(next.segments.all())
 	s.metaMu.Lock()
 	defer s.metaMu.Unlock()
 	s.db, s.head, s.applied, s.cluster, s.edge, s.failed = next.db, next.head, next.applied, next.cluster, next.edge, nil
-	return nil
+	return errors.Join(err, syncDir(filepath.Dir(s.path)))
 }
 
 func (s *Store) view(f func(*bolt.Tx) error) error {

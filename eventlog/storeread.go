@@ -3,6 +3,7 @@ package eventlog
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -55,55 +56,94 @@ func (s *Store) decodeHead(b []byte) (Head, error) {
 	return h, nil
 }
 
+// A pager collects the records that a [Store.Read] returns.
+type pager struct {
+	page  []Record
+	limit int
+	next  uint64 // the index of the next one
+	prev  Hash   // the chain's, before it; nothing is known where page is empty
+	size  int
+	full  bool
+}
+
+// take adds a record, and reports whether it did and there is room for more.
+func (p *pager) take(r Record) bool {
+	if p.size += len(r.Data); len(p.page) > 0 && p.size > PageBytesMax {
+		p.full = true
+		return false
+	}
+	p.page = append(p.page, r)
+	p.next, p.prev = r.Index+1, r.Hash
+	p.full = len(p.page) >= p.limit
+	return !p.full
+}
+
 // Read returns up to limit stored records from the index on, and fewer where
 // their data exceeds [PageBytesMax]. A page is one read transaction, which is
 // short: an open one keeps the writer from reusing pages. Each record is checked
 // against the hash of the one before it: bbolt returns a flipped bit as data (B1).
-// The error wraps a [*CorruptError] where one is not what was written.
+// What is in segment files is read there. The error wraps a [*CorruptError] where a
+// record is not what was written.
 func (s *Store) Read(from uint64, limit int) ([]Record, error) {
 	from = max(from, 1)
 	if limit <= 0 || from > s.Head().Index {
 		return nil, nil
 	}
-	var page []Record
-	err := s.view(func(tx *bolt.Tx) error {
-		page = page[:0]
-		size := 0
-		defer func() { s.read(tx, size+len(page)*recordHeaderBytes) }()
-		c := tx.Bucket(bucketEvents).Cursor()
-		before, err := s.hashBefore(c, from)
-		if err != nil {
-			return err
+	p := &pager{limit: limit, next: from}
+	err := s.readSealed(p)
+	for err == nil && !p.full {
+		if err = s.readLive(p); !errors.Is(err, errMoved) {
+			break
 		}
-		next := from
-		for k, v := c.Seek(indexKey(from)); k != nil && len(page) < limit; k, v = c.Next() {
-			r, ok := decodeRecord(k, v)
-			if !ok || r.Index != next {
-				return s.corrupt(next, "the record is missing or has no header")
-			}
-			if r.chained(before) != r.Hash {
-				return s.corrupt(next, "the hash does not match")
-			}
-			before = r.Hash
-			if size += len(r.Data); len(page) > 0 && size > PageBytesMax {
-				return nil
-			}
-			r.Data = bytes.Clone(r.Data)
-			page = append(page, r)
-			next++
-		}
-		return nil
-	})
+		err = s.readSealed(p)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read of record %d: %w", from, err)
 	}
-	return page, nil
+	return p.page, nil
+}
+
+// readLive adds what is in the database. The error is errMoved where the next record
+// is in a segment by now.
+func (s *Store) readLive(p *pager) error {
+	return s.view(func(tx *bolt.Tx) error {
+		if movedBy(tx) >= p.next {
+			return errMoved
+		}
+		start := p.size
+		defer func() { s.read(tx, p.size-start+len(p.page)*recordHeaderBytes) }()
+		c := tx.Bucket(bucketEvents).Cursor()
+		before := p.prev
+		if len(p.page) == 0 {
+			var err error
+			if before, err = s.hashBefore(c, p.next); err != nil {
+				return err
+			}
+		}
+		for k, v := c.Seek(indexKey(p.next)); k != nil; k, v = c.Next() {
+			r, ok := decodeRecord(k, v)
+			if !ok || r.Index != p.next {
+				return s.corrupt(p.next, "the record is missing or has no header")
+			}
+			if r.chained(before) != r.Hash {
+				return s.corrupt(p.next, "the hash does not match")
+			}
+			before = r.Hash
+			if r.Data = bytes.Clone(r.Data); !p.take(r) {
+				return nil
+			}
+		}
+		return nil
+	})
 }
 
 // hashBefore returns the hash of the record before an index.
 func (s *Store) hashBefore(c *bolt.Cursor, index uint64) (Hash, error) {
 	if index <= 1 {
 		return Hash{}, nil
+	}
+	if g, ok := holding(s.segments.all(), index-1); ok && g.end.Index == index-1 {
+		return g.end.Hash, nil
 	}
 	r, ok := decodeRecord(c.Seek(indexKey(index - 1)))
 	if !ok || r.Index != index-1 {

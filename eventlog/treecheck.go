@@ -20,6 +20,8 @@ type treeCheck struct {
 	// computed from the records, as lacking is what is not there.
 	strict  bool
 	lacking []treeBlock
+	// lowest is the hash of the last block that was read whole.
+	lowest Hash
 }
 
 // newTreeCheck returns a check of the records behind an index.
@@ -38,6 +40,7 @@ func (c *treeCheck) add(tree *bolt.Bucket, r *Record) (wrong uint64) {
 	if want == nil {
 		return 0
 	}
+	c.lowest = want[0]
 	n := (r.Index - 1) / blockRecords
 	v := tree.Get(indexKey(n))
 	have, ok := decodeBlock(n, v)

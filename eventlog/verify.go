@@ -82,6 +82,9 @@ func (s *Store) verifyFrom(at Head) error {
 		return err
 	}
 	return s.view(func(tx *bolt.Tx) error {
+		if err := s.checkLiveStart(tx, movedBy(tx)+1); err != nil {
+			return err
+		}
 		k, _ := tx.Bucket(bucketEvents).Cursor().Last()
 		if k != nil && (len(k) != 8 || string(k) > string(indexKey(at.Index))) {
 			return s.corrupt(at.Index+1, "a record behind the stored head")
@@ -92,28 +95,35 @@ func (s *Store) verifyFrom(at Head) error {
 
 // verifyPage advances at over records up to an index that check out, so that it
 // names the last good one also where a damaged page panics. It returns the bytes
-// of data that it read. What is stored of the Merkle tree is checked on the way.
+// of data that it read. What is stored of the Merkle tree is checked on the way, and
+// segment files are read anew.
 func (s *Store) verifyPage(at *Head, to uint64, records, bytes int, check *treeCheck) (size int, err error) {
+	for err = errMoved; errors.Is(err, errMoved); {
+		if at.Index < s.Sealed() {
+			size, err = s.verifySealed(at, to, records, check)
+		} else {
+			size, err = s.verifyLive(at, to, records, bytes, check)
+		}
+	}
+	return size, err
+}
+
+func (s *Store) verifyLive(at *Head, to uint64, records, bytes int, check *treeCheck) (size int, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
+		if movedBy(tx) > at.Index {
+			return errMoved
+		}
 		tree := tx.Bucket(bucketTree)
 		c := tx.Bucket(bucketEvents).Cursor()
 		k, v := c.Seek(indexKey(at.Index + 1))
 		for n := 0; n < records && size < bytes && at.Index < to; n++ {
 			r, ok := decodeRecord(k, v)
-			switch {
-			case !ok:
+			if !ok {
 				return s.corrupt(at.Index+1, "the record is missing or has no header")
-			case r.Index != at.Index+1:
-				return s.corrupt(at.Index+1, fmt.Sprintf("the record is missing, and %d is in its place", r.Index))
-			case r.Time < at.Time:
-				return s.corrupt(r.Index, "time runs backwards")
-			case r.chained(at.Hash) != r.Hash:
-				return s.corrupt(r.Index, "the hash does not match")
 			}
-			if from := check.add(tree, &r); from != 0 {
-				return s.corrupt(from, fmt.Sprintf("the Merkle tree over the records %d to %d is not theirs", from, r.Index))
+			if err := s.verifyNext(at, &r, tree, check); err != nil {
+				return err
 			}
-			*at = Head{Index: r.Index, Time: r.Time, Hash: r.Hash}
 			size += recordHeaderBytes + len(r.Data)
 			k, v = c.Next()
 		}
@@ -121,6 +131,23 @@ func (s *Store) verifyPage(at *Head, to uint64, records, bytes int, check *treeC
 		return nil
 	})
 	return size, err
+}
+
+// verifyNext advances at over a record.
+func (s *Store) verifyNext(at *Head, r *Record, tree *bolt.Bucket, check *treeCheck) error {
+	switch {
+	case r.Index != at.Index+1:
+		return s.corrupt(at.Index+1, fmt.Sprintf("the record is missing, and %d is in its place", r.Index))
+	case r.Time < at.Time:
+		return s.corrupt(r.Index, "time runs backwards")
+	case r.chained(at.Hash) != r.Hash:
+		return s.corrupt(r.Index, "the hash does not match")
+	}
+	if from := check.add(tree, r); from != 0 {
+		return s.corrupt(from, fmt.Sprintf("the Merkle tree over the records %d to %d is not theirs", from, r.Index))
+	}
+	*at = Head{Index: r.Index, Time: r.Time, Hash: r.Hash}
+	return nil
 }
 
 // located gives damage that was found as a panic the index it was found at.
