@@ -18,19 +18,22 @@ func (s *State) Decide() []eventlog.Event {
 	if s.Epoch == 0 {
 		return nil
 	}
-	var d decision
+	d := decision{}
+	work := s.Damping().Work
 	for _, id := range s.active {
 		if d.full() {
 			break
 		}
+		d.leaning = leaning{work: work}
 		d.run(s, s.Runs[id-1])
 	}
 	return d.events
 }
 
 type decision struct {
-	events []eventlog.Event
-	ahead  ahead
+	events  []eventlog.Event
+	ahead   ahead
+	leaning leaning
 }
 
 func (d *decision) full() bool { return len(d.events) >= decideEventsMax }
@@ -140,12 +143,18 @@ func (d *decision) recordTasks(r *Run) (on bool) {
 func (d *decision) schedule(s *State, r *Run) {
 	q := &r.queue
 	room := int(q.stepsMax) - int(q.running)
-	var turn []candidate
-	for i := q.first; i != 0 && len(turn) < min(room, decideEventsMax-len(d.events)); i = q.slots[i-1].next {
-		if c, ok := s.candidate(r, int(i-1)); ok {
+	var turn, unsteady []candidate
+	most := min(room, decideEventsMax-len(d.events))
+	for i := q.first; i != 0 && len(turn) < most; i = q.slots[i-1].next {
+		switch c, ok := s.candidate(r, int(i-1)); {
+		case !ok:
+		case d.unsteady(c.agent):
+			unsteady = append(unsteady, c)
+		default:
 			turn = append(turn, c)
 		}
 	}
+	turn = d.order(s, r, turn, unsteady, most)
 	for n := 0; len(turn) > 0; n++ {
 		keep := turn[:0]
 		for _, c := range turn {
@@ -153,7 +162,7 @@ func (d *decision) schedule(s *State, r *Run) {
 				return
 			}
 			sl := &q.slots[c.slot]
-			if d.scheduleStep(s, r, sl.refs[n], c.agent) {
+			if d.scheduleStep(s, r, sl.refs[n], c) {
 				room--
 			}
 			if n+1 < len(sl.refs) && sl.running+uint32(n)+1 < q.stepsPerHostMax {
@@ -164,8 +173,8 @@ func (d *decision) schedule(s *State, r *Run) {
 	}
 }
 
-// A candidate is a host that has a step to give, and an agent for its first one.
-// Without a host the agent depends on the step, and agent is nil.
+// A candidate is a host that has a step to give, and the agent for its first one.
+// Without a host the agent depends on the step.
 type candidate struct {
 	slot  int
 	agent *Agent
@@ -175,15 +184,16 @@ func (s *State) candidate(r *Run, slot int) (candidate, bool) {
 	if slot == len(r.queue.slots)-1 {
 		first := r.queue.slots[slot].refs[0]
 		st := &r.Tasks[first.task].Steps[first.pos]
-		return candidate{slot: slot}, s.agentFor(r, NoHost, st.Attempt) != nil
+		a := s.agentFor(r, NoHost, st.Attempt)
+		return candidate{slot, a}, a != nil
 	}
 	a := s.agentFor(r, uint32(slot), 0)
 	return candidate{slot, a}, a != nil
 }
 
-func (d *decision) scheduleStep(s *State, r *Run, ref stepRef, a *Agent) bool {
-	st := &r.Tasks[ref.task].Steps[ref.pos]
-	if a == nil {
+func (d *decision) scheduleStep(s *State, r *Run, ref stepRef, c candidate) bool {
+	st, a := &r.Tasks[ref.task].Steps[ref.pos], c.agent
+	if st.Host == NoHost {
 		a = s.agentFor(r, st.Host, st.Attempt)
 	}
 	if a == nil {

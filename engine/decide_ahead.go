@@ -52,7 +52,7 @@ func (h *ahead) note(r *Run, ref stepRef, a *Agent) {
 // scheduleAhead proposes the step, which may be one to be sent ahead.
 func (d *decision) scheduleAhead(s *State, r *Run, ref stepRef) {
 	a := s.agentFor(r, r.Graph.hostAt(ref.task, int(ref.pos)), 0)
-	if a != nil && d.follow(s, r, ref, a) {
+	if a != nil && !d.held(s, r, a) && d.follow(s, r, ref, a) {
 		d.chain(s, r, ref, a)
 	}
 }

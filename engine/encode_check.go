@@ -36,6 +36,12 @@ func (s *State) fault() string {
 		if !ascending(a.Open) || !ascending(a.begun) {
 			return fmt.Sprintf("agent %d: its attempts are out of order", a.ID)
 		}
+		if len(a.Changes) > ChangesMax {
+			return fmt.Sprintf("agent %d: more changes of its connection than are kept", a.ID)
+		}
+	}
+	if s.damping != (Damping{}) && !s.damping.sound() {
+		return "the damping of agents is out of bounds"
 	}
 	return s.indexFault()
 }

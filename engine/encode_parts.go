@@ -50,6 +50,7 @@ func (c *codec) state(s *State) {
 		c.text(&v.key)
 	})
 	number(c, &s.trimAt)
+	c.damping(&s.damping)
 }
 
 func (c *codec) token(t *Token) {
@@ -100,6 +101,7 @@ func (c *codec) agent(a *Agent) {
 		c.flags(&a.Relay)
 		number(c, &a.Via)
 	}
+	c.steadiness(&a.Steadiness)
 	some := a.values != nil
 	if c.flags(&some); !some {
 		return

@@ -109,6 +109,10 @@ func (s *State) applyCommand(e eventlog.Event) string {
 		void = s.foldStepResolved(e)
 	case *eventlog.OrchestratorRemoved:
 		void = s.foldOrchestratorRemoved(e)
+	case *eventlog.DampingSet:
+		void = s.foldDampingSet(e)
+	case *eventlog.AgentCalmed:
+		void = s.foldAgentCalmed(e)
 	default:
 		return "unknown kind of event"
 	}
@@ -131,6 +135,10 @@ func requestID(e eventlog.Event) string {
 	case *eventlog.StepResolved:
 		return e.RequestID
 	case *eventlog.OrchestratorRemoved:
+		return e.RequestID
+	case *eventlog.DampingSet:
+		return e.RequestID
+	case *eventlog.AgentCalmed:
 		return e.RequestID
 	}
 	return ""

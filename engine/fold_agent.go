@@ -125,6 +125,7 @@ func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
 		s.quarantine(a, why)
 		return ""
 	}
+	s.penalise(a, e)
 	a.Connected = true
 	a.Session = e.Session
 	a.Connection = s.Serial(s.Index)
@@ -147,6 +148,7 @@ func (s *State) foldAgentDisconnected(e *eventlog.AgentDisconnected) string {
 	}
 	a.Connected, a.Session = false, ""
 	a.SeenAt = s.Time
+	a.left(s.Time, e.Reason, e.Blameless)
 	return ""
 }
 

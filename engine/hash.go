@@ -62,6 +62,7 @@ func (s *State) Hash() eventlog.Hash {
 		d.u64(c.index, c.agent)
 		d.str(c.key)
 	}
+	d.damping(&s.damping)
 	return d.sum()
 }
 

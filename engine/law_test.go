@@ -20,7 +20,7 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 	task := small.Draw(t, "task")
 	run := uint64(small.Draw(t, "run"))
 	name := rapid.SampledFrom([]string{"", "h0", "h1", "ctl"}).Draw(t, "name")
-	switch rapid.IntRange(0, 18).Draw(t, "kind") {
+	switch rapid.IntRange(0, 20).Draw(t, "kind") {
 	case 0:
 		return &eventlog.LeaderEstablished{Replica: run}
 	case 1:
@@ -32,7 +32,7 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 	case 4:
 		return &eventlog.AgentRevoked{Agent: index, RequestID: request}
 	case 5:
-		return &eventlog.AgentConnected{Agent: index, Session: request, JournalID: "j"}
+		return &eventlog.AgentConnected{Agent: index, Session: request, JournalID: "j", Gateway: run, Came: eventlog.Arrival(task)}
 	case 6:
 		return &eventlog.AgentDisconnected{Agent: index, Session: request}
 	case 7:
@@ -57,6 +57,15 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 		return &eventlog.StepResolved{Attempt: index, As: rapid.SampledFrom([]string{"retry", "succeeded", "failed", "?"}).Draw(t, "as")}
 	case 17:
 		return &eventlog.OperatorIssued{Name: name, KeyDigest: request, ExpiresAt: int64(index)}
+	}
+	switch {
+	case small.Draw(t, "damping") == 0:
+		return &eventlog.DampingSet{
+			Work:      rapid.SampledFrom([]string{"", WorkHeld, WorkLast, WorkNormal, "?"}).Draw(t, "work"),
+			Threshold: rapid.Uint32Range(0, 5).Draw(t, "threshold"), RequestID: request,
+		}
+	case small.Draw(t, "calm") == 0:
+		return &eventlog.AgentCalmed{Agent: index, By: name, RequestID: request}
 	}
 	return &eventlog.RunEnded{Run: run, Outcome: outcome}
 }

@@ -196,6 +196,7 @@ func (s *State) dismiss(replica uint64, why string) {
 		if a.Connected && a.Gateway == replica {
 			a.Connected, a.Session = false, ""
 			a.SeenAt = s.Time
+			a.left(s.Time, fmt.Sprintf("orchestrator %d: %s", replica, why), true)
 		}
 	}
 }

@@ -242,7 +242,7 @@ func (w *simWorld) gateway(a *simAgent) {
 	if a.session == "" {
 		a.n++
 		a.session = fmt.Sprintf("%s-%d", a.name, a.n)
-		w.propose(&eventlog.AgentConnected{Agent: a.id, Session: a.session, JournalID: a.journal, JournalSeq: a.seq})
+		w.propose(&eventlog.AgentConnected{Agent: a.id, Session: a.session, JournalID: a.journal, JournalSeq: a.seq, Came: eventlog.Arrival(1 + w.rng.IntN(3))})
 	}
 	msg := simMessage{to: a, session: a.session, epoch: w.s.Epoch}
 	for _, id := range rec.Open {

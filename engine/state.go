@@ -46,6 +46,7 @@ type State struct {
 	voided      eventlog.Hash      // over the indexes of all records that were void
 	changes     []valueChange      // of values that hosts published, by index
 	trimAt      int                // how many changes are too many
+	damping     Damping            // as far as it was ever set
 }
 
 // NewState returns the state of an empty log.
@@ -114,6 +115,7 @@ type Agent struct {
 	BootID     string
 	Address    string
 	SeenAt     int64 // of the newest connect or disconnect, unix nanoseconds
+	Steadiness
 
 	// Relay is true for the relay of a site: it is given no work. Via is the relay
 	// that an agent's newest connection came through, or 0.

@@ -22,7 +22,7 @@ const storedLogs = "testdata/logs"
 // missing, and never changed.
 func TestStoredLogs(t *testing.T) {
 	t.Parallel()
-	for name, story := range map[string]func(*testing.T) *lab{"cluster": clusterStory, "everything": everythingStory} {
+	for name, story := range map[string]func(*testing.T) *lab{"cluster": clusterStory, "everything": everythingStory, "damping": dampingStory} {
 		path := filepath.Join(storedLogs, name+".log")
 		if _, err := os.Stat(path); err != nil && *updateFlag {
 			storeLog(t, path, story(t))

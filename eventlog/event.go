@@ -43,6 +43,8 @@ const (
 	KindAttemptBegan        Kind = 26
 	KindValuesPublished     Kind = 27
 	KindCheckpointSigned    Kind = 28
+	KindDampingSet          Kind = 31
+	KindAgentCalmed         Kind = 33
 )
 
 // An Event is one entry of the catalogue. The set is closed: encoding and
@@ -142,6 +144,8 @@ type AgentConnected struct {
 	Held bool `json:"held" added:"true"`
 	// Relay is the number of the relay that the connection came through, or 0.
 	Relay uint64 `json:"relay" added:"true"`
+	// Came says why the agent connects; 0 in records from before that was told.
+	Came Arrival `json:"came" added:"true"`
 }
 
 // AgentDisconnected says that the connection of this session is gone.
@@ -151,6 +155,8 @@ type AgentDisconnected struct {
 	Agent   uint64 `json:"agent"`
 	Session string `json:"session"`
 	Reason  string `json:"reason"`
+	// Blameless is true where it was the orchestrator's doing.
+	Blameless bool `json:"blameless" added:"true"`
 }
 
 // AgentQuarantined says that an agent's journal was lost, cloned or rolled back.

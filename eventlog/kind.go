@@ -23,7 +23,7 @@ var catalogue = buildCatalogue(
 	&TaskSkipped{}, &StepResolved{}, &RunEnded{}, &OperatorIssued{},
 	&OrchestratorJoined{}, &OrchestratorMoved{}, &OrchestratorRemoved{},
 	&StateHashed{}, &ClusterRecovered{}, &AttemptBegan{}, &ValuesPublished{},
-	&CheckpointSigned{},
+	&CheckpointSigned{}, &DampingSet{}, &AgentCalmed{},
 )
 
 func buildCatalogue(events ...Event) []catalogued {

@@ -36,6 +36,8 @@ func Hosts(s *engine.State, e eventlog.Event) (names []string) {
 		agent(e.Agent)
 	case *eventlog.AgentQuarantined:
 		agent(e.Agent)
+	case *eventlog.AgentCalmed:
+		agent(e.Agent)
 	case *eventlog.StepScheduled:
 		attempt(s.Serial(s.Index))
 		agent(e.Agent)

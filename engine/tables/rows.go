@@ -57,6 +57,8 @@ func refsOf(s *engine.State, rec *eventlog.Record, e eventlog.Event, void string
 		r.agent = e.Agent
 	case *eventlog.AgentQuarantined:
 		r.agent = e.Agent
+	case *eventlog.AgentCalmed:
+		r.agent = e.Agent
 	}
 	if a := s.Attempts[r.attempt]; a != nil {
 		r.run, r.agent = a.Run, a.Agent
