@@ -24,11 +24,13 @@ type Conditions struct {
 	QueueMax time.Duration
 }
 
-// A passage decides when the packets of one direction arrive. It knows no clock.
+// A passage decides when the packets of one direction arrive. It knows no clock. waits
+// is how long the last one that was admitted is in the queue of its rate.
 type passage struct {
 	random *rand.Rand
 	free   time.Time // when what was sent before is through
 	last   time.Time // when the last packet in order is due
+	waits  time.Duration
 }
 
 // admit says when a packet that is sent now is due, or that it is lost.
@@ -36,7 +38,7 @@ func (p *passage) admit(c Conditions, now time.Time, bytes int) (due time.Time, 
 	if p.random.Float64() < c.Loss {
 		return time.Time{}, false
 	}
-	due = now
+	due, p.waits = now, 0
 	if c.BytesPerSecond > 0 {
 		if p.free.Before(now) {
 			p.free = now
@@ -44,6 +46,7 @@ func (p *passage) admit(c Conditions, now time.Time, bytes int) (due time.Time, 
 		if c.QueueMax > 0 && p.free.Sub(now) > c.QueueMax {
 			return time.Time{}, false
 		}
+		p.waits = p.free.Sub(now)
 		p.free = p.free.Add(time.Duration(int64(bytes) * int64(time.Second) / c.BytesPerSecond))
 		due = p.free
 	}

@@ -15,6 +15,10 @@ type Count struct {
 	Packets, Bytes int64
 	// Lost are the packets that were not, also by cuts.
 	Lost int64
+	// Queued are the packets that were sent and not lost at once, and Waited is how long
+	// all of them together were in the queue of the link's rate.
+	Queued int64
+	Waited time.Duration
 }
 
 // A Link carries packets between two devices until it is closed. Its methods may be
@@ -112,7 +116,10 @@ func (d *lane) admit(data []byte) {
 	l := d.link
 	l.mu.Lock()
 	due, ok := d.passage.admit(l.conditions, time.Now(), len(data))
-	if ok = ok && !l.cut; !ok {
+	if ok = ok && !l.cut; ok {
+		l.counts[d.way].Queued++
+		l.counts[d.way].Waited += d.passage.waits
+	} else {
 		l.counts[d.way].Lost++
 	}
 	l.mu.Unlock()

@@ -86,7 +86,7 @@ func TestLinkDelays(t *testing.T) {
 			t.Errorf("%d packets came back, want 1", len(got))
 		}
 		there, back := l.Counts()
-		if there != (Count{Packets: 50, Bytes: 5000}) || back != (Count{Packets: 1, Bytes: 100}) {
+		if there != (Count{Packets: 50, Bytes: 5000, Queued: 50}) || back != (Count{Packets: 1, Bytes: 100, Queued: 1}) {
 			t.Errorf("counted %+v and %+v", there, back)
 		}
 	})
@@ -194,6 +194,21 @@ func TestPassage(t *testing.T) {
 			default:
 				last = due
 			}
+		}
+	})
+}
+
+// TestLinkTellsOfItsQueue wants a link to say how long packets wait for its rate.
+func TestLinkTellsOfItsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newEnd(), newEnd()
+		l := Join(a, b, Conditions{Delay: time.Second, BytesPerSecond: 1000, QueueMax: 450 * time.Millisecond}, 1)
+		defer l.Close()
+		a.send(0, 10, 100) // one each 100 ms: those from the sixth on find no room
+		synctest.Wait()
+		there, back := l.Counts()
+		if there.Queued != 5 || there.Waited != (0+1+2+3+4)*100*time.Millisecond || there.Lost != 5 || back.Queued != 0 {
+			t.Errorf("%d packets waited %v, %d had no room; back %d", there.Queued, there.Waited, there.Lost, back.Queued)
 		}
 	})
 }
