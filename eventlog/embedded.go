@@ -235,6 +235,14 @@ func (l *Embedded) Head() (uint64, Hash) {
 // error wraps [ErrTooShort].
 func (l *Embedded) Tree(size uint64) (*Tree, error) { return MergedTree(l.store, l.tail, size) }
 
+// Seal is [Store.Seal].
+func (l *Embedded) Seal(ctx context.Context, to uint64) (last uint64, err error) {
+	return l.store.Seal(ctx, to)
+}
+
+// Sizes is [Store.Sizes].
+func (l *Embedded) Sizes() (Sizes, error) { return l.store.Sizes() }
+
 // Leading reports that the log leads, in term 1: there is nobody else.
 func (l *Embedded) Leading() (term uint64, leading bool, changed <-chan struct{}) {
 	return embeddedTerm, true, l.leading

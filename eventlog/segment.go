@@ -7,6 +7,9 @@ import (
 	"fmt"
 )
 
+// SegmentRecords is how many records a segment file holds at the most.
+const SegmentRecords = 16384
+
 // A segment file holds old records, from one index to another, and never changes:
 //
 //	start    "QUORSEG1"
@@ -42,7 +45,7 @@ const (
 	chunkPackedMax = chunkRawMax + chunkRawMax/64 + 1024
 	// segmentRecordsMax and segmentBytesWanted bound a segment, the latter but for
 	// the rest of 256 records. Less than the least is not worth a file of its own.
-	segmentRecordsMax  = 16384
+	segmentRecordsMax  = SegmentRecords
 	segmentRecordsMin  = 4096
 	segmentBytesWanted = 16 << 20
 	segmentBytesMin    = 4 << 20

@@ -33,6 +33,7 @@ type segment struct {
 	first uint64
 	end   Head
 	size  int64
+	raw   int64  // what its records take in the database
 	index uint32 // bytes of the index and its sum
 	sum   Hash   // of the index
 }

@@ -218,7 +218,7 @@ func (w *segmentWriter) closeChunk() error {
 func (w *segmentWriter) finish() (*segment, error) {
 	index := w.index.encode()
 	sum := sumSegment(index)
-	g := &segment{first: w.index.before.Index + 1, end: w.index.end, index: uint32(len(index) + len(sum)), sum: sum}
+	g := &segment{first: w.index.before.Index + 1, end: w.index.end, raw: int64(w.size), index: uint32(len(index) + len(sum)), sum: sum}
 	b := append(index, sum[:]...)
 	b = binary.BigEndian.AppendUint32(b, g.index)
 	b = append(b, segmentEnd...)

@@ -17,7 +17,7 @@ import (
 // nothing, and behind it the only place of the records.
 var bucketSegments = []byte("segments")
 
-const segmentEntryBytes = headBytes + 8 + 4 + len(Hash{})
+const segmentEntryBytes = headBytes + 8 + 8 + 4 + len(Hash{})
 
 // errMoved says that a record which was looked for in the database is in a segment.
 var errMoved = errors.New("the record is in a segment by now")
@@ -25,6 +25,7 @@ var errMoved = errors.New("the record is in a segment by now")
 func (g *segment) encode() []byte {
 	b := encodeHead(g.end)
 	b = binary.BigEndian.AppendUint64(b, uint64(g.size))
+	b = binary.BigEndian.AppendUint64(b, uint64(g.raw))
 	b = binary.BigEndian.AppendUint32(b, g.index)
 	return append(b, g.sum[:]...)
 }
@@ -35,7 +36,10 @@ func decodeSegment(key, b []byte) (g segment, ok bool) {
 		return g, false
 	}
 	c := &cutter{rest: b}
-	g = segment{first: binary.BigEndian.Uint64(key), end: c.head(), size: int64(binary.BigEndian.Uint64(c.take(8))), index: c.uint32()}
+	g = segment{
+		first: binary.BigEndian.Uint64(key), end: c.head(), size: int64(binary.BigEndian.Uint64(c.take(8))),
+		raw: int64(binary.BigEndian.Uint64(c.take(8))), index: c.uint32(),
+	}
 	copy(g.sum[:], c.take(len(g.sum)))
 	return g, g.end.Index >= g.first && g.end.Index-g.first < segmentRecordsMax && int(g.index) > len(g.sum) && g.index <= uint32(indexBytesMax) &&
 		g.size >= int64(g.index)+int64(segmentTailBytes+len(segmentStart))
@@ -143,11 +147,12 @@ type Sizes struct {
 	// FreeBytes are used again before it grows.
 	Live                 uint64
 	LiveBytes, FreeBytes int64
-	// Segments is how many segment files there are, SegmentBytes what they take, and
-	// Sealed the last index in them.
-	Segments     int
-	SegmentBytes int64
-	Sealed       uint64
+	// Segments is how many segment files there are, SegmentBytes what they take,
+	// UnpackedBytes what their records take in a database, and Sealed the last index
+	// in them.
+	Segments                    int
+	SegmentBytes, UnpackedBytes int64
+	Sealed                      uint64
 }
 
 // Sizes returns what the store takes. The error is of the file.
@@ -155,6 +160,7 @@ func (s *Store) Sizes() (z Sizes, err error) {
 	list := s.segments.all()
 	for i := range list {
 		z.SegmentBytes += list[i].size
+		z.UnpackedBytes += list[i].raw
 	}
 	z.Segments, z.Sealed = len(list), sealed(list).Index
 	z.Live = s.Head().Index - z.Sealed

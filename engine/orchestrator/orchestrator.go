@@ -67,6 +67,8 @@ type Config struct {
 	Room func() (own, log uint64)
 	// Sinks get each checkpoint while this orchestrator leads.
 	Sinks []Sink
+	// Retention bounds the log's live file; a zero one does not.
+	Retention Retention
 }
 
 // An Orchestrator is one replica's engine. Its methods may be called concurrently.
@@ -145,7 +147,7 @@ func New(cfg Config) (*Orchestrator, error) {
 // this orchestrator is no member any more, and [ErrDiffers] where it was halted.
 func (o *Orchestrator) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{o.follow, o.lead, o.attend, o.leave, o.sayHashes, o.hold, o.witness, o.keepStates} {
+	for _, part := range []func(context.Context) error{o.follow, o.lead, o.attend, o.leave, o.sayHashes, o.hold, o.witness, o.keepStates, o.retain} {
 		group.Go(func() error { return part(ctx) })
 	}
 	err := group.Wait()
