@@ -17,15 +17,19 @@ type admission struct {
 
 	mu          sync.Mutex
 	open        int
-	handshaking int
-	byAddress   map[netip.Addr]*share
+	handshaking int // over QUIC
+
+	handshakingTCP int
+
+	byAddress map[netip.Addr]*share
 }
 
-type share struct{ open, handshaking int }
+type share struct{ open, handshaking, handshakingTCP int }
 
 var (
 	errFull        = errors.New("too many connections")
 	errFullAddress = errors.New("too many connections from this address")
+	errHandshakes  = errors.New("too many handshakes")
 )
 
 func newAdmission(limits Limits) *admission {
@@ -47,6 +51,34 @@ func (a *admission) mustProve(addr netip.Addr) bool {
 func (a *admission) admit(addr netip.Addr) (*ticket, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	s, err := a.place(addr)
+	if err != nil {
+		return nil, err
+	}
+	a.handshaking++
+	s.handshaking++
+	return a.issue(addr, func() { a.handshaking--; s.handshaking-- }), nil
+}
+
+// admitTCP takes a place for a connection over TCP, whose address is proven. There is
+// no Retry to make others wait with: how many may shake hands is bounded.
+func (a *admission) admitTCP(addr netip.Addr) (*ticket, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.byAddress[addr]; a.handshakingTCP >= a.limits.HandshakesTCP || s != nil && s.handshakingTCP >= a.limits.HandshakesTCPPerAddress {
+		return nil, errHandshakes
+	}
+	s, err := a.place(addr)
+	if err != nil {
+		return nil, err
+	}
+	a.handshakingTCP++
+	s.handshakingTCP++
+	return a.issue(addr, func() { a.handshakingTCP--; s.handshakingTCP-- }), nil
+}
+
+// place counts a connection of the address. It is called under mu.
+func (a *admission) place(addr netip.Addr) (*share, error) {
 	if a.open >= a.limits.Connections {
 		return nil, errFull
 	}
@@ -60,13 +92,16 @@ func (a *admission) admit(addr netip.Addr) (*ticket, error) {
 	}
 	a.open++
 	s.open++
-	a.handshaking++
-	s.handshaking++
-	t := &ticket{a: a, addr: addr, handshaking: true}
+	return s, nil
+}
+
+// issue makes the ticket of a place; shaken is called under mu when the handshake ends.
+func (a *admission) issue(addr netip.Addr, shaken func()) *ticket {
+	t := &ticket{a: a, addr: addr, endHandshake: sync.OnceFunc(shaken)}
 	// The handshake ends by itself before; this is for one that is dropped
 	// without its context ending.
 	t.overdue = time.AfterFunc(2*handshakeTimeout, t.release)
-	return t, nil
+	return t
 }
 
 // A ticket is one connection's place.
@@ -75,7 +110,8 @@ type ticket struct {
 	addr    netip.Addr
 	overdue *time.Timer
 
-	handshaking, released bool // guarded by a.mu
+	endHandshake func() // guarded by a.mu
+	released     bool   // guarded by a.mu
 }
 
 // shaken says that the handshake is done.
@@ -84,14 +120,6 @@ func (t *ticket) shaken() {
 	t.a.mu.Lock()
 	defer t.a.mu.Unlock()
 	t.endHandshake()
-}
-
-func (t *ticket) endHandshake() {
-	if t.handshaking {
-		t.handshaking = false
-		t.a.handshaking--
-		t.a.byAddress[t.addr].handshaking--
-	}
 }
 
 // release gives the place back; only the first call counts.

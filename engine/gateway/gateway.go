@@ -10,6 +10,7 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"net"
 	"os"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"quorate/engine/orchestrator"
 	"quorate/internal/pki"
@@ -28,6 +31,8 @@ type Config struct {
 	Orchestrator *orchestrator.Orchestrator
 	// Conn is the UDP socket that agents connect to. Serve closes it.
 	Conn net.PacketConn
+	// TCP is what agents connect to that UDP does not reach, or nil. Serve closes it.
+	TCP net.Listener
 	// Hosts are the names and addresses that the server's certificate carries.
 	Hosts []string
 	// ResetKeyPath is the file of the key by which agents notice a restart at
@@ -73,6 +78,9 @@ func Serve(ctx context.Context, cfg Config) error {
 	g.commits = newCommitter(g.o, logger)
 	g.presence = newPresence(g.o, logger)
 	g.blobs = make(chan struct{}, g.limits.BlobStreams)
+	if cfg.TCP != nil {
+		defer cfg.TCP.Close()
+	}
 	return g.serve(ctx, cfg)
 }
 
@@ -91,7 +99,8 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 		cfg.Conn.Close()
 		return nil
 	}
-	listener, err := listen(cfg.Conn, pki.ServerTLS(cert, g.o.CA().Certificate()), key, g.admission)
+	conf := pki.ServerTLS(cert, g.o.CA().Certificate())
+	listener, err := listen(cfg.Conn, conf, key, g.admission)
 	if err != nil {
 		cfg.Conn.Close()
 		return err
@@ -107,7 +116,7 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 	g.tasks.Go(func() { g.balance(ctx) })
 	g.tasks.Go(func() { g.announce(ctx) })
 	g.tasks.Go(func() { g.watchMajority(ctx) })
-	err = g.acceptAll(ctx, live, listener)
+	err = g.acceptBoth(ctx, live, listener, cfg.TCP, conf)
 	if ctx.Err() != nil {
 		g.dismissAll()
 	}
@@ -129,20 +138,34 @@ func (g *gateway) acceptAll(accepting, ctx context.Context, listener *listener) 
 		if err != nil {
 			return err
 		}
-		g.tasks.Go(func() {
-			defer c.close(codeDone, "")
-			// Before the log is read every agent is unknown, and a token that was
-			// spent looks fresh.
-			if g.o.CaughtUp(ctx) != nil {
-				return
-			}
-			if c.enrols() {
-				g.enrol(ctx, c)
-				return
-			}
-			g.serveAgent(ctx, c)
-		})
+		g.tasks.Go(func() { g.attend(ctx, c) })
 	}
+}
+
+// acceptBoth accepts over QUIC, and over TCP where there is a listener, until
+// accepting ends or one of the two fails.
+func (g *gateway) acceptBoth(accepting, ctx context.Context, overQUIC *listener, overTCP net.Listener, conf *tls.Config) error {
+	either, accepting := errgroup.WithContext(accepting)
+	either.Go(func() error { return g.acceptAll(accepting, ctx, overQUIC) })
+	if overTCP != nil {
+		either.Go(func() error { return g.acceptTCP(accepting, ctx, overTCP, conf) })
+	}
+	return either.Wait()
+}
+
+// attend serves a connection to its end.
+func (g *gateway) attend(ctx context.Context, c *connection) {
+	defer c.close(codeDone, "")
+	// Before the log is read every agent is unknown, and a token that was spent looks
+	// fresh.
+	if g.o.CaughtUp(ctx) != nil {
+		return
+	}
+	if c.enrols() {
+		g.enrol(ctx, c)
+		return
+	}
+	g.serveAgent(ctx, c)
 }
 
 const resetKeyBytes = 32

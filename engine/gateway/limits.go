@@ -9,6 +9,9 @@ type Limits struct {
 	// Handshakes under way from which on an address has to prove itself first,
 	// in total and for one address.
 	HandshakesUnproven, HandshakesUnprovenPerAddress int
+	// Handshakes under way over TCP at most, in total and for one address: who comes
+	// after that is turned away, and comes again.
+	HandshakesTCP, HandshakesTCPPerAddress int
 	// GuessesPerAddress and Guesses bound enrolments per minute that show no token
 	// which can be spent, from one address and in total.
 	GuessesPerAddress, Guesses int
@@ -34,6 +37,8 @@ func (l Limits) orDefault() Limits {
 	or(&l.ConnectionsPerAddress, 4_096) // agents behind one NAT share an address
 	or(&l.HandshakesUnproven, 64)
 	or(&l.HandshakesUnprovenPerAddress, 8)
+	or(&l.HandshakesTCP, 512)
+	or(&l.HandshakesTCPPerAddress, 128)
 	or(&l.GuessesPerAddress, 60)
 	or(&l.Guesses, 3_000)
 	or(&l.BlobStreams, 64)
