@@ -24,7 +24,7 @@ const (
 	retryPause   = 500 * time.Millisecond
 	// unknownMax is how often in a row an orchestrator says that there is no such blob
 	// until that is believed: the agents that have to do with it may be on their way.
-	unknownMax  = 20
+	unknownMax  = 10
 	bufferBytes = 64 << 10
 	// syncEveryBytes is what a power cut may take along of a part.
 	syncEveryBytes = 8 << 20

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -185,14 +186,24 @@ func (r *relay) serve(ctx context.Context, c agentConn) {
 			return
 		}
 		streams.Go(func() {
-			if err := r.answer(ctx, c, s, enrols); err != nil && ctx.Err() == nil {
+			if err := r.answer(ctx, c, s, enrols); err == nil {
+				finish(s)
+			} else if s.Cancel(); ctx.Err() == nil {
 				r.log.Debug("a stream of an agent ended", "address", c.remote().String(), "error", err)
 			}
-			s.Cancel()
 		})
 		if enrols { // one tunnel is all that it may have
 			return
 		}
+	}
+}
+
+// finish is for a stream whose direction from here is closed: cancelling that would take
+// back what is still on its way. The other direction has nothing more to say.
+func finish(s Stream) {
+	_ = s.SetReadDeadline(time.Now().Add(firstTimeout))
+	if n, err := s.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
+		s.Cancel()
 	}
 }
 

@@ -25,17 +25,25 @@ const (
 )
 
 // tunnel carries what follows on the stream to an orchestrator, and back.
-func (r *relay) tunnel(ctx context.Context, c agentConn, down Stream) error {
+func (r *relay) tunnel(ctx context.Context, c agentConn, down Stream) (err error) {
 	up, answer, err := r.upstream(ctx, c.remote())
 	if err != nil {
-		return errors.Join(err, refuse(down, err))
+		return refuse(down, err)
 	}
-	defer up.Cancel()
+	defer func() {
+		if err != nil {
+			up.Cancel()
+		}
+	}()
 	if err := down.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}
-	if err := wire.WriteMessage(down, answer); err != nil || answer.Error != "" {
-		return errors.Join(err, down.Close())
+	if err := wire.WriteMessage(down, answer); err != nil {
+		return err
+	}
+	if answer.Error != "" {
+		up.Cancel()
+		return down.Close()
 	}
 	if err := errors.Join(down.SetDeadline(time.Time{}), up.SetDeadline(time.Time{})); err != nil {
 		return err
