@@ -7,10 +7,10 @@ import (
 )
 
 // onward does what follows from the end of an attempt for those that wait here: it
-// gives back what will never start, starts what may, and has the journal let the
-// next ones start before they are waited for.
-func (a *agent) onward() {
-	var stranded, ready []uint64
+// gives back what will never start, has the journal let the next ones start before
+// they are waited for, and returns those that may start now.
+func (a *agent) onward() (ready []uint64) {
+	var stranded []uint64
 	low := false
 	a.journal.View(func(s *journal.State) {
 		if !s.Certain() {
@@ -28,12 +28,9 @@ func (a *agent) onward() {
 		})
 		if err != nil {
 			a.chainBroken(err)
-			return
+			return nil
 		}
 		a.notify(true)
-	}
-	for _, id := range ready {
-		a.start(id)
 	}
 	if low && a.extending.CompareAndSwap(false, true) {
 		a.jobs.Go(func() {
@@ -45,6 +42,13 @@ func (a *agent) onward() {
 				return nil
 			}))
 		})
+	}
+	return ready
+}
+
+func (a *agent) startAll(ids []uint64) {
+	for _, id := range ids {
+		a.start(id)
 	}
 }
 

@@ -200,7 +200,7 @@ func (a *agent) resume() {
 			a.log.Info("going on with an attempt", "attempt", id)
 			a.start(id)
 		}
-		a.onward()
+		a.startAll(a.onward())
 	})
 }
 
@@ -240,33 +240,52 @@ func (a *agent) tidy(open []uint64) {
 
 // start runs an attempt that the journal holds as intended, unless it waits for others.
 func (a *agent) start(id uint64) {
+	if ctx, ok := a.claim(id); ok {
+		a.jobs.Go(func() { a.work(ctx, id) })
+	}
+}
+
+// claim makes the attempt one that runs, and returns its context. It is false where
+// the attempt runs already, or waits for others.
+func (a *agent) claim(id uint64) (context.Context, bool) {
 	waits := false
 	a.journal.View(func(s *journal.State) { waits = s.Waits(id) })
 	if waits {
-		return
+		return nil, false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.running[id]; ok {
+		return nil, false
 	}
 	ctx, cancel := context.WithCancelCause(a.jobsCtx)
-	a.mu.Lock()
-	if _, ok := a.running[id]; ok {
-		a.mu.Unlock()
-		cancel(nil)
-		return
-	}
 	a.running[id] = cancel
-	a.mu.Unlock()
-	a.jobs.Go(func() {
-		defer cancel(nil)
+	return ctx, true
+}
+
+// work runs a claimed attempt, and then one of those that have waited for it: a chain
+// goes on in the goroutine that it has. What else may start gets one of its own.
+func (a *agent) work(ctx context.Context, id uint64) {
+	for claimed := true; claimed; {
 		err := a.runAttempt(ctx, id)
 		a.mu.Lock()
+		a.running[id](nil)
 		delete(a.running, id)
 		a.mu.Unlock()
-		if err == nil || errors.Is(err, journal.ErrEnded) {
-			a.onward()
-		}
-		if err != nil && !errors.Is(err, journal.ErrEnded) && !errors.Is(err, runner.ErrLeave) {
+		claimed = false
+		switch {
+		case err == nil || errors.Is(err, journal.ErrEnded):
+			for _, next := range a.onward() {
+				if claimed {
+					a.start(next)
+				} else if ctx, claimed = a.claim(next); claimed {
+					id = next
+				}
+			}
+		case !errors.Is(err, runner.ErrLeave):
 			a.broken(err)
 		}
-	})
+	}
 }
 
 // kill ends what runs of an attempt; its goroutine journals what came of it.

@@ -307,7 +307,7 @@ func (s *session) handle(batch []wire.Message) error {
 		s.effect(e)
 	}
 	if len(effects) > 0 {
-		s.agent.onward()
+		s.agent.startAll(s.agent.onward())
 	}
 	for _, m := range answers {
 		s.agent.values.answered(m)

@@ -25,3 +25,6 @@ func Fetch(ctx context.Context, c *Client, path string) (string, error) {
 	data, err := io.ReadAll(resp.Body)
 	return string(data), err
 }
+
+// Covers reports whether a watch of the run from a record on is told from memory.
+func Covers(h *Handler, run, since uint64) bool { return h.history.covers(run, since) }

@@ -54,6 +54,9 @@ func (h *history) observe(s *engine.State, rec *eventlog.Record, event eventlog.
 		c := h.runs[id]
 		if c == nil {
 			c = &chronicle{since: rec.Index - 1}
+			if events[i].Type == "run-started" {
+				c.since = 0 // there is nothing before it
+			}
 			h.runs[id] = c
 		}
 		c.events = append(c.events, events[i])

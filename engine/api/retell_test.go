@@ -95,3 +95,22 @@ func TestRetellWaitsForTheFold(t *testing.T) {
 		t.Errorf("run is %q after its end was told", status)
 	}
 }
+
+// Who follows a run that was created while this orchestrator followed the log must not
+// cost a fold of all that was before.
+func TestNewRunIsToldFromMemory(t *testing.T) {
+	var h *api.Handler
+	rig := gatewaytest.Start(t, gatewaytest.Options{BeforeRun: func(o *orchestrator.Orchestrator) { h = api.NewHandler(o) }})
+	path := filepath.Join(t.TempDir(), "quorate.sock")
+	ln := gatewaytest.Must(api.ListenUnix(path))
+	run(t, func(ctx context.Context) error { return api.ServeListener(ctx, h, ln) })
+	c := gatewaytest.Must(api.Dial("unix://" + path))
+	t.Cleanup(func() { c.Close(); h.Close() })
+
+	rig.Enrol(t, "n1")
+	submit(t, c, rig.Plan(t, []string{"n1"}, gatewaytest.Task{ID: "svc-a", Jobs: 1}), "one")
+	rig.Until(t, "the run", func(s *engine.State) bool { return s.Run(1) != nil })
+	if !api.Covers(h, 1, 0) {
+		t.Error("the run's events are not all in memory")
+	}
+}

@@ -16,13 +16,23 @@ var ErrInconsistent = errors.New("journal is inconsistent")
 // Apply folds one record into the state. An error means that the journal was not
 // written by these rules.
 func (s *State) Apply(r Record) error {
-	var err error
+	id := attemptOf(r)
+	from := s.placeOf(id)
+	err := s.apply(r)
+	s.move(id, from)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInconsistent, err)
+	}
+	return nil
+}
+
+func (s *State) apply(r Record) (err error) {
 	switch r := r.(type) {
 	case *Summary:
 		s.applySummary(r)
 	case *Kept:
 		a := r.Attempt
-		s.attempts[a.ID] = &a
+		s.hold(&a)
 	case *KeptReport:
 		s.addReport(r.Report)
 	case *Booted:
@@ -62,10 +72,7 @@ func (s *State) Apply(r Record) error {
 	default:
 		err = fmt.Errorf("record of type %T", r)
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInconsistent, err)
-	}
-	return nil
+	return err
 }
 
 func (s *State) applySummary(r *Summary) {
@@ -114,7 +121,7 @@ func (s *State) applyIntended(r *Intended) error {
 		ID: r.Attempt, Supersedes: r.Supersedes, Phase: Intent, Hash: r.Hash, Spec: r.Spec, Step: r.Step,
 		Jobs: r.Jobs, Window: r.Window, KeepGoing: r.KeepGoing,
 	}
-	s.attempts[r.Attempt] = a
+	s.hold(a)
 	if s.unnumbered {
 		return nil
 	}
@@ -260,8 +267,7 @@ func (s *State) applyAcked(seq, floor uint64) {
 	}
 	for id, a := range s.attempts {
 		if id <= s.Floor && a.Phase != Intent && a.EndSeq <= s.Acked && !s.fresh(a.EndSeq) {
-			delete(s.attempts, id)
-			delete(s.waits, id)
+			s.drop(a)
 		}
 	}
 }

@@ -94,6 +94,7 @@ type State struct {
 	waits map[uint64]*wait
 	// behind are the attempts that wait for each.
 	behind map[uint64][]uint64
+	index  index
 	// reports are those above Acked, without holes.
 	reports     []wire.Report
 	reportBytes int
@@ -101,7 +102,7 @@ type State struct {
 
 // newState returns a State without any record.
 func newState() *State {
-	return &State{attempts: map[uint64]*Attempt{}, waits: map[uint64]*wait{}, behind: map[uint64][]uint64{}}
+	return &State{attempts: map[uint64]*Attempt{}, waits: map[uint64]*wait{}, behind: map[uint64][]uint64{}, index: newIndex()}
 }
 
 // Attempt returns what is known of an attempt. It is not to be changed.
@@ -175,12 +176,12 @@ func (s *State) rivals(attempt uint64, step string) (open, newest uint64) {
 	if step == "" {
 		return 0, 0
 	}
-	for id, a := range s.attempts {
-		if a.Step != step || id == attempt {
+	for _, id := range s.index.steps[step] {
+		if id == attempt {
 			continue
 		}
 		newest = max(newest, id)
-		if a.Phase == Intent {
+		if s.attempts[id].Phase == Intent {
 			open = max(open, id)
 		}
 	}

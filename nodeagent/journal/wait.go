@@ -58,20 +58,10 @@ func (s *State) waitsFor(m *wire.Dispatch) (after []wire.Predecessor, stranded b
 // firstWindow is how many of an attempt's jobs may start once it is intended. Of
 // those that wait only the first few may, see [State.Ahead].
 func (s *State) firstWindow(jobs uint32, waits bool) uint32 {
-	if waits && s.reserved()+jobs > windowsMax {
+	if waits && s.index.reserved+jobs > windowsMax {
 		return 0
 	}
 	return min(jobs, WindowJobs)
-}
-
-// reserved counts the jobs of waiting attempts that may start.
-func (s *State) reserved() (jobs uint32) {
-	for id := range s.waits {
-		if a := s.attempts[id]; a != nil && a.Phase == Intent && a.Ended == 0 && !a.Running {
-			jobs += a.Window
-		}
-	}
-	return jobs
 }
 
 // Waits reports whether the attempt waits for another one.
@@ -97,8 +87,8 @@ func (s *State) Behind(attempt uint64) map[uint64]bool {
 // Stranded returns the attempts that will never start, because of what they waited
 // for, in the order in which they are to be given back.
 func (s *State) Stranded() (ids []uint64) {
-	for id, w := range s.waits {
-		if a := s.attempts[id]; w.stranded && a != nil && a.Phase == Intent {
+	for id := range s.index.due {
+		if s.waits[id].stranded {
 			ids = append(ids, id)
 		}
 	}
@@ -121,8 +111,8 @@ func (s *State) GiveBack(attempt uint64) Record {
 
 // Runnable returns the attempts that waited and need not any more.
 func (s *State) Runnable() (ids []uint64) {
-	for id := range s.waits {
-		if a := s.attempts[id]; a != nil && a.Phase == Intent && a.Ended == 0 && !a.Running && !s.Waits(id) {
+	for id := range s.index.due {
+		if !s.waits[id].stranded {
 			ids = append(ids, id)
 		}
 	}
@@ -159,18 +149,11 @@ func (s *State) stuck(id uint64) bool {
 // numbers, when only few may. One sync serves them all, and comes before the disk
 // would be waited for.
 func (s *State) Ahead() (records []Record) {
-	jobs := s.reserved()
+	jobs := s.index.reserved
 	if jobs > windowsMax/2 {
 		return nil
 	}
-	var ids []uint64
-	for id := range s.waits {
-		if a := s.attempts[id]; a != nil && a.Phase == Intent && a.Window == 0 && a.Jobs > 0 {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
+	for _, id := range s.index.closed {
 		w := min(s.attempts[id].Jobs, WindowJobs)
 		if jobs > 0 && jobs+w > windowsMax {
 			break
@@ -220,8 +203,10 @@ func (s *State) release(attempt uint64, outcome uint8) {
 		if i < 0 {
 			continue
 		}
+		from := s.placeOf(id)
 		w.stranded = w.stranded || !wellEnded(w.after[i], outcome)
 		w.after = slices.Delete(w.after, i, i+1)
+		s.move(id, from)
 	}
 	delete(s.behind, attempt)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -57,6 +56,7 @@ type Runner struct {
 	cfg    Config
 	shells shells
 	env    []string // the agent's own, without ours, and the journal's marker
+	null   *os.File // what a script reads
 	blank  bool     // see Blank
 
 	mu    sync.Mutex
@@ -89,12 +89,15 @@ func New(cfg Config) (*Runner, error) {
 		return nil, fmt.Errorf("shell: %w", err)
 	}
 	r := &Runner{cfg: cfg, shells: shells, slots: map[uint64]*slot{}}
+	if r.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		return nil, fmt.Errorf("input of jobs: %w", err)
+	}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, envPrefix) {
 			r.env = append(r.env, e)
 		}
 	}
-	r.env = append(r.env, envJournal+"="+cfg.JournalID)
+	r.env = joinEnv(nil, append(r.env, envJournal+"="+cfg.JournalID))
 	return r, r.load()
 }
 
@@ -158,40 +161,35 @@ func (r *Runner) Run(ctx context.Context, c Command) (Exited, error) {
 		return r.detach(cmd)
 	}
 	out := &outputs{stdout: s.stdout, stderr: s.stderr}
-	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
-	if err := cmd.Start(); err != nil {
-		return Exited{}, fmt.Errorf("starting %s: %w", cmd.Path, err)
+	cmd.stdout, cmd.stderr = out.stdout, out.stderr
+	p, err := r.run(cmd)
+	if err != nil {
+		return Exited{}, fmt.Errorf("starting %s: %w", cmd.path, err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		// The error repeats what ProcessState says.
-		_ = cmd.Wait()
-		close(ended)
-	}()
 	ctx, w := r.watch(ctx, out, func() {
 		if c.Started != nil {
-			if p, ok := identify(cmd.Process.Pid); ok {
-				c.Started(p)
+			if known, ok := identify(p.pid); ok {
+				c.Started(known)
 			}
 		}
 	})
 	defer w.stop()
-	select {
-	case <-ended:
-	case <-ctx.Done():
+	status, ended := p.wait(ctx)
+	if !ended {
+		exit := p.exit() // so that no zombie stays
 		if errors.Is(context.Cause(ctx), ErrLeave) {
 			return Exited{}, ErrLeave
 		}
-		leader, _ := identify(cmd.Process.Pid)
-		leader.Pid = int32(cmd.Process.Pid)
+		leader, _ := identify(p.pid)
+		leader.Pid = int32(p.pid)
 		r.kill(c.Ref, leader)
-		<-ended
+		status = <-exit
 		err = causeOf(ctx)
 	}
 	e := Exited{}
-	e.Code, e.Signal = exitOf(cmd.ProcessState)
+	e.Code, e.Signal = exitOf(status)
 	e.Stdout, e.Stderr = out.read()
-	s.soil(c.Script, cmd.Process.Pid)
+	s.soil(c.Script, p.pid)
 	return e, err
 }
 
@@ -204,10 +202,11 @@ func causeOf(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (r *Runner) detach(cmd *exec.Cmd) (Exited, error) {
-	if err := cmd.Start(); err != nil {
-		return Exited{}, fmt.Errorf("starting %s: %w", cmd.Path, err)
+func (r *Runner) detach(cmd *start) (Exited, error) {
+	p, err := r.run(cmd)
+	if err != nil {
+		return Exited{}, fmt.Errorf("starting %s: %w", cmd.path, err)
 	}
-	go func() { _ = cmd.Wait() }() // only so that no zombie stays
+	go p.wait(context.Background()) // only so that no zombie stays
 	return Exited{}, nil
 }

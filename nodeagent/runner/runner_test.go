@@ -109,7 +109,7 @@ func TestSameAsPlainShell(t *testing.T) {
 			}
 			plain.Stdout, plain.Stderr = &stdout, &stderr
 			_ = plain.Run()
-			wantCode, wantSignal := exitOf(plain.ProcessState)
+			wantCode, wantSignal := exitOf(plain.ProcessState.Sys().(syscall.WaitStatus))
 
 			e, err := r.Run(t.Context(), Command{Ref: ref, Script: script})
 			if err != nil {

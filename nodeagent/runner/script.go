@@ -3,13 +3,10 @@ package runner
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -53,7 +50,7 @@ func (r *Runner) wrap(script string, s *slot, fast bool) string {
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // command prepares the process of a script.
-func (r *Runner) command(c Command, s *slot) (*exec.Cmd, error) {
+func (r *Runner) command(c Command, s *slot) (*start, error) {
 	script := c.Script
 	if strings.ContainsRune(script, 0) {
 		return nil, fmt.Errorf("the script holds a NUL byte")
@@ -73,24 +70,9 @@ func (r *Runner) command(c Command, s *slot) (*exec.Cmd, error) {
 	if !c.Detach {
 		script = r.wrap(script, s, fast)
 	}
-	cmd := exec.Command(shell, "-c", script)
-	cmd.Dir = c.Dir
-	cmd.Env = make([]string, 0, len(r.env)+len(c.Env)+2)
-	cmd.Env = append(append(cmd.Env, r.env...), c.Env...)
-	cmd.Env = append(cmd.Env,
-		envAttempt+"="+strconv.FormatUint(c.Attempt, 10), envJob+"="+strconv.FormatUint(uint64(c.Job), 10))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	return cmd, nil
-}
-
-// exitOf reads how the process ended.
-func exitOf(s *os.ProcessState) (code int, signal string) {
-	if s == nil {
-		return -1, ""
-	}
-	ws, ok := s.Sys().(syscall.WaitStatus)
-	if ok && ws.Signaled() {
-		return 128 + int(ws.Signal()), unix.SignalName(ws.Signal())
-	}
-	return s.ExitCode(), ""
+	return &start{
+		path: shell, argv: []string{shell, "-c", script}, dir: c.Dir,
+		env: joinEnv(r.env, append(slices.Clone(c.Env),
+			envAttempt+"="+strconv.FormatUint(c.Attempt, 10), envJob+"="+strconv.FormatUint(uint64(c.Job), 10))),
+	}, nil
 }
