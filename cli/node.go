@@ -36,6 +36,7 @@ type nodeConfig struct {
 	version   string
 	logger    *slog.Logger
 	sinks     []orchestrator.Sink // of checkpoints
+	limits    gateway.Limits
 }
 
 // The logs that an orchestrator can work on.
@@ -205,7 +206,7 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	n.group.Go(func() error {
 		return gateway.Serve(ctx, gateway.Config{
 			Orchestrator: n.orch, Conn: agents, Hosts: n.hosts(n.cfg.Listen), Logger: n.cfg.logger,
-			ResetKeyPath: filepath.Join(n.pkiDir(), "reset.key"),
+			ResetKeyPath: filepath.Join(n.pkiDir(), "reset.key"), Limits: n.cfg.limits,
 		})
 	})
 	n.group.Go(func() error { return api.ServeListener(ctx, handler, local) })

@@ -38,7 +38,7 @@ func (p *program) serverCommand() *cli.Command {
 			"The first orchestrator of a cluster is started with --bootstrap, the others with --join and\n" +
 			"--token as \"quorate cluster add\" prints it. Started again in its directory, each is the member\n" +
 			"that it was; --bootstrap and --join then mean nothing.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			configFlag(),
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_DATA_DIR"}, Usage: "`DIR` of the log, the blobs and the keys"},
 			&cli.StringFlag{Name: "listen", EnvVars: []string{"QUORATE_LISTEN"}, Value: agentsAddress, Usage: "`ADDRESS` for agents (UDP)"},
@@ -53,7 +53,7 @@ func (p *program) serverCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "checkpoint-sink", EnvVars: []string{"QUORATE_CHECKPOINT_SINK"}, Usage: "keep signed checkpoints of the log outside of the cluster, while this one leads: `file:PATH` or https://URL; may be repeated"},
 			&cli.StringFlag{Name: "log", EnvVars: []string{"QUORATE_LOG"}, Value: logRaft, Usage: "`KIND` of log: raft, or embedded for a single orchestrator for good"},
 			&cli.StringFlag{Name: "log-level", EnvVars: []string{"QUORATE_LOG_LEVEL"}, Value: "info", Usage: "`LEVEL` of messages: debug, info, warn or error"},
-		},
+		}, bulkRateFlags()...),
 		Action: p.serve,
 	}
 }
@@ -120,6 +120,10 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 	if err != nil {
 		return nodeConfig{}, err
 	}
+	limits, err := gatewayLimits(c, help)
+	if err != nil {
+		return nodeConfig{}, err
+	}
 	dir, err := p.dataDir(c, "server")
 	if err != nil {
 		return nodeConfig{}, err
@@ -141,7 +145,7 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 	cfg := nodeConfig{
 		dir: dir, addresses: at,
 		socket: filepath.Join(dir, socketName), log: kind, bootstrap: c.Bool("bootstrap"), join: join, version: p.version, logger: logger,
-		sinks: sinks,
+		sinks: sinks, limits: limits,
 	}
 	if len(cfg.socket) > socketPathMax {
 		return cfg, fail(exitError, fmt.Errorf("data directory %s: its path is too long for a unix socket", dir), "choose a shorter one with --data-dir")

@@ -22,6 +22,7 @@ func (s *session) serveBlobs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		st.yield()
 		streams.Go(func() {
 			if err := s.serveBlob(ctx, st); err != nil {
 				st.abort()
@@ -94,18 +95,11 @@ func (s *session) copyBlob(ctx context.Context, st *stream, request *wire.BlobRe
 	if err := wire.WriteBlobSize(st, uint64(info.Size())); err != nil {
 		return err
 	}
-	if _, err := io.CopyBuffer(onlyWriter{st}, onlyReader{io.LimitReader(file, info.Size()-offset)}, make([]byte, blobChunkBytes)); err != nil {
+	if err := s.bulk.copy(ctx, st, file, info.Size()-offset); err != nil {
 		return err
 	}
 	return st.Close()
 }
-
-// onlyWriter and onlyReader keep io.CopyBuffer to its buffer, so that every chunk
-// is written under a deadline of its own.
-type (
-	onlyWriter struct{ io.Writer }
-	onlyReader struct{ io.Reader }
-)
 
 // mayRead reports whether an open attempt of the agent ships the blob.
 func (s *session) mayRead(digest string) (bool, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quorate/internal/mux"
+	"quorate/internal/pace"
 	"quorate/nodeagent/wire"
 )
 
@@ -37,6 +38,7 @@ type carrier interface {
 	state() tls.ConnectionState
 	remoteAddr() net.Addr
 	rtt() time.Duration
+	trip() pace.Trip
 	context() context.Context
 	accept(ctx context.Context) (carried, error)
 	close(code uint64, reason string)

@@ -21,6 +21,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"quorate/engine/orchestrator"
 	"quorate/internal/pki"
@@ -58,6 +59,7 @@ type gateway struct {
 	keys      planKeys
 	facts     factsDesk
 	blobs     chan struct{} // slots of blob transfers
+	bulkRate  *rate.Limiter // of all blobs together, or nil
 	tasks     sync.WaitGroup
 }
 
@@ -78,6 +80,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	g.commits = newCommitter(g.o, logger)
 	g.presence = newPresence(g.o, logger)
 	g.blobs = make(chan struct{}, g.limits.BlobStreams)
+	g.bulkRate = newRate(g.limits.BulkRate)
 	if cfg.TCP != nil {
 		defer cfg.TCP.Close()
 	}

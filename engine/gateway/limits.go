@@ -17,6 +17,9 @@ type Limits struct {
 	GuessesPerAddress, Guesses int
 	// BlobStreams bounds the blobs that are being sent.
 	BlobStreams int
+	// BulkRate bounds the bytes per second of all blobs together, and BulkRatePerSite
+	// those to one connection, which is an agent's or a relay's; 0 is no bound.
+	BulkRate, BulkRatePerSite int64
 	// BalanceEvery is how often the gateway compares its share of the agents with
 	// the others', MajorityEvery how often it makes sure that it is not cut off.
 	BalanceEvery, MajorityEvery time.Duration
@@ -61,7 +64,6 @@ func (l Limits) orDefault() Limits {
 const (
 	helloTimeout     = 10 * time.Second // from the handshake to a complete Hello or Enrol
 	writeTimeout     = 30 * time.Second // for a peer to take what is written
-	blobChunkBytes   = 256 << 10        // written under one writeTimeout
 	farewellTimeout  = 3 * time.Second  // for a peer to read the last answer
 	handshakeTimeout = 10 * time.Second
 	recordTimeout    = 4 * time.Second  // for the log to take a connection: an election and a half

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"quorate/internal/pace"
 )
 
 // This is the only file that knows quic-go: its API changes with minor versions.
@@ -81,6 +83,12 @@ func (c quicCarrier) state() tls.ConnectionState { return c.conn.ConnectionState
 func (c quicCarrier) remoteAddr() net.Addr       { return c.conn.RemoteAddr() }
 func (c quicCarrier) rtt() time.Duration         { return c.conn.ConnectionStats().SmoothedRTT }
 func (c quicCarrier) context() context.Context   { return c.conn.Context() }
+
+// trip is what QUIC shows of the round trips.
+func (c quicCarrier) trip() pace.Trip {
+	s := c.conn.ConnectionStats()
+	return pace.Trip{Latest: s.LatestRTT, Min: s.MinRTT, Received: s.PacketsReceived}
+}
 
 func (c quicCarrier) close(code uint64, reason string) {
 	_ = c.conn.CloseWithError(quic.ApplicationErrorCode(code), reason)

@@ -22,6 +22,7 @@ type session struct {
 	journal string
 	conn    *connection
 	control *stream
+	bulk    *bulk
 
 	recorded bool // AgentConnected may be in the log
 	welcomed bool // it is, and the agent was told
@@ -189,7 +190,7 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 		return nil, refused
 	}
 	s := &session{
-		g: g, agent: id, name: name, nonce: nonce(), journal: hello.JournalID, conn: c,
+		g: g, agent: id, name: name, nonce: nonce(), journal: hello.JournalID, conn: c, bulk: g.newBulk(c),
 		ended: make(chan struct{}), wake: make(chan struct{}, 1),
 		told: map[uint64]bool{}, reports: map[uint64]int{},
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quorate/internal/mux"
+	"quorate/internal/pace"
 )
 
 // acceptPause is how long no connection is accepted after that failed, as it does
@@ -71,6 +72,7 @@ func (c muxCarrier) name() string                     { return "tcp" }
 func (c muxCarrier) state() tls.ConnectionState       { return c.conn.TLS() }
 func (c muxCarrier) remoteAddr() net.Addr             { return c.conn.RemoteAddr() }
 func (c muxCarrier) rtt() time.Duration               { return c.conn.RTT() }
+func (c muxCarrier) trip() pace.Trip                  { return tripOf(c.conn.Stats()) }
 func (c muxCarrier) context() context.Context         { return c.conn.Context() }
 func (c muxCarrier) close(code uint64, reason string) { _ = c.conn.CloseWithError(code, reason) }
 
@@ -90,3 +92,5 @@ func (s muxStream) cancel() { s.Cancel() }
 // yield does nothing: what is under way on the one connection of TCP cannot be
 // overtaken, but it is little (see [bulk]).
 func (s muxStream) yield() {}
+
+func tripOf(s mux.Stats) pace.Trip { return pace.Trip{Latest: s.RTT, Received: s.Received} }
