@@ -15,12 +15,6 @@ import (
 )
 
 const (
-	// staggerEvery is how long an address is waited for before the next is tried too.
-	staggerEvery = 250 * time.Millisecond
-	// redialEvery is how often an address is dialled anew where none has answered yet:
-	// a dial repeats itself the more slowly the longer it lasts, and would find out
-	// seconds later that a link is back.
-	redialEvery = time.Second
 	// helloTimeout is what an orchestrator gets to welcome the agent, and
 	// helloTimeoutOthers what it gets where there are others to try: more than an
 	// election takes.
@@ -58,6 +52,11 @@ type dialled struct {
 // so, with [errRevived] when stop is closed before, or when each has failed once. meet
 // closes the links that it does not want.
 func tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dialOne func(context.Context, string) (*link, error), meet func(dialled) error) error {
+	return paceFor(0).tryEach(ctx, addresses, stop, dialOne, meet)
+}
+
+// tryEach is [tryEach] at a pace.
+func (p pace) tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dialOne func(context.Context, string) (*link, error), meet func(dialled) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var dials sync.WaitGroup
 	defer dials.Wait()
@@ -82,9 +81,9 @@ func tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dial
 				}
 			})
 			if next++; next < len(left) {
-				due.Reset(staggerEvery)
+				due.Reset(p.stagger)
 			} else {
-				due.Reset(redialEvery)
+				due.Reset(p.redial)
 			}
 			continue
 		case d := <-answers:
@@ -139,7 +138,7 @@ const (
 // Where there is an old one, it stays, and is the agent's again if there is no new
 // one.
 func (a *agent) reach(ctx context.Context, addresses []string, old *session, stop <-chan struct{}) (s *session, err error) {
-	err = tryEach(ctx, addresses, stop, a.dial, func(d dialled) (err error) {
+	err = paceFor(a.heartbeat).tryEach(ctx, addresses, stop, a.dial, func(d dialled) (err error) {
 		limit := helloTimeout
 		if len(addresses) > 1 || old != nil {
 			limit = helloTimeoutOthers

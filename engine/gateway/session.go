@@ -259,6 +259,10 @@ func barred(a *engine.Agent) *refusal {
 	return nil
 }
 
+// receiveBytes is what a session reads at a time. Most frames are shorter, longer ones
+// are read as they come, and thousands of sessions keep a buffer each.
+const receiveBytes = 4 << 10
+
 // run serves the connection until one of its parts ends, and returns why.
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -267,16 +271,26 @@ func (s *session) run(ctx context.Context) error {
 	part := func(f func(context.Context) error) {
 		parts.Go(func() { cancel(f(ctx)) })
 	}
-	part(s.send)
-	part(func(ctx context.Context) error { return s.receive(ctx, bufio.NewReaderSize(s.control, 32<<10)) })
+	closed := make(chan struct{})
+	context.AfterFunc(ctx, func() { // what the parts wait for ends with the connection
+		defer close(closed)
+		s.part(ctx, context.Cause(ctx))
+	})
+	part(func(ctx context.Context) error {
+		return s.receive(ctx, bufio.NewReaderSize(s.control, receiveBytes))
+	})
 	part(s.serveBlobs)
-	<-ctx.Done()
-	err := context.Cause(ctx)
+	cancel(s.send(ctx))
+	<-closed
+	parts.Wait()
+	return context.Cause(ctx)
+}
+
+// part closes the connection, and tells an agent that is refused why.
+func (s *session) part(ctx context.Context, err error) {
 	var refused *refusal
 	if errors.As(err, &refused) {
 		s.g.farewell(context.WithoutCancel(ctx), s.conn, s.control, refused)
 	}
 	s.conn.close(codeOf(err), clip(parting(err), nameBytesMax))
-	parts.Wait()
-	return err
 }

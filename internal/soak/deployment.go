@@ -2,6 +2,7 @@ package soak
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,8 +33,10 @@ type Task struct {
 	// After is the task that it requires, empty for none.
 	After      string
 	Idempotent bool
-	// Jobs are shell commands; Print is a message instead of them.
+	// Jobs are shell commands, or the arguments of another verb where Verb names one;
+	// Print is a message instead of them.
 	Jobs  []string
+	Verb  string
 	Print string
 }
 
@@ -106,7 +109,7 @@ func (d *Deployment) compile(dir string, hosts []string, tasks []Task) error {
 		}
 		fmt.Fprintf(&service, "    idempotent: %t\n    jobs:\n", t.Idempotent)
 		for _, j := range t.Jobs {
-			fmt.Fprintf(&service, "      - RUN: %s\n", j)
+			fmt.Fprintf(&service, "      - %s: %s\n", cmp.Or(t.Verb, "RUN"), j)
 		}
 	}
 	inventory := "hosts:\n"
