@@ -86,8 +86,7 @@ func (a *agent) disconnected(ctx context.Context, addresses []string, err error,
 
 // begin makes s the agent's session.
 func (a *agent) begin(ctx context.Context, s *session) {
-	a.log.Info("connected", "server", s.address, "epoch", s.epoch)
-	a.heartbeat = s.pulse.every
+	a.log.Info("connected", "server", s.address, "epoch", s.epoch, "tcp", s.link.overTCP())
 	a.learn(s.servers)
 	a.setSession(s)
 	a.sessions.Go(func() {
@@ -123,6 +122,10 @@ func (a *agent) stay(ctx context.Context, s *session) *session {
 			return nil
 		case servers := <-s.told:
 			a.learn(servers)
+		case l := <-s.better:
+			if next := a.improve(ctx, s, l); next != nil {
+				return next
+			}
 		case m := <-s.moves:
 			if next := a.move(ctx, s, m); next != nil {
 				return next

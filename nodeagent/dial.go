@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
-
-	"github.com/quic-go/quic-go"
 
 	"quorate/internal/pki"
 )
-
-// Everything that this package knows of QUIC is in this file.
 
 const (
 	handshakeTimeout = 10 * time.Second
@@ -22,16 +19,29 @@ const (
 	// idleTimeout is what it takes an agent that has nothing to say to notice an
 	// orchestrator that was killed: what keeps the connection alive is too short for
 	// QUIC to be answered with a reset by the next one.
-	idleTimeout        = 16 * time.Second
-	streamWindowBytes  = 2 << 20
-	connWindowBytesMax = 4 << 20
+	idleTimeout = 16 * time.Second
 
-	codeDone   = 0
-	codeRefuse = 1
+	// unheardAfter is how long QUIC is given to be answered at all until TCP is dialled
+	// beside it, and slowAfter how long to agree where it is answered: a bad line or an
+	// orchestrator with many to greet is no reason to come twice.
+	unheardAfter = 1500 * time.Millisecond
+	slowAfter    = 5 * time.Second
 )
 
 // A link is one connection to an orchestrator.
-type link struct{ conn *quic.Conn }
+type link struct{ carrier }
+
+// A carrier is what is below a link.
+type carrier interface {
+	open(ctx context.Context) (stream, error)
+	close(reason string)
+	// remote is the address of the other side.
+	remote() string
+	// signs are what the connection shows of the other side, but for its messages.
+	signs() signs
+	// done is closed when the connection is over.
+	done() <-chan struct{}
+}
 
 // A ForeignError says that an orchestrator is not of the agent's cluster.
 type ForeignError struct {
@@ -64,28 +74,74 @@ func watchSilence(log *slog.Logger, address string) *time.Timer {
 	})
 }
 
+// An attempt is what came of dialling in one of two ways.
+type attempt struct {
+	link *link
+	err  error
+}
+
+// dial connects over QUIC, or over TCP where QUIC is not answered.
 func dial(ctx context.Context, address string, conf *tls.Config) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-	defer cancel()
-	conn, err := quic.DialAddr(ctx, address, conf, &quic.Config{
-		HandshakeIdleTimeout:           handshakeTimeout,
-		MaxIdleTimeout:                 idleTimeout,
-		KeepAlivePeriod:                keepAliveEvery,
-		InitialStreamReceiveWindow:     256 << 10,
-		MaxStreamReceiveWindow:         streamWindowBytes,
-		InitialConnectionReceiveWindow: 512 << 10,
-		MaxConnectionReceiveWindow:     connWindowBytesMax,
-		MaxIncomingStreams:             -1, // the agent opens all streams
-		MaxIncomingUniStreams:          -1,
+	heard := make(chan struct{})
+	overQUIC, overTCP := make(chan attempt, 1), make(chan attempt, 1)
+	var dials sync.WaitGroup
+	defer func() { // the slower one is not needed any more
+		cancel()
+		dials.Wait()
+		for _, late := range []chan attempt{overQUIC, overTCP} {
+			select {
+			case l := <-late:
+				if l.link != nil {
+					l.link.close("another way was faster")
+				}
+			default:
+			}
+		}
+	}()
+	dials.Go(func() {
+		l, err := dialQUIC(ctx, address, conf, sync.OnceFunc(func() { close(heard) }))
+		overQUIC <- attempt{l, err}
 	})
-	if err != nil {
-		return nil, fmt.Errorf("connection to %s: %w", address, err)
+	tryTCP := sync.OnceFunc(func() {
+		dials.Go(func() {
+			l, err := dialTCP(ctx, address, conf)
+			overTCP <- attempt{l, err}
+		})
+	})
+	begun := time.Now()
+	patience := time.NewTimer(unheardAfter)
+	defer patience.Stop()
+	var failedQUIC, failedTCP error
+	for failedQUIC == nil || failedTCP == nil {
+		select {
+		case <-heard:
+			heard = nil
+			patience.Reset(slowAfter - time.Since(begun))
+		case <-patience.C:
+			tryTCP()
+		case way := <-overQUIC:
+			if way.err == nil || refusedByQUIC(way.err) {
+				return way.link, named(address, way.err)
+			}
+			failedQUIC = way.err
+			tryTCP()
+		case way := <-overTCP:
+			if way.err == nil || errors.Is(way.err, pki.ErrOtherCluster) {
+				return way.link, named(address, way.err)
+			}
+			failedTCP = way.err
+		}
 	}
-	if conn.ConnectionState().Used0RTT {
-		conn.CloseWithError(codeRefuse, "0-RTT")
-		return nil, fmt.Errorf("connection to %s: 0-RTT was used", address)
+	return nil, named(address, fmt.Errorf("%w (over TCP: %v)", failedQUIC, failedTCP))
+}
+
+// named adds to an error whom it was about.
+func named(address string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return &link{conn}, nil
+	return fmt.Errorf("connection to %s: %w", address, err)
 }
 
 // A stream is a stream of a link. Close ends the direction to the orchestrator.
@@ -96,32 +152,9 @@ type stream interface {
 	SetWriteDeadline(time.Time) error
 }
 
-func (l *link) open(ctx context.Context) (stream, error) {
-	s, err := l.conn.OpenStreamSync(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("stream: %w", err)
-	}
-	return s, nil
-}
-
 // abandon ends both directions of a stream whose rest nobody wants.
 func abandon(s stream) {
-	if q, ok := s.(*quic.Stream); ok {
-		q.CancelRead(codeDone)
-		q.CancelWrite(codeDone)
+	if s, ok := s.(interface{ Cancel() }); ok {
+		s.Cancel()
 	}
 }
-
-func (l *link) close(reason string) { _ = l.conn.CloseWithError(codeDone, reason) }
-
-// remote is the address of the other side.
-func (l *link) remote() string { return l.conn.RemoteAddr().String() }
-
-// signs are what the connection shows of the other side, but for its messages.
-func (l *link) signs() signs {
-	s := l.conn.ConnectionStats()
-	return signs{received: s.PacketsReceived, sent: s.PacketsSent, lost: s.PacketsLost, rtt: s.SmoothedRTT, deviation: s.MeanDeviation}
-}
-
-// done is closed when the connection is over.
-func (l *link) done() <-chan struct{} { return l.conn.Context().Done() }

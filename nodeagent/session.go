@@ -45,6 +45,7 @@ type session struct {
 	pulse   pulse
 	moves   chan *wire.Move        // holds the newest
 	told    chan []string          // holds the newest addresses of orchestrators
+	better  chan *link             // to the same orchestrator, over QUIC
 	silent  chan (<-chan struct{}) // the gateway is silent until the channel in it is closed
 	refused chan struct{}          // holds one token when the gateway's host says that it is gone
 	ended   chan struct{}          // closed when the session is over, for the reason err
@@ -67,9 +68,10 @@ func newSession(a *agent, l *link, address string, control stream, w *wire.Welco
 	return &session{
 		agent: a, link: l, address: address, control: control, epoch: w.Epoch, servers: w.Servers,
 		changed: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
-		here:  journal.Here{ClusterID: w.ClusterID, Session: w.Session},
-		pulse: pulse{every: heartbeat(w)},
-		moves: make(chan *wire.Move, 1), told: make(chan []string, 1), silent: make(chan (<-chan struct{}), 1), refused: make(chan struct{}, 1), ended: make(chan struct{}),
+		here:   journal.Here{ClusterID: w.ClusterID, Session: w.Session},
+		pulse:  pulse{every: heartbeat(w)},
+		better: make(chan *link),
+		moves:  make(chan *wire.Move, 1), told: make(chan []string, 1), silent: make(chan (<-chan struct{}), 1), refused: make(chan struct{}, 1), ended: make(chan struct{}),
 		sent: w.Acked, resent: time.Now(), heard: time.Now(),
 	}
 }
@@ -123,6 +125,7 @@ func (s *session) run(ctx context.Context) error {
 	both.Go(func() { cancel(s.write(ctx)) })
 	both.Go(func() { s.watch(ctx) })
 	both.Go(func() { s.watchRefusals(ctx) })
+	both.Go(func() { s.seekQUIC(ctx) })
 	s.wake()
 	for ctx.Err() == nil {
 		select {

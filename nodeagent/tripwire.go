@@ -34,7 +34,7 @@ const (
 // watchRefusals raises the alarm when the orchestrator's host says that the process
 // is gone and the connection has nothing to say against it.
 func (s *session) watchRefusals(ctx context.Context) {
-	if s.pulse.every == 0 {
+	if s.pulse.every == 0 || s.link.overTCP() { // TCP says so itself
 		return
 	}
 	probe, err := net.Dial("udp", s.link.remote())

@@ -1,0 +1,119 @@
+package nodeagent
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"golang.org/x/net/ipv4"
+)
+
+// Everything that this package knows of QUIC is in this file.
+
+const (
+	streamWindowBytes  = 2 << 20
+	connWindowBytesMax = 4 << 20
+
+	codeDone   = 0
+	codeRefuse = 1
+
+	// lastWords is how long the socket of a connection that is over answers those
+	// who have not heard of it.
+	lastWords = time.Second
+)
+
+// dialQUIC connects over UDP alone, and calls heard when the first packet comes back.
+func dialQUIC(ctx context.Context, address string, conf *tls.Config, heard func()) (*link, error) {
+	to, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, err
+	}
+	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4zero})
+	if err != nil {
+		return nil, err
+	}
+	transport := &quic.Transport{Conn: &attentive{UDPConn: socket, batches: ipv4.NewPacketConn(socket), heard: heard}}
+	leave := func() {
+		_ = transport.Close()
+		_ = socket.Close()
+	}
+	conn, err := transport.Dial(ctx, to, conf, &quic.Config{
+		HandshakeIdleTimeout:           handshakeTimeout,
+		MaxIdleTimeout:                 idleTimeout,
+		KeepAlivePeriod:                keepAliveEvery,
+		InitialStreamReceiveWindow:     256 << 10,
+		MaxStreamReceiveWindow:         streamWindowBytes,
+		InitialConnectionReceiveWindow: 512 << 10,
+		MaxConnectionReceiveWindow:     connWindowBytesMax,
+		MaxIncomingStreams:             -1, // the agent opens all streams
+		MaxIncomingUniStreams:          -1,
+	})
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	context.AfterFunc(conn.Context(), func() { time.AfterFunc(lastWords, leave) })
+	if conn.ConnectionState().Used0RTT {
+		conn.CloseWithError(codeRefuse, "0-RTT")
+		return nil, errors.New("0-RTT was used")
+	}
+	return &link{quicCarrier{conn}}, nil
+}
+
+// An attentive socket says when it has heard something.
+type attentive struct {
+	*net.UDPConn
+	batches *ipv4.PacketConn
+	heard   func()
+}
+
+// ReadBatch is how QUIC reads where it can.
+func (a *attentive) ReadBatch(messages []ipv4.Message, flags int) (int, error) {
+	n, err := a.batches.ReadBatch(messages, flags)
+	if n > 0 {
+		a.heard()
+	}
+	return n, err
+}
+
+// refusedByQUIC reports whether the other side has answered, and there is no use in
+// asking it in another way.
+func refusedByQUIC(err error) bool {
+	return errors.As(err, new(*quic.TransportError)) || errors.As(err, new(*quic.ApplicationError)) ||
+		errors.As(err, new(*quic.VersionNegotiationError))
+}
+
+// quicCarrier is a connection over UDP.
+type quicCarrier struct{ conn *quic.Conn }
+
+func (l quicCarrier) open(ctx context.Context) (stream, error) {
+	s, err := l.conn.OpenStreamSync(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
+	}
+	return quicStream{s}, nil
+}
+
+// A quicStream is a stream over UDP.
+type quicStream struct{ *quic.Stream }
+
+// Cancel drops both directions.
+func (s quicStream) Cancel() {
+	s.CancelRead(codeDone)
+	s.CancelWrite(codeDone)
+}
+
+func (l quicCarrier) close(reason string) { _ = l.conn.CloseWithError(codeDone, reason) }
+
+func (l quicCarrier) remote() string { return l.conn.RemoteAddr().String() }
+
+func (l quicCarrier) signs() signs {
+	s := l.conn.ConnectionStats()
+	return signs{received: s.PacketsReceived, sent: s.PacketsSent, lost: s.PacketsLost, rtt: s.SmoothedRTT, deviation: s.MeanDeviation}
+}
+
+func (l quicCarrier) done() <-chan struct{} { return l.conn.Context().Done() }

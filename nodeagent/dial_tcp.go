@@ -1,0 +1,51 @@
+package nodeagent
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+
+	"quorate/internal/mux"
+)
+
+// dialTCP connects over TCP alone.
+func dialTCP(ctx context.Context, address string, conf *tls.Config) (*link, error) {
+	raw, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := mux.Client(ctx, raw, conf)
+	if err != nil {
+		return nil, err
+	}
+	return &link{tcpCarrier{conn}}, nil
+}
+
+// tcpCarrier is a connection over TCP.
+type tcpCarrier struct{ conn *mux.Conn }
+
+func (l tcpCarrier) open(ctx context.Context) (stream, error) {
+	s, err := l.conn.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
+	}
+	return s, nil
+}
+
+func (l tcpCarrier) close(reason string) { _ = l.conn.CloseWithError(codeDone, reason) }
+
+func (l tcpCarrier) remote() string { return l.conn.RemoteAddr().String() }
+
+func (l tcpCarrier) signs() signs {
+	s := l.conn.Stats()
+	return signs{received: s.Received, sent: s.Sent, lost: s.Lost, rtt: s.RTT, deviation: s.Deviation}
+}
+
+func (l tcpCarrier) done() <-chan struct{} { return l.conn.Context().Done() }
+
+// overTCP reports whether the link is there because UDP was not answered.
+func (l *link) overTCP() bool {
+	_, ok := l.carrier.(tcpCarrier)
+	return ok
+}

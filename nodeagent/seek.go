@@ -1,0 +1,79 @@
+package nodeagent
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"quorate/internal/pki"
+)
+
+const (
+	// seekEvery is how often an agent that is connected over TCP tries QUIC, and
+	// seekMax how rarely where QUIC did not last.
+	seekEvery = 20 * time.Second
+	seekMax   = 10 * time.Minute
+	// seekSteady is how long QUIC has to last to be worth trying again soon.
+	seekSteady = time.Minute
+)
+
+// seeking is what an agent on TCP knows of the way back to QUIC.
+type seeking struct {
+	every time.Duration
+	moved time.Time // to QUIC, the last time
+}
+
+// after is how long to wait until QUIC is tried, with the connection over TCP that
+// begins now.
+func (k *seeking) after(now time.Time) time.Duration {
+	if k.every == 0 || k.moved.IsZero() || now.Sub(k.moved) >= seekSteady {
+		k.every = seekEvery
+	} else {
+		k.every = min(2*k.every, seekMax)
+	}
+	k.moved = time.Time{}
+	return k.every
+}
+
+// seekQUIC tries QUIC again and again at the orchestrator that the agent is connected
+// to over TCP, and offers what it gets to the connect loop.
+func (s *session) seekQUIC(ctx context.Context) {
+	if !s.link.overTCP() {
+		return
+	}
+	s.agent.mu.Lock()
+	every := s.agent.seeking.after(time.Now())
+	s.agent.mu.Unlock()
+	for sleep(ctx, every*3/4+rand.N(every/4)) {
+		limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
+		l, err := dialQUIC(limited, s.address, pki.AgentTLS(s.agent.id.cert, s.agent.id.ca), func() {})
+		cancel()
+		if err != nil {
+			s.agent.log.Debug("QUIC is not answered yet", "server", s.address, "error", err)
+			continue
+		}
+		select {
+		case s.better <- l:
+		case <-ctx.Done():
+			l.close("the agent is connected elsewhere")
+		}
+	}
+}
+
+// improve goes on over QUIC, or stays on TCP where the orchestrator does not welcome
+// the agent there.
+func (a *agent) improve(ctx context.Context, s *session, l *link) *session {
+	next, err := a.meet(ctx, dialled{address: s.address, link: l}, s, helloTimeoutOthers)
+	if err != nil {
+		a.log.Info("staying on TCP", "server", s.address, "error", err)
+		if outcast(err) {
+			a.abandon()
+		}
+		return nil
+	}
+	a.mu.Lock()
+	a.seeking.moved = time.Now()
+	a.mu.Unlock()
+	a.log.Info("back on QUIC", "server", s.address)
+	return a.replace(ctx, s, next)
+}
