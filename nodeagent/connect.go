@@ -87,6 +87,7 @@ func (a *agent) disconnected(ctx context.Context, addresses []string, err error,
 // begin makes s the agent's session.
 func (a *agent) begin(ctx context.Context, s *session) {
 	a.log.Info("connected", "server", s.address, "epoch", s.epoch, "tcp", s.link.overTCP())
+	a.heartbeat = s.pulse.every
 	a.learn(s.servers)
 	a.setSession(s)
 	a.sessions.Go(func() {

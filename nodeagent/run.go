@@ -53,10 +53,11 @@ type agent struct {
 	values     values
 	rehearsals *rehearsals
 
-	servers  *serverList    // the connect loop's
-	sessions sync.WaitGroup // those that run
-	resuming sync.Once
-	advised  sync.Once // what to do where the cluster has given up on the agent
+	servers   *serverList    // the connect loop's
+	heartbeat time.Duration  // the connect loop's: what the last gateway asked for
+	sessions  sync.WaitGroup // those that run
+	resuming  sync.Once
+	advised   sync.Once // what to do where the cluster has given up on the agent
 
 	jobs     sync.WaitGroup
 	jobsCtx  context.Context
