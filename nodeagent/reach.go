@@ -52,11 +52,11 @@ type dialled struct {
 // so, with [errRevived] when stop is closed before, or when each has failed once. meet
 // closes the links that it does not want.
 func tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dialOne func(context.Context, string) (*link, error), meet func(dialled) error) error {
-	return paceFor(0).tryEach(ctx, addresses, stop, dialOne, meet)
+	return tempoFor(0).tryEach(ctx, addresses, stop, dialOne, meet)
 }
 
-// tryEach is [tryEach] at a pace.
-func (p pace) tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dialOne func(context.Context, string) (*link, error), meet func(dialled) error) error {
+// tryEach is [tryEach] at a tempo.
+func (p tempo) tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dialOne func(context.Context, string) (*link, error), meet func(dialled) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var dials sync.WaitGroup
 	defer dials.Wait()
@@ -138,7 +138,7 @@ const (
 // Where there is an old one, it stays, and is the agent's again if there is no new
 // one.
 func (a *agent) reach(ctx context.Context, addresses []string, old *session, stop <-chan struct{}) (s *session, err error) {
-	err = paceFor(a.heartbeat).tryEach(ctx, addresses, stop, a.dial, func(d dialled) (err error) {
+	err = tempoFor(a.heartbeat).tryEach(ctx, addresses, stop, a.dial, func(d dialled) (err error) {
 		limit := helloTimeout
 		if len(addresses) > 1 || old != nil {
 			limit = helloTimeoutOthers

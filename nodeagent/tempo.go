@@ -16,13 +16,13 @@ const (
 	redialShare  = 2
 )
 
-// A pace is how fast an agent tries addresses, one after the other.
-type pace struct{ stagger, redial time.Duration }
+// A tempo is how fast an agent tries addresses, one after the other.
+type tempo struct{ stagger, redial time.Duration }
 
-// paceFor is the pace of an agent whose last gateway asked for that heartbeat, 0 where
+// tempoFor is the tempo of an agent whose last gateway asked for that heartbeat, 0 where
 // there was none. The more agents a gateway has, the rarer it lets them ask, and the
 // longer the next one takes to get to each of them when all come to it at once. Whoever
 // dials elsewhere or again meanwhile makes the crowd larger by a handshake in vain.
-func paceFor(heartbeat time.Duration) pace {
-	return pace{stagger: max(staggerEvery, heartbeat/staggerShare), redial: max(redialEvery, heartbeat/redialShare)}
+func tempoFor(heartbeat time.Duration) tempo {
+	return tempo{stagger: max(staggerEvery, heartbeat/staggerShare), redial: max(redialEvery, heartbeat/redialShare)}
 }

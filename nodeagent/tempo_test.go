@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestPace: an agent of a large crowd gives each orchestrator longer to get to it, and
+// TestTempo: an agent of a large crowd gives each orchestrator longer to get to it, and
 // dials them less often where all are silent.
-func TestPace(t *testing.T) {
+func TestTempo(t *testing.T) {
 	for _, row := range []struct {
 		heartbeat time.Duration
 		dials     int // within 6.1 s of silence
@@ -22,7 +22,7 @@ func TestPace(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 6100*time.Millisecond)
 			defer cancel()
 			dials := make(chan struct{}, 100)
-			err := paceFor(row.heartbeat).tryEach(ctx, []string{"a", "b", "c"}, nil, func(ctx context.Context, _ string) (*link, error) {
+			err := tempoFor(row.heartbeat).tryEach(ctx, []string{"a", "b", "c"}, nil, func(ctx context.Context, _ string) (*link, error) {
 				dials <- struct{}{}
 				<-ctx.Done()
 				return nil, ctx.Err()
