@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	cli "github.com/urfave/cli/v2"
 
@@ -29,6 +30,8 @@ func (p *program) agentCommand() *cli.Command {
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_AGENT_DATA_DIR"}, Usage: "`DIR` of the identity, the journal and the running jobs"},
 			&cli.StringFlag{Name: "work-dir", EnvVars: []string{"QUORATE_AGENT_WORK_DIR"}, Usage: "`DIR` where relative paths of jobs begin; / for root"},
 			&cli.StringFlag{Name: "name", EnvVars: []string{"QUORATE_AGENT_NAME"}, Usage: "`NAME` to propose where the token has none"},
+			&cli.DurationFlag{Name: "offline-after-reboot", EnvVars: []string{"QUORATE_AGENT_OFFLINE_AFTER_REBOOT"}, Value: 5 * time.Minute,
+				Usage: "`TIME` without a connection after which what was shipped goes on though the host has restarted; 0 waits for one"},
 			&cli.StringFlag{Name: "log-level", EnvVars: []string{"QUORATE_LOG_LEVEL"}, Value: "info", Usage: "`LEVEL` of messages: debug, info, warn or error"},
 		},
 		Action: p.runAgent,
@@ -75,7 +78,7 @@ func (p *program) runAgent(c *cli.Context) error {
 	notifySystemd(p.con.getenv, "READY=1")
 	err = nodeagent.Run(c.Context, nodeagent.Config{
 		Servers: servers, Token: token, DataDir: dir, WorkDir: c.String("work-dir"), Name: c.String("name"),
-		Version: p.version, Logger: logger,
+		Version: p.version, Logger: logger, OfflineAfterReboot: c.Duration("offline-after-reboot"),
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil

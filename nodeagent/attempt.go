@@ -44,6 +44,7 @@ func (a *agent) runAttempt(ctx context.Context, id uint64) error {
 	}
 	r := &attemptRun{agent: a, id: id, step: step, resumed: at.Ended > 0 || at.Running, window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled, unknown: at.Lost}
 	for position := at.Ended; ; position++ {
+		r.unknown = r.unknown || a.doubted(id)
 		if outcome, reason, over := r.verdict(ctx, position); over {
 			return a.endAttempt(id, outcome, reason)
 		}

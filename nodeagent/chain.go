@@ -13,8 +13,8 @@ func (a *agent) onward() (ready []uint64) {
 	var stranded []uint64
 	low := false
 	a.journal.View(func(s *journal.State) {
-		if !s.Certain() {
-			return // what is under way goes on when a connection has told
+		if a.held(s) {
+			return // what is under way goes on when a connection has told, or none is to be had
 		}
 		stranded, ready = s.Stranded(), s.Runnable()
 		low = len(s.Ahead()) > 0

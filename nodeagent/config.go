@@ -1,6 +1,9 @@
 package nodeagent
 
-import "log/slog"
+import (
+	"log/slog"
+	"time"
+)
 
 // Config is what an agent needs to know.
 type Config struct {
@@ -19,6 +22,10 @@ type Config struct {
 	Name string
 	// Version of the program.
 	Version string
+	// OfflineAfterReboot is how long an agent whose host has restarted looks for a
+	// connection before it goes on alone with what it holds and is known not to have
+	// begun. Zero or less is for ever.
+	OfflineAfterReboot time.Duration
 	// Labels are for the log lines only: the cluster's come with the token.
 	Labels []string
 	Logger *slog.Logger

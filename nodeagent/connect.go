@@ -239,7 +239,12 @@ func (a *agent) advise(err error) {
 	if code == "quarantined" {
 		again = fmt.Sprintf("look what it did last on this host, then \"quorate agent revoke %s --reason TEXT\", ", a.id.Name) + again
 	}
-	a.advised.Do(func() { a.log.Error("the cluster will not take this agent back", "code", code, "todo", again) })
+	a.advised.Do(func() {
+		a.log.Error("the cluster will not take this agent back", "code", code, "todo", again)
+		if alone := a.ranAlone(); alone != "" && code == "quarantined" {
+			a.log.Error("what was done without a connection since the host has restarted may have run twice", "attempts", alone)
+		}
+	})
 }
 
 // abandon ends what runs. The cluster has settled it as unknown, and may let
@@ -247,6 +252,7 @@ func (a *agent) advise(err error) {
 func (a *agent) abandon() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.outcast = true
 	for id, cancel := range a.running {
 		a.log.Warn("ending an attempt that the cluster has given up", "attempt", id)
 		cancel(errCancelled)

@@ -222,10 +222,13 @@ func (a *agent) greet(ctx context.Context, l *link, limit time.Duration) (stream
 // that the journal is no backup that was put back after the machine went down.
 func (a *agent) settleNumbers(m *wire.Welcome) error {
 	certain := true
+	alone, doubts := a.ranAlone(), false
 	err := a.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
 		certain = s.Certain()
 		d, err := s.Welcome(m)
 		for _, r := range d.Records {
+			_, doubted := r.(*journal.Doubted)
+			doubts = doubts || doubted
 			add(r)
 		}
 		return err
@@ -236,9 +239,13 @@ func (a *agent) settleNumbers(m *wire.Welcome) error {
 		}
 		return err
 	}
+	if doubts {
+		a.log.Error("the cluster has heard more than the journal held when the host restarted: what was done without a connection may have run twice", "attempts", alone)
+	}
 	a.ackArrived()
 	if !certain {
 		a.resume()
+		a.onward()
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"quorate/internal/job"
 	"quorate/nodeagent/journal"
@@ -16,10 +17,15 @@ import (
 
 // A bootable is an agent on a host that a test restarts.
 type bootable struct {
-	t    *testing.T
-	o    *orchestrator
-	dir  string
-	stop func()
+	t *testing.T
+	// nowhere, where it is set, is what the agent is given for the orchestrator's address.
+	nowhere string
+	o       *orchestrator
+	dir     string
+	stop    func()
+	log     logBuffer
+	// patience is the agent's with a link that is away.
+	patience time.Duration
 }
 
 func newBootable(t *testing.T, systemctl string) *bootable {
@@ -46,11 +52,15 @@ func (b *bootable) boot(id string) {
 	b.o.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	var out logBuffer
+	out := &b.log
+	address := b.o.address
+	if b.nowhere != "" {
+		address = b.nowhere
+	}
 	go func() {
 		done <- run(ctx, Config{
-			Servers: []string{b.o.address}, Token: b.o.token, DataDir: b.dir, WorkDir: filepath.Join(b.dir, "root"), Name: "n", Version: "test",
-			Logger: slog.New(slog.NewTextHandler(&out, nil)), bootID: func() (string, error) { return id, nil },
+			Servers: []string{address}, OfflineAfterReboot: b.patience, Token: b.o.token, DataDir: b.dir, WorkDir: filepath.Join(b.dir, "root"), Name: "n", Version: "test",
+			Logger: slog.New(slog.NewTextHandler(out, nil)), bootID: func() (string, error) { return id, nil },
 		}, verb.Execute)
 	}()
 	b.stop = func() {
@@ -62,6 +72,9 @@ func (b *bootable) boot(id string) {
 		if b.t.Failed() {
 			b.t.Log(out.String())
 		}
+	}
+	if b.nowhere != "" {
+		return
 	}
 	b.o.until("a connection under "+id, func() bool { return b.o.sessions > sessions && b.o.control != nil })
 }

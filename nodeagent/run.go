@@ -57,7 +57,8 @@ type agent struct {
 	heartbeat time.Duration  // the connect loop's: what the last gateway asked for
 	sessions  sync.WaitGroup // those that run
 	resuming  sync.Once
-	advised   sync.Once // what to do where the cluster has given up on the agent
+	resumed   chan struct{} // closed once what an earlier run left goes on
+	advised   sync.Once     // what to do where the cluster has given up on the agent
 
 	jobs     sync.WaitGroup
 	jobsCtx  context.Context
@@ -70,6 +71,8 @@ type agent struct {
 	running map[uint64]context.CancelCauseFunc
 	session *session
 	caution caution
+	alone   bool // goes on without a connection, since the host has restarted
+	outcast bool // the cluster has given up on the agent
 	seeking seeking
 	// acked is closed and replaced when the cluster has taken reports.
 	acked chan struct{}
@@ -119,6 +122,7 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 		slots:   make(chan struct{}, jobsMax),
 		running: map[uint64]context.CancelCauseFunc{},
 		acked:   make(chan struct{}),
+		resumed: make(chan struct{}),
 		servers: newServerList(id.Servers, cfg.Servers),
 	}
 	var journalID string
@@ -168,7 +172,12 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	var syncing sync.WaitGroup
 	syncing.Go(func() { a.syncLoop(ctx) })
+	var waiting sync.WaitGroup
+	if len(open) > 0 && !certain {
+		waiting.Go(func() { a.awaitCluster(ctx) })
+	}
 	a.connectLoop(ctx)
+	waiting.Wait()
 
 	a.stopJobs(runner.ErrLeave)
 	ended := make(chan struct{})
@@ -184,7 +193,7 @@ func (a *agent) run(ctx context.Context) error {
 	if !errors.As(err, &broken) {
 		err = nil
 	}
-	if e := a.journal.Close(); err == nil && e != nil {
+	if e := a.journal.Stop(); err == nil && e != nil {
 		err = e
 	}
 	if e := errors.Join(a.rehearsals.close(), a.facts.Close()); err == nil && e != nil {
@@ -196,6 +205,7 @@ func (a *agent) run(ctx context.Context) error {
 // resume goes on with the attempts that an earlier run left.
 func (a *agent) resume() {
 	a.resuming.Do(func() {
+		close(a.resumed)
 		var open []uint64
 		a.journal.View(func(s *journal.State) { open = s.Open() })
 		for _, id := range open {

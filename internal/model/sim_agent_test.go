@@ -39,6 +39,7 @@ type agent struct {
 	boot    int
 	session *session
 	greeted bool
+	alone   bool // goes on without having heard from the cluster since the machine restarted
 	sentSeq uint64
 	procs   []*proc
 	killing map[uint64]bool
@@ -60,7 +61,7 @@ func (a *agent) start() {
 	if a.session != nil {
 		a.session.end()
 	}
-	a.greeted, a.killing = false, map[uint64]bool{}
+	a.greeted, a.alone, a.killing = false, false, map[uint64]bool{}
 	s, valid, err := journal.Replay(a.disk.data)
 	if err != nil {
 		a.w.fail("%s: %v", a.name, err)
@@ -103,12 +104,22 @@ func (a *agent) sync() { a.disk.synced = len(a.disk.data) }
 // reboot takes the machine down: processes go, and a tail of the file that was not
 // synced, in the middle of a record perhaps.
 func (a *agent) reboot() {
+	a.rest()
 	a.boot++
 	a.procs = nil
 	if n := len(a.disk.data) - a.disk.synced; n > 0 {
 		a.disk.data = a.disk.data[:a.disk.synced+a.w.rng.IntN(n+1)]
 	}
 	a.start()
+}
+
+// rest is an agent that ends in order, perhaps, before its process or machine does.
+func (a *agent) rest() {
+	if a.w.rng.IntN(2) == 0 {
+		a.write(&journal.Stopped{})
+		a.sync()
+		a.w.seen["stops in order"]++
+	}
 }
 
 func (a *agent) hello() wire.Hello {
@@ -206,8 +217,11 @@ func (a *agent) proc(attempt uint64, job uint32) *proc {
 
 // work lets one of the agent's attempts get on by a step.
 func (a *agent) work() {
-	if !a.state.Certain() {
-		return
+	if !a.state.Certain() && !a.alone {
+		if !a.w.faults || a.session != nil || a.w.rng.IntN(4) > 0 {
+			return
+		}
+		a.alone = true
 	}
 	if ids := a.state.Stranded(); len(ids) > 0 {
 		for range 1 + a.w.rng.IntN(len(ids)) {

@@ -111,6 +111,8 @@ func (w *sim) checkAttempt(a *engine.Attempt) {
 	switch {
 	case w.truth.Run(a.Run).Check:
 		return
+	case w.repeated[a.ID] && a.Outcome == eventlog.Succeeded:
+		w.fail("attempt %d succeeded, and an agent on an old disk has repeated jobs of it", a.ID)
 	case a.Outcome == eventlog.NotStarted && sum > 0:
 		w.fail("G3: attempt %d is not started and took effect", a.ID)
 	case a.Outcome == eventlog.Succeeded && sum != len(jobs):

@@ -55,6 +55,7 @@ type sim struct {
 	recoveries int
 	lost       map[uint64]bool // attempts that only a lost log knew
 	blurred    map[blur]bool
+	repeated   map[uint64]bool // attempts under way that an agent alone on an old disk has repeated jobs of
 }
 
 type stepRef struct {
@@ -72,7 +73,7 @@ func newSim(seed uint64, replicas, hosts int) *sim {
 	w := &sim{
 		rng: rand.New(rand.NewPCG(seed, 7)), trace: sha256.New(), truth: engine.NewState(), hashEvery: 8, faults: true,
 		seen: map[string]int{}, done: map[string]bool{}, touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
-		ends: map[uint64]uint8{}, lost: map[uint64]bool{}, blurred: map[blur]bool{},
+		ends: map[uint64]uint8{}, lost: map[uint64]bool{}, blurred: map[blur]bool{}, repeated: map[uint64]bool{},
 	}
 	for i := range replicas {
 		r := &replica{w: w, id: uint64(i) + 1, clock: 1_700_000_000_000_000_000}
@@ -197,6 +198,14 @@ func (w *sim) effect(a *agent, attempt uint64, job uint32) {
 		return
 	}
 	step := stepRef{at.Run, at.Task, at.Host}
+	if a.alone && !a.state.Certain() {
+		w.seen["jobs done alone"]++
+		if w.touched[a.at] && w.byAttempt[[2]uint64{attempt, uint64(job)}] > 0 {
+			w.seen["jobs repeated alone"]++
+			w.repeated[attempt] = w.repeated[attempt] || at.Outcome == 0
+			return
+		}
+	}
 	w.effects[jobRef{step, job}]++
 	w.byAttempt[[2]uint64{attempt, uint64(job)}]++
 	if n := w.byAttempt[[2]uint64{attempt, uint64(job)}]; n > 1 {
@@ -313,6 +322,7 @@ func (w *sim) misfortune(n int, a *agent, r *replica) {
 			a.greeted = false
 		}
 	case n < 29:
+		a.rest()
 		a.start() // after it died; its jobs ran on
 		w.seen["agents' deaths"]++
 	case n < 31:
@@ -378,8 +388,11 @@ func (w *sim) disks(a *agent) {
 // heard reports whether the log knows what began since the disk was copied. Nothing
 // can tell that something was begun of which nobody has heard.
 func (w *sim) heard(a *agent) bool {
-	c := &agent{w: w, disk: disk{slices.Clone(a.copy.data), len(a.copy.data)}}
+	c := &agent{w: w, boot: a.boot + 1, disk: disk{slices.Clone(a.copy.data), len(a.copy.data)}}
 	c.start()
+	if w.truth.Agents[a.id].JournalSeq > c.state.ShownSeq() {
+		return true // by the numbers alone
+	}
 	for _, id := range a.state.Attempts() {
 		now, _ := a.state.Attempt(id)
 		then, held := c.state.Attempt(id)
@@ -393,6 +406,8 @@ func (w *sim) heard(a *agent) bool {
 			return false
 		case held && then.RestartUnder != "" && then.RestartUnder != now.RestartUnder && at.Outcome == 0 && ends(at) <= then.Ended:
 			return false // it went on behind a restart
+		case held && then.Phase == journal.Intent && at.Outcome == 0 && ends(at) <= then.Ended && (now.Phase != journal.Intent || now.Running || now.Ended > then.Ended):
+			return false // it went on behind a stop
 		}
 	}
 	return true

@@ -69,6 +69,10 @@ func (s *State) apply(r Record) (err error) {
 		err = s.applyRestartAsked(r)
 	case *Awaits:
 		err = s.applyAwaits(r)
+	case *Stopped:
+		s.stopped = true
+	case *Doubted:
+		s.applyDoubted(r)
 	default:
 		err = fmt.Errorf("record of type %T", r)
 	}
@@ -88,24 +92,6 @@ func (s *State) summary() *Summary {
 		EpochMax: s.EpochMax, Floor: s.Floor, Seq: s.Seq, Acked: s.Acked,
 		FreshFrom: s.FreshFrom, SeqBound: s.SeqBound, Version: formatVersion,
 	}
-}
-
-// applyBooted works out how far the numbers of reports can have got that were
-// sent before the machine went down: every report belongs to a job of a synced
-// window or is the end of a synced intent.
-func (s *State) applyBooted(r *Booted) {
-	if s.BootID != "" && s.FreshFrom == 0 {
-		bound := s.Seq
-		for _, a := range s.attempts {
-			if a.Phase == Intent {
-				bound += uint64(min(a.Window, a.Jobs)-a.Ended) + 1
-			}
-		}
-		if bound > s.Seq {
-			s.FreshFrom, s.SeqBound = s.Seq+1, bound
-		}
-	}
-	s.BootID = r.BootID
 }
 
 func (s *State) applyIntended(r *Intended) error {

@@ -219,6 +219,7 @@ func (s *State) Welcome(m *wire.Welcome) (Decision, error) {
 	}
 	var d Decision
 	if s.FreshFrom != 0 {
+		d.Records = append(d.Records, s.doubts(m.Acked)...)
 		d.Records = append(d.Records, &Rebased{Acked: m.Acked})
 		d.Records = append(d.Records, s.overtaken(m)...)
 	}
@@ -254,13 +255,13 @@ func (s *State) overtaken(m *wire.Welcome) (records []Record) {
 func (s *State) Boot(bootID string) Decision {
 	var d Decision
 	another := s.BootID != "" && s.BootID != bootID
-	if s.BootID != bootID {
+	if s.BootID != bootID || s.stopped {
 		d.Records = append(d.Records, &Booted{BootID: bootID})
 	}
 	seq := s.Seq
 	for _, id := range s.Open() {
 		a := s.attempts[id]
-		if !another || s.determined(a) {
+		if !another || s.determined(a) || s.undisturbed(a) {
 			if a.BeganSeq == 0 {
 				seq++
 				d.Records = append(d.Records, &Begun{Attempt: id, Seq: seq})
@@ -318,7 +319,8 @@ func (s *State) AskRestart(attempt uint64, take bool) (Record, error) {
 	return r, nil
 }
 
-// EndJob gives the report of the job that runs its number.
+// EndJob gives the report of the job that runs its number. Where the attempt is in
+// doubt its outcome is unknown.
 func (s *State) EndJob(r wire.Report) (Record, error) {
 	a, err := s.open(r.Attempt)
 	if err != nil {
@@ -328,14 +330,20 @@ func (s *State) EndJob(r wire.Report) (Record, error) {
 		return nil, fmt.Errorf("%w: no job of attempt %d is running", ErrInconsistent, r.Attempt)
 	}
 	r.Seq, r.End = s.Seq+1, false
+	if a.Lost {
+		r.Outcome = OutcomeUnknown
+	}
 	return &JobEnded{Report: r}, nil
 }
 
-// End decides the end of an attempt.
+// End decides the end of an attempt, which is unknown where it is in doubt.
 func (s *State) End(attempt uint64, outcome uint8, reason string) (Record, error) {
 	a, err := s.open(attempt)
 	if err != nil {
 		return nil, ErrEnded
+	}
+	if a.Lost && outcome != OutcomeUnknown {
+		outcome, reason = OutcomeUnknown, doubtReason
 	}
 	return &AttemptEnded{Report: wire.Report{Seq: s.Seq + 1, Attempt: attempt, End: true,
 		Outcome: outcome, Reason: reason, OutputDigest: hex.EncodeToString(a.Digest)}}, nil

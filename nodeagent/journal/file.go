@@ -17,7 +17,7 @@ import (
 // the CRC, the 8-byte size of the file that was known to be synced when the frame
 // was written, and the record. Numbers are big-endian.
 const (
-	formatVersion  = 4
+	formatVersion  = 5
 	fileName       = "log"
 	newFileName    = "log.new"
 	headerBytes    = 16

@@ -43,6 +43,7 @@ type Journal struct {
 	// permits are where the records end that are not on disk, by which attempts may
 	// start, or have more of their jobs start.
 	permits map[uint64]int64
+	stopped bool // nothing is appended any more
 	err     error
 }
 
@@ -86,6 +87,9 @@ func (j *Journal) Append(f func(s *State, add func(Record)) error) error {
 }
 
 func (j *Journal) append(f func(s *State, add func(Record)) error) error {
+	if j.stopped && j.err == nil {
+		return errClosed
+	}
 	if j.err != nil {
 		return j.err
 	}
@@ -253,6 +257,27 @@ func (j *Journal) Compact() error {
 	j.reached(j.appended)
 	j.compactAt = max(compactBytesMin, compactFactor*size)
 	return nil
+}
+
+// Stop is Close for an agent that has ended in order, of which nothing starts any more
+// and nothing is sent. Where attempts are under way it says so on disk, so that the
+// machine may restart and only what was running is unknown.
+func (j *Journal) Stop() error {
+	j.mu.Lock()
+	err := j.append(func(s *State, add func(Record)) error {
+		if len(s.Open()) > 0 {
+			add(&Stopped{})
+		}
+		return nil
+	})
+	if err == nil {
+		j.stopped = true
+	}
+	j.mu.Unlock()
+	if e := j.Close(); err == nil {
+		err = e
+	}
+	return err
 }
 
 // Close syncs and closes the file.

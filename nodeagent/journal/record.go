@@ -29,6 +29,8 @@ const (
 	KindPublished      Kind = 16
 	KindRestartAsked   Kind = 17
 	KindAwaits         Kind = 18
+	KindStopped        Kind = 19
+	KindDoubted        Kind = 20
 )
 
 // A Record is one entry of the journal: a fact in the past tense.
@@ -270,6 +272,10 @@ func newRecord(k Kind) (Record, bool) {
 		return new(RestartAsked), true
 	case KindAwaits:
 		return new(Awaits), true
+	case KindStopped:
+		return new(Stopped), true
+	case KindDoubted:
+		return new(Doubted), true
 	}
 	return nil, false
 }

@@ -83,6 +83,8 @@ type State struct {
 	// highest number that can have been sent before.
 	FreshFrom, SeqBound uint64
 
+	// stopped is true while the newest record is [Stopped].
+	stopped bool
 	// unnumbered is true while the records of an earlier format are folded, in
 	// which the beginning of an attempt has no report.
 	unnumbered bool
@@ -129,17 +131,18 @@ func (s *State) Open() []uint64 {
 
 // ShownSeq is the number to introduce a connection with. It is never below what
 // the cluster can have committed, so that only a journal that was rolled back
-// shows a lower one.
+// shows a lower one; nor is it above that, whatever was done since the machine
+// restarted, or a journal that was rolled back would not be found out.
 func (s *State) ShownSeq() uint64 {
 	if s.FreshFrom != 0 {
-		return max(s.Seq, s.SeqBound)
+		return s.SeqBound
 	}
 	return s.Seq
 }
 
 // Certain reports whether the journal is known to be whole. After a reboot it is
 // not, until a connection has told what the cluster has: it could be a backup
-// that was put back. What is under way may go on no sooner.
+// that was put back. See [State.Alone] for what may go on before.
 func (s *State) Certain() bool { return s.FreshFrom == 0 }
 
 // ReportsAfter returns the reports behind the number, as many as fit into the
