@@ -3,6 +3,8 @@ package nodeagent
 import (
 	"math"
 	"time"
+
+	pacing "quorate/internal/pace"
 )
 
 const (
@@ -30,6 +32,17 @@ type signs struct {
 	sent, lost     uint64 // packets
 	rtt, deviation time.Duration
 	answered       time.Time // of the newest message
+	// latest is the newest round trip, where that is known apart from rtt; or 0.
+	latest time.Duration
+}
+
+// line is what reports are held back by.
+func (s *signs) line() pacing.Trip {
+	latest := s.latest
+	if latest == 0 {
+		latest = s.rtt
+	}
+	return pacing.Trip{Latest: latest, Received: s.received}
 }
 
 // trip is how long a round trip takes at most, but for rare ones.

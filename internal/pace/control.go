@@ -113,6 +113,10 @@ func (c *control) see(now time.Time, t Trip) {
 	c.last = t
 	c.base = min(c.base, t.Latest)
 	c.flight.arrived(now.Add(-t.Latest))
+	if c.flight.bytes() == 0 { // whatever the line is like, it is none of our doing
+		c.began, c.low, c.full = now, 0, false
+		return
+	}
 	if c.low == 0 || t.Latest < c.low {
 		c.low = t.Latest
 	}

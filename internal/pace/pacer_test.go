@@ -146,3 +146,20 @@ func BenchmarkTake(b *testing.B) {
 		p.Take(ChunkBytesMax)
 	}
 }
+
+// TestIdle wants round trips that are long while nothing is sent to limit nothing: it
+// is not we who make them long.
+func TestIdle(t *testing.T) {
+	var c control
+	now := time.Unix(1000, 0)
+	for n := range 100 {
+		trip := Trip{Latest: 100 * time.Millisecond, Received: uint64(n)}
+		if n > 10 {
+			trip.Latest = 300 * time.Millisecond
+		}
+		now = now.Add(time.Minute)
+		if wait := c.take(now, trip, 100<<10); wait != 0 || c.window != 0 {
+			t.Fatalf("what is sent once in a minute waits %v for a window of %v", wait, c.window)
+		}
+	}
+}
