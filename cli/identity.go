@@ -46,6 +46,9 @@ type addresses struct {
 	Listen string `json:"listen"`
 	HTTP   string `json:"http,omitempty"`
 	Raft   string `json:"raft"`
+	// ListenTCP is for agents that UDP does not reach; empty is the port of Listen, and
+	// "off" is nowhere.
+	ListenTCP string `json:"listen_tcp,omitempty"`
 	// Advertise is the host under which others reach this one; empty is as the
 	// addresses say.
 	Advertise string `json:"advertise,omitempty"`

@@ -201,11 +201,11 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	}
 	handler := api.NewHandler(n.orch, options...)
 	n.closed = append(n.closed, handler)
-	agents := n.sockets.takeAgents()
+	agents, agentsTCP := n.sockets.takeAgents()
 	n.group.Go(func() error { return n.explainRaft(n.orch.Run(ctx)) })
 	n.group.Go(func() error {
 		return gateway.Serve(ctx, gateway.Config{
-			Orchestrator: n.orch, Conn: agents, Hosts: n.hosts(n.cfg.Listen), Logger: n.cfg.logger,
+			Orchestrator: n.orch, Conn: agents, TCP: agentsTCP, Hosts: n.hosts(n.cfg.Listen), Logger: n.cfg.logger,
 			ResetKeyPath: filepath.Join(n.pkiDir(), "reset.key"), Limits: n.cfg.limits,
 		})
 	})

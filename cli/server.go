@@ -31,8 +31,8 @@ const (
 func (p *program) serverCommand() *cli.Command {
 	return &cli.Command{
 		Name: "server", Category: sectionCluster, Usage: "run an orchestrator",
-		Description: "Holds the log, schedules, and serves agents (QUIC, UDP) and operators (a unix socket in\n" +
-			"the data directory, and HTTPS with --http). SIGTERM ends it; runs go on when it is back, or\n" +
+		Description: "Holds the log, schedules, and serves agents (QUIC over UDP, or TLS over TCP where UDP is\n" +
+			"blocked) and operators (a unix socket in the data directory, and HTTPS with --http). SIGTERM ends it; runs go on when it is back, or\n" +
 			"on another orchestrator. The first start writes an identity for operators to operator.pem in\n" +
 			"the data directory.\n\n" +
 			"The first orchestrator of a cluster is started with --bootstrap, the others with --join and\n" +
@@ -42,6 +42,7 @@ func (p *program) serverCommand() *cli.Command {
 			configFlag(),
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_DATA_DIR"}, Usage: "`DIR` of the log, the blobs and the keys"},
 			&cli.StringFlag{Name: "listen", EnvVars: []string{"QUORATE_LISTEN"}, Value: agentsAddress, Usage: "`ADDRESS` for agents (UDP)"},
+			&cli.StringFlag{Name: "listen-tcp", EnvVars: []string{"QUORATE_LISTEN_TCP"}, Usage: "`ADDRESS` for agents that UDP does not reach (TLS over TCP), or off; the port of --listen without it"},
 			&cli.StringFlag{Name: "http", EnvVars: []string{"QUORATE_HTTP"}, Usage: "`ADDRESS` for operators (HTTPS, with certificates); none without it"},
 			&cli.StringFlag{Name: "raft", EnvVars: []string{"QUORATE_RAFT"}, Value: raftAddress, Usage: "`ADDRESS` for other orchestrators (TCP); :7442 to be reached from other machines"},
 			&cli.StringFlag{Name: "advertise", EnvVars: []string{"QUORATE_ADVERTISE"}, Usage: "`HOST` under which others reach this machine, where the addresses do not say"},
@@ -168,13 +169,13 @@ func checkpointSinks(c *cli.Context, help string) (sinks []orchestrator.Sink, er
 // startedAt is where to serve: as the flags say, or else as when this directory
 // was served last, or else as by default. It reports whether it is of a member.
 func startedAt(c *cli.Context, dir string) (at addresses, member bool, err error) {
-	at = addresses{Listen: c.String("listen"), HTTP: c.String("http"), Raft: c.String("raft"), Advertise: c.String("advertise")}
+	at = addresses{Listen: c.String("listen"), ListenTCP: c.String("listen-tcp"), HTTP: c.String("http"), Raft: c.String("raft"), Advertise: c.String("advertise")}
 	m := &membership{}
 	if member, err = readDocument(filepath.Join(dir, memberFile), m); err != nil || m.At == nil {
 		return at, member, err
 	}
 	for flag, value := range map[string]struct{ now, last *string }{
-		"listen": {&at.Listen, &m.At.Listen}, "http": {&at.HTTP, &m.At.HTTP},
+		"listen": {&at.Listen, &m.At.Listen}, "listen-tcp": {&at.ListenTCP, &m.At.ListenTCP}, "http": {&at.HTTP, &m.At.HTTP},
 		"raft": {&at.Raft, &m.At.Raft}, "advertise": {&at.Advertise, &m.At.Advertise},
 	} {
 		if !c.IsSet(flag) {

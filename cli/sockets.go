@@ -9,6 +9,7 @@ import (
 // anything else: an address that is taken must not leave a half-made member.
 type sockets struct {
 	agents    net.PacketConn
+	agentsTCP net.Listener // nil where agents are served over UDP alone
 	operators net.Listener // nil where operators are not served
 	raft      net.Listener // nil with logEmbedded
 }
@@ -30,6 +31,9 @@ func (n *node) openSockets() (err error) {
 		}
 		n.api = s.operators.Addr()
 	}
+	if s.agentsTCP, err = n.listenTCP(); err != nil {
+		return fmt.Errorf("agents' address over TCP: %w", err)
+	}
 	var raft net.Addr
 	if s.raft != nil {
 		raft = s.raft.Addr()
@@ -38,11 +42,33 @@ func (n *node) openSockets() (err error) {
 	return err
 }
 
-// takeAgents hands over the agents' socket; who takes it closes it.
-func (s *sockets) takeAgents() net.PacketConn {
-	conn := s.agents
-	s.agents = nil
-	return conn
+// noListen is the address of what is not to be served.
+const noListen = "off"
+
+// listenTCP opens what agents connect to that UDP does not reach. Without an address
+// of its own that is the port of UDP, and not worth failing for.
+func (n *node) listenTCP() (net.Listener, error) {
+	switch n.cfg.ListenTCP {
+	case noListen:
+		return nil, nil
+	case "":
+	default:
+		return net.Listen("tcp", n.cfg.ListenTCP)
+	}
+	ln, err := net.Listen("tcp", n.agent.String())
+	if err != nil {
+		n.cfg.logger.Warn("agents that UDP does not reach cannot connect: their port is not to be had for TCP", "error", err)
+		return nil, nil
+	}
+	return ln, nil
+}
+
+// takeAgents hands over the agents' sockets, of which the second may be nil; who takes
+// them closes them.
+func (s *sockets) takeAgents() (net.PacketConn, net.Listener) {
+	conn, ln := s.agents, s.agentsTCP
+	s.agents, s.agentsTCP = nil, nil
+	return conn, ln
 }
 
 // takeOperators hands over the operators' socket; who takes it closes it.
@@ -64,7 +90,7 @@ func (s *sockets) close() {
 	if s.agents != nil {
 		_ = s.agents.Close()
 	}
-	for _, ln := range []net.Listener{s.operators, s.raft} {
+	for _, ln := range []net.Listener{s.operators, s.raft, s.agentsTCP} {
 		if ln != nil {
 			_ = ln.Close()
 		}
