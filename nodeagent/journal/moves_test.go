@@ -92,6 +92,7 @@ func (w *world) schedule() error {
 			s.supersedes = 0
 		}
 	}
+	w.follows(s)
 	w.lastIndex++
 	s.id = w.lastIndex
 	w.attempts[s.id], w.byStep[step] = s, s.id
@@ -115,6 +116,7 @@ func (w *world) resendCommands() error {
 	}
 	for _, id := range w.openAttempts() {
 		a := w.attempts[id]
+		after := w.after(a)
 		fence := w.fence()
 		if w.r.IntN(8) == 0 && fence.Epoch > 1 {
 			fence.Epoch-- // a gateway that is behind
@@ -122,14 +124,14 @@ func (w *world) resendCommands() error {
 		if a.cancel {
 			w.toAgent = append(w.toAgent, &wire.Cancel{Fence: fence, Attempt: id})
 		} else {
-			w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: fence, Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}})
+			w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: fence, Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}, After: after})
 		}
 	}
 	// A stale gateway repeats what was settled since. It holds the connection, so
 	// what was settled before that is no news to it.
 	id := uint64(w.r.IntN(int(w.lastIndex) + 1))
 	if a := w.attempts[id]; a != nil && (a.outcome == 0 || a.settledIn == w.sessions) && w.r.IntN(3) == 0 {
-		w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: w.fence(), Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}})
+		w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: w.fence(), Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}, After: w.after(a)})
 	}
 	return nil
 }
@@ -272,11 +274,15 @@ func (w *world) dropAll() {
 
 // work lets the agent start or end a job.
 func (w *world) work() error {
+	w.alone()
 	if !w.up || len(w.paused) == 0 {
 		return nil
 	}
+	if err := w.giveBack(); err != nil {
+		return err
+	}
 	ids := w.state.Open()
-	ids = slices.DeleteFunc(ids, func(id uint64) bool { return !w.paused[id] })
+	ids = slices.DeleteFunc(ids, func(id uint64) bool { return !w.paused[id] || w.mut != ignoreWaits && w.state.Waits(id) })
 	if len(ids) == 0 {
 		return nil
 	}
@@ -284,6 +290,9 @@ func (w *world) work() error {
 	a := w.state.attempts[id]
 	if a.Running {
 		return w.workEnd(a)
+	}
+	if a.Lost {
+		return w.end(id, OutcomeUnknown)
 	}
 	if a.Failed {
 		return w.end(id, OutcomeFailed)
@@ -300,6 +309,9 @@ func (w *world) work() error {
 	}
 	if a.Ended >= a.Window {
 		a.Window = a.Jobs // in memory, and not on disk
+	}
+	if err := w.inOrder(id); err != nil {
+		return err
 	}
 	rec, err := w.state.StartJob(id, a.Ended, 0)
 	if err != nil {
@@ -397,6 +409,9 @@ func (w *world) cancelSome() error {
 // end and leave their status.
 func (w *world) crash() error {
 	w.disconnect()
+	if err := w.rest(); err != nil {
+		return err
+	}
 	w.up = false
 	for _, p := range w.procs {
 		if w.r.IntN(3) == 0 && !p.killed {
@@ -409,6 +424,9 @@ func (w *world) crash() error {
 // reboot takes the machine down: processes and a part of what was not synced go.
 func (w *world) reboot() error {
 	w.disconnect()
+	if err := w.rest(); err != nil {
+		return err
+	}
 	w.boot++
 	w.procs = nil
 	keep := w.disk.synced
@@ -433,42 +451,6 @@ func (w *world) killProcess() {
 func (w *world) disconnect() {
 	w.connected = false
 	w.toAgent, w.toCluster = nil, nil
-}
-
-// wipe puts an empty disk into the machine.
-func (w *world) wipe() error {
-	w.disconnect()
-	w.boot++
-	w.procs = nil
-	w.disk = &disk{id: "j2", records: []Record{w.beginning("j2")}, synced: 1}
-	return w.start()
-}
-
-// restore puts a backup of the disk into the machine that is older than an attempt
-// which the cluster knows to have begun. Where it has not heard of everything yet
-// nobody can tell the backup from the disk, so that case is left out.
-func (w *world) restore() error {
-	known := w.committed == w.state.Seq
-	var older []int
-	for i, r := range w.disk.records {
-		r, ok := r.(*Intended)
-		if !ok {
-			continue
-		}
-		a := w.attempts[r.Attempt]
-		if known && (a.began || a.outcome != 0 || w.mut == begunWithoutNumber && w.heard[a.id]) {
-			older = append(older, i)
-		}
-	}
-	if len(older) == 0 {
-		return nil
-	}
-	w.disk.records = w.disk.records[:older[w.r.IntN(len(older))]]
-	w.disk.synced = len(w.disk.records)
-	w.disconnect()
-	w.boot++
-	w.procs = nil
-	return w.start()
 }
 
 // giveUp is an operator who declares an attempt unknown that nobody hears of.

@@ -30,11 +30,13 @@ const (
 	onlyDirect         mutant = "look only at the attempt that is superseded"
 	statusFromTheShell mutant = "take a killed command's status"
 	begunWithoutNumber mutant = "begun without number"
+	stopStays          mutant = "take a stop back without a sync"
+	ignoreWaits        mutant = "start what waits"
 )
 
 var mutants = []mutant{executeBeforeSync, rerunAfterRestart, dropWithoutFloor, noTombstone, noSupersede,
 	guessNotStarted, retryOnTimeout, leaveChildren, noJournalID, ackBeforeCommit, executeAfterAdopt,
-	trustNumbers, windowNotSynced, onlyDirect, statusFromTheShell, begunWithoutNumber}
+	trustNumbers, windowNotSynced, onlyDirect, statusFromTheShell, begunWithoutNumber, stopStays, ignoreWaits}
 
 const (
 	cluster   = "c"
@@ -53,6 +55,7 @@ type disk struct {
 type scheduled struct {
 	id, supersedes uint64
 	step           int
+	after          uint64 // what it waits for on the agent, or 0
 	from           uint32
 	outcome        uint8 // 0 while open
 	cancel         bool
@@ -95,6 +98,8 @@ type world struct {
 	committed   uint64          // report number
 	heard       map[uint64]bool // attempts that some gateway was told of, which is not on record
 	quarantined bool
+	ended       map[uint64]bool // attempts whose end the agent has known
+	old         bool            // a backup of the disk is in the machine
 
 	effects map[[2]int]int // by step and job
 	retries map[int]int    // of a step that an operator decided on
@@ -104,7 +109,7 @@ type world struct {
 
 func newWorld(r *rand.Rand, m mutant) *world {
 	w := &world{r: r, mut: m, attempts: map[uint64]*scheduled{}, byStep: map[int]uint64{},
-		effects: map[[2]int]int{}, retries: map[int]int{}, byTry: map[string]int{}, tried: map[uint64]int{}, heard: map[uint64]bool{}, epoch: 1, lastIndex: 1}
+		effects: map[[2]int]int{}, retries: map[int]int{}, byTry: map[string]int{}, tried: map[uint64]int{}, ended: map[uint64]bool{}, heard: map[uint64]bool{}, epoch: 1, lastIndex: 1}
 	w.disk = &disk{id: "j1", records: []Record{w.beginning("j1")}, synced: 1}
 	if err := w.start(); err != nil {
 		panic(err)
@@ -123,19 +128,28 @@ func (w *world) beginning(id string) Record {
 
 // write appends records; durable ones sync the disk, but for the mutant.
 func (w *world) write(records []Record) error {
-	durable := false
+	durable, before := false, w.state.BootID
 	for _, r := range records {
 		if i, ok := r.(*Intended); ok {
 			i.Window = min(i.Window, worldWind)
 			if w.mut == windowNotSynced {
 				i.Window = min(i.Jobs, 1)
 			}
+			if w.state.Waits(i.Attempt) && w.r.IntN(2) == 0 {
+				i.Window = 0 // the windows of those that wait are used up
+			}
 		}
 		if err := w.state.Apply(r); err != nil {
 			return err
 		}
 		w.disk.records = append(w.disk.records, r)
+		if e, ok := r.(*AttemptEnded); ok && e.Report.Outcome != OutcomeUnknown {
+			w.ended[e.Report.Attempt] = true
+		}
 		durable = durable || r.Kind().Durable()
+		if b, ok := r.(*Booted); ok && w.mut == stopStays && b.BootID == before {
+			durable = false
+		}
 	}
 	if durable && w.mut != executeBeforeSync {
 		w.disk.synced = len(w.disk.records)
