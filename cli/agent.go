@@ -25,6 +25,7 @@ func (p *program) agentCommand() *cli.Command {
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"QUORATE_AGENT_SERVER"}, Usage: "`ADDRESS,...` of orchestrators for agents, host:port"},
+			&cli.StringSliceFlag{Name: "relay", EnvVars: []string{"QUORATE_AGENT_RELAY"}, Usage: "`ADDRESS,...` of relays of this site, which come before --server"},
 			&cli.StringFlag{Name: "token", EnvVars: []string{"QUORATE_TOKEN"}, Usage: "the `TOKEN` to join with"},
 			&cli.StringFlag{Name: "token-file", EnvVars: []string{"QUORATE_TOKEN_FILE"}, Usage: "`FILE` that holds the token"},
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_AGENT_DATA_DIR"}, Usage: "`DIR` of the identity, the journal and the running jobs"},
@@ -51,11 +52,13 @@ func (p *program) runAgent(c *cli.Context) error {
 	if err := configure(c); err != nil {
 		return err
 	}
-	servers := list(c, "server")
-	for _, address := range servers {
-		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
-			return usage(commandLine(c)+" --help", "--server %q: want host:port, for instance orchestrator:7440", address)
-		}
+	servers, err := addressList(c, "server", "orchestrator:7440")
+	if err != nil {
+		return err
+	}
+	relays, err := addressList(c, "relay", "relay:7443")
+	if err != nil {
+		return err
 	}
 	logger, err := p.logger(c)
 	if err != nil {
@@ -69,7 +72,7 @@ func (p *program) runAgent(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(servers) == 0 && !enrolled(dir) {
+	if len(servers)+len(relays) == 0 && !enrolled(dir) {
 		return usage(commandLine(c)+" --help", "missing --server ADDRESS")
 	}
 	if token == "" && !enrolled(dir) {
@@ -77,7 +80,7 @@ func (p *program) runAgent(c *cli.Context) error {
 	}
 	notifySystemd(p.con.getenv, "READY=1")
 	err = nodeagent.Run(c.Context, nodeagent.Config{
-		Servers: servers, Token: token, DataDir: dir, WorkDir: c.String("work-dir"), Name: c.String("name"),
+		Servers: servers, Relays: relays, Token: token, DataDir: dir, WorkDir: c.String("work-dir"), Name: c.String("name"),
 		Version: p.version, Logger: logger, OfflineAfterReboot: c.Duration("offline-after-reboot"),
 	})
 	if errors.Is(err, context.Canceled) {
@@ -96,6 +99,17 @@ func (p *program) runAgent(c *cli.Context) error {
 		return hinted(err, `name the orchestrator that made the token with --server, or make a token on this one with "quorate token create"`)
 	}
 	return err
+}
+
+// addressList reads addresses of the form host:port.
+func addressList(c *cli.Context, flag, example string) ([]string, error) {
+	addresses := list(c, flag)
+	for _, address := range addresses {
+		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
+			return nil, usage(commandLine(c)+" --help", "--%s %q: want host:port, for instance %s", flag, address, example)
+		}
+	}
+	return addresses, nil
 }
 
 // joinToken reads the token from its flag or file.
@@ -174,6 +188,9 @@ func (p *program) printAgent(a *api.Agent) error {
 	g.add("labels", some(a.Labels, len(a.Labels)))
 	g.add("hostname", orDash(a.Hostname))
 	g.add("address", orDash(a.Address))
+	if a.Relay != "" {
+		g.add("relay", a.Relay)
+	}
 	g.add("version", orDash(a.Version))
 	g.add("enrolled", stamp(a.EnrolledAt))
 	g.add("seen", stamp(a.SeenAt))

@@ -11,10 +11,10 @@ import (
 
 func (p *program) tokenCommand() *cli.Command {
 	return &cli.Command{
-		Name: "token", Category: sectionCluster, Usage: "make tokens that agents and orchestrators join with",
+		Name: "token", Category: sectionCluster, Usage: "make tokens that agents, relays and orchestrators join with",
 		Subcommands: []*cli.Command{{
 			Name: "create", Usage: "make a token and print it; it is shown once and kept nowhere",
-			Description: "An agent joins with the token, and an orchestrator with one of --role orchestrator (\"quorate\n" +
+			Description: "An agent joins with the token, the relay of a site with one of --role relay, and an orchestrator with one of --role orchestrator (\"quorate\n" +
 				"cluster add\" prints the whole command). An operator needs none: --role operator prints an identity,\n" +
 				"a certificate and its key, for the HTTPS address of \"quorate server --http\". It is shown\n" +
 				"once, and issued on the orchestrator's machine only:\n\n" +
@@ -22,8 +22,8 @@ func (p *program) tokenCommand() *cli.Command {
 				"  quorate --server https://HOST:PORT --identity alice.pem run ls",
 			Flags: []cli.Flag{
 				&cli.DurationFlag{Name: "ttl", Value: time.Hour, Usage: "how long a token may be used, a `DURATION`"},
-				&cli.StringFlag{Name: "name", Usage: "the `NAME` of the agent or operator; without one an agent proposes its own and waits for approval"},
-				&cli.StringFlag{Name: "role", Value: roleAgent, Usage: "`ROLE` of whom it is for: agent, orchestrator or operator"},
+				&cli.StringFlag{Name: "name", Usage: "the `NAME` of the agent, site or operator; without one an agent proposes its own and waits for approval"},
+				&cli.StringFlag{Name: "role", Value: roleAgent, Usage: "`ROLE` of whom it is for: agent, relay, orchestrator or operator"},
 				&cli.StringSliceFlag{Name: "label", Usage: "`LABEL,...` of the agent, for instance controller"},
 				&cli.BoolFlag{Name: "auto-approve", Usage: "let an agent that proposes its own name work at once"},
 			},
@@ -35,18 +35,19 @@ func (p *program) tokenCommand() *cli.Command {
 // The roles that somebody can have.
 const (
 	roleAgent        = "agent"
+	roleRelay        = "relay"
 	roleOrchestrator = "orchestrator"
 	roleOperator     = "operator"
 )
 
 func (p *program) tokenCreate(c *cli.Context) error {
 	switch role := c.String("role"); role {
-	case roleAgent, roleOrchestrator:
+	case roleAgent, roleRelay, roleOrchestrator:
 		return p.joinToken(c, role)
 	case roleOperator:
 		return p.operatorIdentity(c)
 	default:
-		return usage(commandLine(c)+" --help", "--role %q: want agent, orchestrator or operator", role)
+		return usage(commandLine(c)+" --help", "--role %q: want agent, relay, orchestrator or operator", role)
 	}
 }
 
@@ -57,6 +58,9 @@ func (p *program) joinToken(c *cli.Context, role string) error {
 				return usage(commandLine(c)+" --help", "--%s is for agents: an orchestrator is called as its host", flag)
 			}
 		}
+	}
+	if role == roleRelay && c.IsSet("label") {
+		return usage(commandLine(c)+" --help", "--label is for agents: a relay is given no work")
 	}
 	ttl := c.Duration("ttl")
 	if ttl < time.Second {

@@ -62,6 +62,13 @@ func newBlobCache(dir string, a *agent) (*blobCache, error) {
 
 func (c *blobCache) path(digest string) string { return filepath.Join(c.dir, digest[:2], digest) }
 
+// whenOnline returns what is closed when the next connection begins.
+func (c *blobCache) whenOnline() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.online
+}
+
 // connected wakes those that wait for a connection.
 func (c *blobCache) connected() {
 	c.mu.Lock()
@@ -116,20 +123,22 @@ func (c *blobCache) fetch(ctx context.Context, digest string) error {
 	if err := os.MkdirAll(filepath.Dir(c.path(digest)), 0o700); err != nil {
 		return err
 	}
+	source := blobSource{agent: c.agent}
 	for asked := 0; ; {
-		c.mu.Lock()
-		online := c.online
-		c.mu.Unlock()
-		s := c.agent.current()
-		if s == nil {
+		online := c.whenOnline()
+		l := source.choose(ctx)
+		if l == nil {
 			select {
 			case <-online:
 				continue
 			case <-ctx.Done():
 				return ctx.Err()
+			case <-source.again():
+				continue
 			}
 		}
-		err := c.fetchOver(ctx, s.link, digest)
+		got, err := c.fetchOver(ctx, l, digest)
+		source.judge(l, got, err)
 		var local *localError
 		switch {
 		case err == nil:
@@ -156,18 +165,18 @@ type localError struct{ err error }
 func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
-// fetchOver asks for what is missing of the content.
-func (c *blobCache) fetchOver(ctx context.Context, l *link, digest string) error {
+// fetchOver asks for what is missing of the content, and returns how much came.
+func (c *blobCache) fetchOver(ctx context.Context, l *link, digest string) (int64, error) {
 	part, err := os.OpenFile(c.path(digest)+suffixPart, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return &localError{err}
+		return 0, &localError{err}
 	}
 	defer part.Close()
 	began := time.Now()
 	hash := sha256.New()
 	have, err := io.Copy(hash, part)
 	if err != nil {
-		return &localError{err}
+		return 0, &localError{err}
 	}
 	got, err := c.append(ctx, l, part, hash, wire.BlobRequest{Digest: digest, Offset: have})
 	if err == nil && hex.EncodeToString(hash.Sum(nil)) != digest {
@@ -187,7 +196,7 @@ func (c *blobCache) fetchOver(ctx context.Context, l *link, digest string) error
 	default:
 		log.Debug("content received")
 	}
-	return withoutRoom(err, part)
+	return got, withoutRoom(err, part)
 }
 
 // append fetches the content behind what the part holds, and returns how much came.

@@ -10,6 +10,10 @@ type Config struct {
 	// Servers are addresses (host:port) of orchestrators, any of them. An agent that
 	// has joined may have none: it knows what the cluster told it.
 	Servers []string
+	// Relays are addresses (host:port) of relays of the agent's site, any of them. They
+	// come first: orchestrators are connected to directly where no relay will do, and
+	// only where Servers are named.
+	Relays []string
 	// Token lets the agent join where it has no identity yet.
 	Token string
 	// DataDir holds identity, journal, facts, blobs and the files of running jobs.
@@ -30,6 +34,7 @@ type Config struct {
 	Labels []string
 	Logger *slog.Logger
 
+	site *RelayConfig // of a relay, see RunRelay
 	// bootID tells one boot of the host from the next; nil asks the kernel.
 	bootID func() (string, error)
 }

@@ -50,7 +50,7 @@ func (a *agent) connectLoop(ctx context.Context) {
 // connect tries until an orchestrator welcomes the agent, or ctx ends.
 func (a *agent) connect(ctx context.Context, lost string, wait *backoff) *session {
 	for ctx.Err() == nil {
-		addresses := a.servers.order(lost)
+		addresses := a.candidates(lost)
 		silence := watchSilence(a.log, addresses[0])
 		if wait.last != 0 { // what comes of later attempts is said anyway
 			silence.Stop()
@@ -67,6 +67,14 @@ func (a *agent) connect(ctx context.Context, lost string, wait *backoff) *sessio
 		a.disconnected(ctx, addresses, err, wait)
 	}
 	return nil
+}
+
+// candidates are the addresses to try, as they are named to the operator.
+func (a *agent) candidates(lost string) []string {
+	if a.relays != nil && len(a.cfg.Servers) == 0 {
+		return a.relays.addresses
+	}
+	return a.servers.order(lost)
 }
 
 // disconnected waits before the next attempt.
@@ -114,6 +122,10 @@ func (a *agent) learn(servers []string) {
 func (a *agent) stay(ctx context.Context, s *session) *session {
 	for {
 		select {
+		case <-a.homesick(s):
+			if next := a.goHome(ctx, s); next != nil {
+				return next
+			}
 		case <-s.ended:
 			select { // what it said last counts
 			case servers := <-s.told:

@@ -15,7 +15,7 @@ func dialTCP(ctx context.Context, address string, conf *tls.Config) (*link, erro
 	if err != nil {
 		return nil, err
 	}
-	conn, err := mux.Client(ctx, raw, conf)
+	conn, err := mux.Client(ctx, raw, conf, mux.StreamsBy(streamsOf))
 	if err != nil {
 		return nil, err
 	}

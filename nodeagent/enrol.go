@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"quorate/internal/pki"
@@ -34,9 +35,9 @@ func (e *RefusedError) Error() string {
 // where there is no identity yet.
 func join(ctx context.Context, cfg *Config, boot string) (*identity, *journal.Journal, error) {
 	dir := filepath.Join(cfg.DataDir, "journal")
-	id, err := loadIdentity(cfg.DataDir)
+	id, err := loadIdentity(cfg.DataDir, cfg.site != nil)
 	if err == nil {
-		if len(id.Servers)+len(cfg.Servers) == 0 {
+		if len(id.Servers)+len(cfg.Servers)+len(cfg.Relays) == 0 {
 			return nil, nil, fmt.Errorf("%w: %s names none", ErrNoServers, filepath.Join(cfg.DataDir, fileInfo))
 		}
 		j, err := journal.Open(dir, boot)
@@ -48,7 +49,7 @@ func join(ctx context.Context, cfg *Config, boot string) (*identity, *journal.Jo
 	if cfg.Token == "" {
 		return nil, nil, fmt.Errorf("%w: a join token is needed for %s", errNoIdentity, cfg.DataDir)
 	}
-	if len(cfg.Servers) == 0 {
+	if len(cfg.Servers)+len(cfg.Relays) == 0 {
 		return nil, nil, fmt.Errorf("%w: one is needed to join", ErrNoServers)
 	}
 	token, err := pki.ParseToken(cfg.Token)
@@ -69,7 +70,7 @@ func join(ctx context.Context, cfg *Config, boot string) (*identity, *journal.Jo
 		j.Close()
 		return nil, nil, fmt.Errorf("identity: %w", err)
 	}
-	request := wire.Enrol{Token: token.Secret, PublicKey: pub, Name: cfg.Name}
+	request := wire.Enrol{Token: token.Secret, PublicKey: pub, Name: cfg.Name, Relay: cfg.site != nil}
 	request.Hostname, _ = os.Hostname()
 	if request.Name == "" {
 		request.Name = request.Hostname
@@ -115,13 +116,22 @@ func freshJournal(dir, boot string) (*journal.Journal, error) {
 // final, but for that of an orchestrator that is busy, and so is it where all are of
 // another cluster than the token.
 func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire.Enrol) (*identity, error) {
-	addresses := newServerList(nil, cfg.Servers).order("")
+	site := newRelays(cfg.Relays, pki.SiteEnrolTLS(token.Pin), "token")
+	direct := newServerList(nil, cfg.Servers).order("")
 	var wait backoff
+	addresses := slices.Concat(cfg.Relays, direct)
 	silence := watchSilence(cfg.Logger, addresses[0])
 	defer silence.Stop()
-	for {
+	for try := 0; ; try++ {
+		// Relays first, and in turn with the orchestrators where both are named.
+		if addresses = cfg.Relays; len(direct) > 0 && (try%2 == 1 || len(addresses) == 0) {
+			addresses = direct
+		}
 		var id *identity
 		err := tryEach(ctx, addresses, nil, func(ctx context.Context, address string) (*link, error) {
+			if site.has(address) {
+				return site.tunnel(ctx, address, pki.EnrolTLS(token.Pin))
+			}
 			l, err := dial(ctx, address, pki.EnrolTLS(token.Pin))
 			return l, foreign(err, address, "token")
 		}, func(d dialled) (err error) {
@@ -198,7 +208,7 @@ func identityFrom(m *wire.Enrolled, token pki.Token, request *wire.Enrol) (*iden
 	if _, err := pki.PinnedCA([]*x509.Certificate{leaf, ca}, token.Pin); err != nil {
 		return nil, err
 	}
-	shown, err := pki.VerifyAgent(leaf, ca)
+	shown, err := verifier(request.Relay)(leaf, ca)
 	if err != nil {
 		return nil, err
 	}

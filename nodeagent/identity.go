@@ -44,9 +44,9 @@ type identity struct {
 	ca   *x509.Certificate
 }
 
-// loadIdentity reads the identity from the data directory. The certificate is
-// written last, so that without it there is none.
-func loadIdentity(dir string) (*identity, error) {
+// loadIdentity reads the identity from the data directory, an agent's or a relay's. The
+// certificate is written last, so that without it there is none.
+func loadIdentity(dir string, relay bool) (*identity, error) {
 	certText, err := os.ReadFile(filepath.Join(dir, fileCert))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoIdentity
@@ -76,7 +76,7 @@ func loadIdentity(dir string) (*identity, error) {
 	if id.ca, err = pki.ParseCertificate(caText); err != nil {
 		return nil, fmt.Errorf("identity: %s: %w", fileCA, err)
 	}
-	shown, err := pki.VerifyAgent(id.cert.Leaf, id.ca)
+	shown, err := verifier(relay)(id.cert.Leaf, id.ca)
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
@@ -84,6 +84,14 @@ func loadIdentity(dir string) (*identity, error) {
 		return nil, fmt.Errorf("identity: %s does not fit the certificate", fileInfo)
 	}
 	return id, nil
+}
+
+// verifier is what a certificate has to stand.
+func verifier(relay bool) func(cert, ca *x509.Certificate) (pki.Identity, error) {
+	if relay {
+		return pki.VerifyRelay
+	}
+	return pki.VerifyAgent
 }
 
 // readPart reads a file that is there wherever the certificate is.

@@ -81,7 +81,7 @@ func TestJoin(t *testing.T) {
 		a = startAgent(t, o, dir)
 		o.until("another connection", func() bool { return len(o.hellos) == 2 })
 		eventually(t, "the address on disk", func() bool {
-			id, err := loadIdentity(dir)
+			id, err := loadIdentity(dir, false)
 			return err == nil && len(id.Servers) == 1
 		})
 		a.stop()
@@ -94,7 +94,7 @@ func TestJoin(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		id, err := loadIdentity(dir)
+		id, err := loadIdentity(dir, false)
 		if err != nil {
 			t.Fatal(err)
 		}

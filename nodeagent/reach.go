@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"quorate/internal/pki"
 	"quorate/nodeagent/journal"
 	"quorate/nodeagent/wire"
 )
@@ -137,7 +136,22 @@ const (
 // reach returns a session with the first of the addresses that welcomes the agent.
 // Where there is an old one, it stays, and is the agent's again if there is no new
 // one.
-func (a *agent) reach(ctx context.Context, addresses []string, old *session, stop <-chan struct{}) (s *session, err error) {
+//
+// Relays come first. Addresses of orchestrators are tried where no relay will do, and
+// the operator has named some.
+func (a *agent) reach(ctx context.Context, addresses []string, old *session, stop <-chan struct{}) (*session, error) {
+	if a.relays == nil {
+		return a.reachAny(ctx, addresses, old, stop)
+	}
+	s, err := a.reachAny(ctx, a.relays.addresses, old, stop)
+	if err == nil || final(err) || errors.Is(err, errRevived) || ctx.Err() != nil || len(a.cfg.Servers) == 0 {
+		return s, err
+	}
+	a.log.Info("no relay will do", "error", err)
+	return a.reachAny(ctx, addresses, old, stop)
+}
+
+func (a *agent) reachAny(ctx context.Context, addresses []string, old *session, stop <-chan struct{}) (s *session, err error) {
 	err = tempoFor(a.heartbeat).tryEach(ctx, addresses, stop, a.dial, func(d dialled) (err error) {
 		limit := helloTimeout
 		if len(addresses) > 1 || old != nil {
@@ -150,7 +164,10 @@ func (a *agent) reach(ctx context.Context, addresses []string, old *session, sto
 }
 
 func (a *agent) dial(ctx context.Context, address string) (*link, error) {
-	l, err := dial(ctx, address, pki.AgentTLS(a.id.cert, a.id.ca))
+	if a.relays.has(address) {
+		return a.relays.tunnel(ctx, address, a.clusterTLS())
+	}
+	l, err := dial(ctx, address, a.clusterTLS())
 	if err != nil {
 		return nil, foreign(err, address, "identity")
 	}

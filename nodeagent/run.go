@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quorate/internal/job"
+	"quorate/internal/pki"
 	"quorate/nodeagent/facts"
 	"quorate/nodeagent/journal"
 	"quorate/nodeagent/runner"
@@ -44,6 +45,7 @@ type agent struct {
 	facts   *facts.Store
 	blobs   *blobCache
 	trust   *trust
+	relays  *relays // or nil
 	verbs   map[string]*verb.Verb
 	execute executor
 	workDir string
@@ -111,6 +113,9 @@ func run(ctx context.Context, cfg Config, execute executor) error {
 		j.Close()
 		return err
 	}
+	if cfg.site != nil {
+		return a.runRelay(ctx, cfg.site)
+	}
 	return a.run(ctx)
 }
 
@@ -124,6 +129,7 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 		acked:   make(chan struct{}),
 		resumed: make(chan struct{}),
 		servers: newServerList(id.Servers, cfg.Servers),
+		relays:  newRelays(cfg.Relays, pki.SiteTLS(id.cert, id.ca), "identity"),
 	}
 	var journalID string
 	j.View(func(s *journal.State) { journalID = s.JournalID })
@@ -177,6 +183,7 @@ func (a *agent) run(ctx context.Context) error {
 		waiting.Go(func() { a.awaitCluster(ctx) })
 	}
 	a.connectLoop(ctx)
+	a.relays.close()
 	waiting.Wait()
 
 	a.stopJobs(runner.ErrLeave)

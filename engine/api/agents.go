@@ -12,11 +12,22 @@ import (
 	"quorate/engine/orchestrator"
 )
 
-func (h *Handler) agents(w http.ResponseWriter, _ *http.Request) error {
+// agents lists the agents, or with kind=relay the relays of sites.
+func (h *Handler) agents(w http.ResponseWriter, r *http.Request) error {
+	relays := false
+	switch kind := r.URL.Query().Get("kind"); kind {
+	case "", "agent":
+	case engine.RelayRole:
+		relays = true
+	default:
+		return badRequest("kind %.32q: want agent or relay", kind)
+	}
 	out := Agents{Schema: Schema, Agents: []Agent{}}
 	h.o.View(func(s *engine.State) {
 		for _, a := range s.Agents {
-			out.Agents = append(out.Agents, h.agentView(s, a))
+			if a.Relay == relays {
+				out.Agents = append(out.Agents, h.agentView(s, a))
+			}
 		}
 	})
 	sort.Slice(out.Agents, func(i, j int) bool {

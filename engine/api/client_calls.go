@@ -82,7 +82,16 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 	return out.Agents, nil
 }
 
-// Agent returns one agent, by name or id.
+// Relays lists the relays of sites, as agents of that kind.
+func (c *Client) Relays(ctx context.Context) ([]Agent, error) {
+	out, err := get[Agents](ctx, c, "/v1/agents", url.Values{"kind": {"relay"}})
+	if err != nil {
+		return nil, err
+	}
+	return out.Agents, nil
+}
+
+// Agent returns one agent, or relay, by name or id.
 func (c *Client) Agent(ctx context.Context, name string) (*Agent, error) {
 	return get[Agent](ctx, c, "/v1/agents/"+url.PathEscape(name), nil)
 }

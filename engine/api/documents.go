@@ -64,7 +64,7 @@ type Runs struct {
 	Runs   []Run  `json:"runs"`
 }
 
-// Agents is the answer to GET /v1/agents, by name.
+// Agents is the answer to GET /v1/agents, by name, and with kind=relay of relays.
 type Agents struct {
 	Schema string  `json:"schema"`
 	Agents []Agent `json:"agents"`

@@ -37,7 +37,7 @@ func (h *Handler) status(w http.ResponseWriter, _ *http.Request) error {
 		out.Epoch, out.Seq, out.Head = s.Epoch, s.Index, s.Head.String()
 		out.Runs = len(s.Runs)
 		for _, a := range s.Agents {
-			if a.Revoked {
+			if a.Revoked || a.Relay {
 				continue
 			}
 			out.Agents++

@@ -67,8 +67,9 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	g.o.View(func(s *engine.State) {
 		index, epoch = s.Index, s.Epoch
 		for _, a := range s.Agents {
-			view := AgentView(s, a)
-			agents[view.Status]++
+			if view := AgentView(s, a); !a.Relay {
+				agents[view.Status]++
+			}
 			open += len(a.Open)
 		}
 		for _, r := range s.Runs {

@@ -120,6 +120,9 @@ func (g *gateway) hold(sessions []*session) *holding {
 			return
 		}
 		for _, s := range sessions {
+			if s.conn.relays() || s.conn.via() != 0 {
+				continue // a site's agents follow their relay, which would cost all of them a handshake
+			}
 			if order := st.AgentGateways(s.agent); len(order) > 0 {
 				h.prefer[order[0]] = append(h.prefer[order[0]], s.agent)
 			}

@@ -12,31 +12,40 @@ import (
 	"quorate/planner"
 )
 
-// serveBlobs answers the streams that the agent opens for blobs. How many it can
-// have open is bounded by the connection.
-func (s *session) serveBlobs(ctx context.Context) error {
+// serveStreams answers the streams that the peer opens: an agent's for blobs, a few at
+// a time, and a relay's also for its agents.
+func (s *session) serveStreams(ctx context.Context) error {
 	var streams sync.WaitGroup
 	defer streams.Wait()
+	most := streamsMax
+	if s.conn.relays() {
+		most = relayStreamsMax
+	}
+	slots := make(chan struct{}, most)
 	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		st, err := s.conn.stream(ctx)
 		if err != nil {
 			return err
 		}
-		st.yield()
 		streams.Go(func() {
-			if err := s.serveBlob(ctx, st); err != nil {
+			defer func() { <-slots }()
+			if err := s.serveStream(ctx, st); err != nil {
 				st.abort()
 				if ctx.Err() == nil {
-					s.g.logger.Warn("blob was not sent", "agent", s.name, "error", err)
+					s.g.logger.Warn("a stream was not served", "agent", s.name, "error", err)
 				}
 			}
 		})
 	}
 }
 
-// serveBlob answers one request. A blob that the agent has no business with is
-// as good as absent.
-func (s *session) serveBlob(ctx context.Context, st *stream) error {
+// serveStream does what the first message of a stream asks for.
+func (s *session) serveStream(ctx context.Context, st *stream) error {
 	if err := st.readWithin(helloTimeout); err != nil {
 		return err
 	}
@@ -44,10 +53,21 @@ func (s *session) serveBlob(ctx context.Context, st *stream) error {
 	if err != nil {
 		return err
 	}
-	request, ok := message.(*wire.BlobRequest)
-	if !ok {
-		return errors.New("protocol: a blob request is expected on this stream")
+	switch m := message.(type) {
+	case *wire.BlobRequest:
+		st.yield()
+		return s.serveBlob(ctx, st, m)
+	case *wire.Tunnel:
+		if s.conn.relays() {
+			return s.tunnel(ctx, st, m)
+		}
 	}
+	return errors.New("protocol: a blob request is expected on this stream")
+}
+
+// serveBlob answers one request. A blob that the agent has no business with is
+// as good as absent.
+func (s *session) serveBlob(ctx context.Context, st *stream, request *wire.BlobRequest) error {
 	if err := request.Check(); err != nil {
 		return err
 	}
@@ -109,7 +129,7 @@ func (s *session) mayRead(digest string) (bool, error) {
 	}
 	var steps []step
 	s.g.o.View(func(state *engine.State) {
-		for _, id := range state.Agent(s.agent).Open {
+		for _, id := range s.attempts(state) {
 			at := state.Attempts[id]
 			steps = append(steps, step{state.Run(at.Run).PlanID, at.Task, at.Host})
 		}

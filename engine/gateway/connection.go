@@ -82,6 +82,8 @@ func addressOf(addr net.Addr) netip.Addr {
 		return a.AddrPort().Addr().Unmap()
 	case *net.TCPAddr:
 		return a.AddrPort().Addr().Unmap()
+	case siteAddr:
+		return addressOf(a.Addr)
 	}
 	return netip.Addr{}
 }

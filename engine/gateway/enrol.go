@@ -21,6 +21,11 @@ func (g *gateway) enrol(ctx context.Context, c *connection) {
 	if err := st.readWithin(helloTimeout); err != nil {
 		return
 	}
+	go func() { // ends with ctx
+		if _, err := c.stream(ctx); err == nil {
+			c.close(codeProtocol, "an enrolment takes one stream")
+		}
+	}()
 	message, err := wire.ReadFrom(st, wire.Agent)
 	if err != nil {
 		g.logger.Warn("enrolment was not read", "address", c.remote(), "error", err)
@@ -58,7 +63,7 @@ func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.En
 	}
 	out, err := g.o.Enrol(ctx, orchestrator.EnrolRequest{
 		Secret: request.Token, PublicKey: request.PublicKey, Name: request.Name,
-		JournalID: request.JournalID, Hostname: request.Hostname,
+		JournalID: request.JournalID, Hostname: request.Hostname, Relay: request.Relay,
 	})
 	if err != nil {
 		g.logger.Warn("enrolment refused", "address", c.remote(), "name", printable(request.Name), "error", err)

@@ -60,6 +60,7 @@ type gateway struct {
 	facts     factsDesk
 	blobs     chan struct{} // slots of blob transfers
 	bulkRate  *rate.Limiter // of all blobs together, or nil
+	relaying  relayDesk
 	tasks     sync.WaitGroup
 }
 
@@ -81,6 +82,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	g.presence = newPresence(g.o, logger)
 	g.blobs = make(chan struct{}, g.limits.BlobStreams)
 	g.bulkRate = newRate(g.limits.BulkRate)
+	g.relaying.handshakes = make(chan struct{}, tunnelHandshakesMax)
 	if cfg.TCP != nil {
 		defer cfg.TCP.Close()
 	}
@@ -103,6 +105,7 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 		return nil
 	}
 	conf := pki.ServerTLS(cert, g.o.CA().Certificate())
+	g.relaying.tls = pki.TunnelTLS(conf)
 	listener, err := listen(cfg.Conn, conf, key, g.admission)
 	if err != nil {
 		cfg.Conn.Close()

@@ -40,6 +40,9 @@ func (g *gateway) sendElsewhere(sessions []*session, reason string) (others int)
 			own = m.AgentAddress
 		}
 		for i, s := range sessions {
+			if s.conn.via() != 0 {
+				continue // it goes where its relay goes
+			}
 			servers[i] = slices.DeleteFunc(serversOf(st, s.agent), func(a string) bool { return a == own })
 		}
 	})

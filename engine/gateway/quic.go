@@ -46,7 +46,8 @@ func listen(socket net.PacketConn, tlsConfig *tls.Config, resetKey [resetKeyByte
 		HandshakeIdleTimeout: handshakeTimeout / 2, MaxIdleTimeout: idleTimeout, KeepAlivePeriod: keepAlive,
 		InitialStreamReceiveWindow: streamWindowBytes, MaxStreamReceiveWindow: streamWindowBytes,
 		InitialConnectionReceiveWindow: connectionWindowBytes, MaxConnectionReceiveWindow: connectionWindowBytes,
-		MaxIncomingStreams: streamsMax, MaxIncomingUniStreams: -1, Allow0RTT: false,
+		MaxIncomingStreams:    relayStreamsMax, // agents are held to fewer, see serveStreams
+		MaxIncomingUniStreams: -1, Allow0RTT: false,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("QUIC on %s: %w", socket.LocalAddr(), errors.Join(err, transport.Close()))

@@ -178,13 +178,13 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 	if err := checkHello(hello); err != nil {
 		return nil, err
 	}
-	name, refused := g.check(id, digest)
+	name, refused := g.check(c, id, digest)
 	if refused != nil {
 		// Another orchestrator may just have enrolled or approved it.
 		if err := g.o.Barrier(ctx); err != nil {
 			return nil, fmt.Errorf("%w: %w", &refusal{"busy", "the agent is not known here yet, and no majority answers"}, err)
 		}
-		name, refused = g.check(id, digest)
+		name, refused = g.check(c, id, digest)
 	}
 	if refused != nil {
 		return nil, refused
@@ -220,7 +220,11 @@ func (g *gateway) identify(c *connection) (agent uint64, keyDigest string, err e
 	if cert == nil {
 		return 0, "", errors.New("no certificate was shown")
 	}
-	cluster, agent, err := pki.AgentID(cert)
+	identify := pki.AgentID
+	if c.relays() {
+		identify = pki.RelayID
+	}
+	cluster, agent, err := identify(cert)
 	if err != nil {
 		return 0, "", err
 	}
@@ -231,10 +235,10 @@ func (g *gateway) identify(c *connection) (agent uint64, keyDigest string, err e
 }
 
 // check says whether the agent may work.
-func (g *gateway) check(id uint64, keyDigest string) (name string, refused *refusal) {
+func (g *gateway) check(c *connection, id uint64, keyDigest string) (name string, refused *refusal) {
 	g.o.View(func(s *engine.State) {
 		a := s.Agent(id)
-		if a == nil || a.KeyDigest != keyDigest {
+		if a == nil || a.KeyDigest != keyDigest || a.Relay != c.relays() {
 			refused = &refusal{"unknown-agent", fmt.Sprintf("agent %d is not on record here", id)}
 			if s.RecoveredAt != 0 {
 				refused.reason += ": the cluster was recovered, perhaps to before the agent enrolled; enrol it anew"
@@ -279,7 +283,7 @@ func (s *session) run(ctx context.Context) error {
 	part(func(ctx context.Context) error {
 		return s.receive(ctx, bufio.NewReaderSize(s.control, receiveBytes))
 	})
-	part(s.serveBlobs)
+	part(s.serveStreams)
 	cancel(s.send(ctx))
 	<-closed
 	parts.Wait()

@@ -46,7 +46,7 @@ func (g *gateway) acceptTCP(accepting, ctx context.Context, ln net.Listener, con
 		}
 		g.tasks.Go(func() {
 			defer ticket.release()
-			c, err := mux.Server(accepting, raw, conf)
+			c, err := mux.Server(accepting, raw, conf, mux.StreamsBy(streamsOf))
 			if err != nil {
 				g.logger.Debug("handshake over TCP", "address", raw.RemoteAddr(), "error", err)
 				return

@@ -36,8 +36,14 @@ const (
 // An Option changes what a connection may take.
 type Option func(*settings)
 
+// StreamsBy is [Streams] by the protocol that the handshake has agreed on.
+func StreamsBy(streams func(protocol string) int) Option {
+	return func(s *settings) { s.streamsBy = streams }
+}
+
 type settings struct {
 	streams             int
+	streamsBy           func(protocol string) int
 	window              uint32
 	handshake           time.Duration
 	keepAlive, idleness time.Duration
@@ -78,6 +84,9 @@ func begin(ctx context.Context, raw net.Conn, secure *tls.Conn, s settings, opti
 	if err != nil {
 		_ = raw.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", raw.RemoteAddr(), err)
+	}
+	if s.streamsBy != nil {
+		Streams(s.streamsBy(secure.ConnectionState().NegotiatedProtocol))(&s)
 	}
 	c := &Conn{
 		raw: raw, tls: secure, state: secure.ConnectionState(), path: pathOf(raw),

@@ -17,6 +17,21 @@ func RelayTLS(identity tls.Certificate, ca *x509.Certificate) *tls.Config {
 	return c
 }
 
+// TunnelTLS is the orchestrator's side of what is said through a relay: that of the
+// agents' port, for agents alone.
+func TunnelTLS(server *tls.Config) *tls.Config {
+	c := server.Clone()
+	c.NextProtos = []string{wire.ALPNAgent, wire.ALPNEnrol}
+	pick := server.GetConfigForClient
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if slices.Contains(hello.SupportedProtos, wire.ALPNRelay) {
+			return nil, fmt.Errorf("protocols %q: a relay cannot be behind another one", hello.SupportedProtos)
+		}
+		return pick(hello)
+	}
+	return c
+}
+
 // SiteServerTLS is a relay's side of the port for the agents of its site. Who speaks
 // wire.ALPNSite has to show an agent's certificate; who speaks wire.ALPNSiteEnrol shows
 // none; any other is refused.

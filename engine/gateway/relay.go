@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"quorate/engine"
+	"quorate/internal/mux"
+	"quorate/nodeagent/wire"
+)
+
+// What one relay may have under way. A site of more agents than that needs another.
+const (
+	relayStreamsMax     = 1024
+	tunnelHandshakesMax = 128
+	// tunnelWait is how long a tunnel waits for its turn.
+	tunnelWait = 5 * time.Second
+)
+
+// A relayDesk is what a gateway needs for the tunnels of relays.
+type relayDesk struct {
+	tls        *tls.Config
+	handshakes chan struct{}
+}
+
+// relays reports whether the connection is one of a site's relay.
+func (c *connection) relays() bool {
+	return c.carrier.state().NegotiatedProtocol == wire.ALPNRelay
+}
+
+// via is the relay that the connection came through, or 0.
+func (c *connection) via() uint64 {
+	if t, ok := c.carrier.(tunnelCarrier); ok {
+		return t.relay
+	}
+	return 0
+}
+
+// tunnel serves the agent that speaks within a stream of a relay, as it would one that
+// came by itself: the relay has no part in what is said.
+func (s *session) tunnel(ctx context.Context, st *stream, asked *wire.Tunnel) error {
+	refuse := ""
+	timer := time.NewTimer(tunnelWait)
+	defer timer.Stop()
+	select {
+	case s.g.relaying.handshakes <- struct{}{}:
+	case <-timer.C:
+		refuse = "the orchestrator has too many handshakes under way: try again"
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := wire.WriteMessage(st, &wire.Tunnelled{Error: refuse}); err != nil || refuse != "" {
+		if refuse == "" {
+			<-s.g.relaying.handshakes
+		}
+		return errors.Join(err, st.Close())
+	}
+	conn, err := s.g.shake(ctx, s.conn, st)
+	<-s.g.relaying.handshakes
+	if err != nil {
+		s.g.logger.Debug("handshake through a relay", "relay", s.name, "error", err)
+		return nil // that is between the agent and us
+	}
+	from := siteAddr{s.conn.carrier.remoteAddr(), asked.Address}
+	if _, err := netip.ParseAddrPort(asked.Address); err != nil {
+		from.agent = s.conn.remote()
+	}
+	// It ends with the stream, and not before, so that the reason is told as it is.
+	s.g.attend(context.WithoutCancel(ctx), &connection{tunnelCarrier{muxCarrier{conn}, from, s.agent}})
+	return nil
+}
+
+// shake is the handshake with an agent, or with somebody who wants to become one.
+func (g *gateway) shake(ctx context.Context, relay *connection, st *stream) (*mux.Conn, error) {
+	raw := &tunnelConn{carried: st.carried, addr: relay.carrier.remoteAddr()}
+	if err := errors.Join(raw.SetReadDeadline(time.Time{}), raw.SetWriteDeadline(time.Time{})); err != nil {
+		return nil, err
+	}
+	context.AfterFunc(relay.carrier.context(), func() { _ = raw.Close() })
+	return mux.Server(ctx, raw, g.relaying.tls)
+}
+
+// tunnelCarrier is a connection within a stream of a relay.
+type tunnelCarrier struct {
+	muxCarrier
+	from  siteAddr
+	relay uint64
+}
+
+func (c tunnelCarrier) name() string         { return "relay" }
+func (c tunnelCarrier) remoteAddr() net.Addr { return c.from }
+
+// siteAddr is the address of an agent as its relay tells it, which is for display; what
+// counts is the relay's own.
+type siteAddr struct {
+	net.Addr
+	agent string
+}
+
+func (a siteAddr) String() string { return a.agent }
+
+// A tunnelConn is a stream of a relay as a connection.
+type tunnelConn struct {
+	carried
+	addr net.Addr
+	once sync.Once
+}
+
+func (c *tunnelConn) LocalAddr() net.Addr  { return c.addr }
+func (c *tunnelConn) RemoteAddr() net.Addr { return c.addr }
+
+// SetDeadline implements [net.Conn].
+func (c *tunnelConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// Close ends both directions.
+func (c *tunnelConn) Close() error {
+	c.once.Do(func() {
+		_ = c.carried.Close() // the other side is to read what was written
+		c.carried.cancel()
+	})
+	return nil
+}
+
+// attempts are those that the peer may fetch content for: an agent's own open ones, and
+// those of the agents that came through a relay.
+func (s *session) attempts(state *engine.State) []uint64 {
+	if !s.conn.relays() {
+		return state.Agent(s.agent).Open
+	}
+	var all []uint64
+	for _, a := range state.Agents {
+		if a.Via == s.agent {
+			all = append(all, a.Open...)
+		}
+	}
+	return all
+}
+
+// streamsOf is how many streams who speaks a protocol may have open.
+func streamsOf(protocol string) int {
+	if protocol == wire.ALPNRelay {
+		return relayStreamsMax
+	}
+	return streamsMax
+}

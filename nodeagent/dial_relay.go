@@ -1,0 +1,235 @@
+package nodeagent
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"quorate/internal/mux"
+	"quorate/nodeagent/wire"
+)
+
+const (
+	// tunnelTimeout is what a relay gets to open a tunnel: it waits for its own
+	// connection where that is gone.
+	tunnelTimeout = 9 * time.Second
+	// dialTunnelTimeout is for all of it, with the handshake at the far end.
+	dialTunnelTimeout = 20 * time.Second
+)
+
+// A RelayError says that a relay is there and has no way to the cluster.
+type RelayError struct{ Address, Reason string }
+
+func (e *RelayError) Error() string { return fmt.Sprintf("relay %s: %s", e.Address, e.Reason) }
+
+// relays are the relays of the agent's site. It is safe for concurrent use.
+type relays struct {
+	addresses []string
+	// site is the agent's side of a connection to a relay, and proof what it has of its
+	// cluster, for messages.
+	site  *tls.Config
+	proof string
+	turns map[string]chan struct{} // one tunnel at a time is asked for
+
+	mu    sync.Mutex
+	loose *link // for blobs while there is no session through a relay
+}
+
+// newRelays returns nil where there are none.
+func newRelays(addresses []string, site *tls.Config, proof string) *relays {
+	if len(addresses) == 0 {
+		return nil
+	}
+	r := &relays{addresses: slices.Clone(addresses), site: site, proof: proof, turns: map[string]chan struct{}{}}
+	rand.Shuffle(len(r.addresses), func(i, k int) { r.addresses[i], r.addresses[k] = r.addresses[k], r.addresses[i] })
+	for _, address := range r.addresses {
+		r.turns[address] = make(chan struct{}, 1)
+	}
+	return r
+}
+
+// tunnel connects to an orchestrator through a relay. The connection to the relay is
+// the tunnel's own, and ends with it.
+func (r *relays) tunnel(ctx context.Context, address string, cluster *tls.Config) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTunnelTimeout)
+	defer cancel()
+	// Who dials anew every second would ask for ten at once, and get them all.
+	select {
+	case r.turns[address] <- struct{}{}:
+		defer func() { <-r.turns[address] }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	site, err := dial(ctx, address, r.site)
+	if err != nil {
+		return nil, foreign(err, address, r.proof)
+	}
+	l, err := r.through(ctx, site, address, cluster)
+	if err != nil {
+		site.close("no tunnel")
+		return nil, err
+	}
+	return l, nil
+}
+
+// through asks for a tunnel, and speaks with the orchestrator in it.
+func (r *relays) through(ctx context.Context, site *link, address string, cluster *tls.Config) (*link, error) {
+	s, err := site.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := askTunnel(ctx, s, address); err != nil {
+		abandon(s)
+		return nil, err
+	}
+	conn, err := mux.Client(ctx, newTunnelConn(s, site), cluster)
+	if err != nil {
+		return nil, fmt.Errorf("through relay %s: %w", address, foreign(err, address, r.proof))
+	}
+	return &link{tunnelCarrier{conn, site}}, nil
+}
+
+func askTunnel(ctx context.Context, s stream, address string) error {
+	_ = s.SetDeadline(time.Now().Add(tunnelTimeout))
+	stop := context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := wire.WriteMessage(s, &wire.Tunnel{}); err != nil {
+		return fmt.Errorf("relay %s: %w", address, err)
+	}
+	m, err := wire.ReadFrom(s, wire.Orchestrator)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &RelayError{address, "no answer"}
+	}
+	if err != nil {
+		return fmt.Errorf("relay %s: %w", address, err)
+	}
+	answer, ok := m.(*wire.Tunnelled)
+	switch {
+	case !ok:
+		return fmt.Errorf("relay %s: %w: %T answers a tunnel", address, wire.ErrMalformed, m)
+	case answer.Error != "":
+		return &RelayError{address, answer.Error}
+	}
+	return s.SetDeadline(time.Time{})
+}
+
+// blobs returns a connection to a relay to fetch blobs over.
+func (r *relays) blobs(ctx context.Context) (*link, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.loose != nil {
+		select {
+		case <-r.loose.done():
+			r.loose = nil
+		default:
+			return r.loose, nil
+		}
+	}
+	var failed error
+	for _, address := range r.addresses {
+		l, err := dial(ctx, address, r.site)
+		if err == nil {
+			r.loose = l
+			return l, nil
+		}
+		failed = errors.Join(failed, foreign(err, address, r.proof))
+	}
+	return nil, failed
+}
+
+// drop closes the connection for blobs, where it is that one.
+func (r *relays) drop(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.loose == l && l != nil {
+		l.close("done")
+		r.loose = nil
+	}
+}
+
+// close ends what is not a session's.
+func (r *relays) close() {
+	if r != nil {
+		r.mu.Lock()
+		l := r.loose
+		r.mu.Unlock()
+		r.drop(l)
+	}
+}
+
+// has reports whether the address is one of the relays'.
+func (r *relays) has(address string) bool { return r != nil && slices.Contains(r.addresses, address) }
+
+// A tunnelConn is a stream to a relay as a connection.
+type tunnelConn struct {
+	stream
+	addr net.Addr
+	once sync.Once
+}
+
+func newTunnelConn(s stream, site *link) *tunnelConn {
+	return &tunnelConn{stream: s, addr: relayAddr(site.remote())}
+}
+
+type relayAddr string
+
+func (relayAddr) Network() string  { return "relay" }
+func (a relayAddr) String() string { return string(a) }
+
+func (c *tunnelConn) LocalAddr() net.Addr  { return c.addr }
+func (c *tunnelConn) RemoteAddr() net.Addr { return c.addr }
+
+// Close ends both directions.
+func (c *tunnelConn) Close() error {
+	c.once.Do(func() { abandon(c.stream) })
+	return nil
+}
+
+// tunnelCarrier is a connection to an orchestrator through a relay.
+type tunnelCarrier struct {
+	conn *mux.Conn
+	site *link
+}
+
+func (c tunnelCarrier) open(ctx context.Context) (stream, error) {
+	s, err := c.conn.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
+	}
+	return s, nil
+}
+
+func (c tunnelCarrier) close(reason string) {
+	_ = c.conn.CloseWithError(codeDone, reason)
+	// What was said last is still on its way.
+	time.AfterFunc(tunnelParting, func() { c.site.close(reason) })
+}
+
+// tunnelParting is what the end of a tunnelled connection gets to pass the relay.
+const tunnelParting = 2 * time.Second
+
+func (c tunnelCarrier) remote() string        { return c.site.remote() }
+func (c tunnelCarrier) done() <-chan struct{} { return c.conn.Context().Done() }
+
+// signs are those of the relay: what becomes of its connection is for it to notice, and
+// the tunnel ends with that. Only the round trip is that of the whole way.
+func (c tunnelCarrier) signs() signs {
+	s := c.site.signs()
+	s.rtt += c.conn.RTT()
+	return s
+}
+
+// viaRelay returns the connection to the relay that a link goes through, or nil.
+func (l *link) viaRelay() *link {
+	if c, ok := l.carrier.(tunnelCarrier); ok {
+		return c.site
+	}
+	return nil
+}
