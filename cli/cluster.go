@@ -95,6 +95,9 @@ func (p *program) printCluster(now *api.Cluster) error {
 			return err
 		}
 	}
+	if l := sizesLine(now.Log); l != "" {
+		fmt.Fprintf(p.con.out, "\n%s\n", l)
+	}
 	for _, a := range alarms {
 		fmt.Fprintf(p.con.out, "%s %s\n", p.con.paint(p.con.out, red, "alarm:"), printable(a))
 	}

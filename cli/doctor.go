@@ -37,7 +37,7 @@ func (p *program) doctor(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	findings := []finding{checkSpace(dir), checkSync(dir), checkBuffer("rmem_max"), checkBuffer("wmem_max"), checkClock(), checkShell()}
+	findings := []finding{checkSpace(dir), checkLog(dir), checkSync(dir), checkBuffer("rmem_max"), checkBuffer("wmem_max"), checkClock(), checkShell()}
 	g := &grid{header: []any{"CHECK", "STATUS", "DETAIL", "HINT"}}
 	bad := false
 	for i, f := range findings {

@@ -36,6 +36,7 @@ type nodeConfig struct {
 	version   string
 	logger    *slog.Logger
 	sinks     []orchestrator.Sink // of checkpoints
+	retention orchestrator.Retention
 	limits    gateway.Limits
 }
 
@@ -117,6 +118,7 @@ func (n *node) start(ctx context.Context) error {
 	oc := orchestrator.Config{
 		Log: log, Blobs: blobs, CA: ca, Replica: n.member.Replica, Version: cfg.version, Verbs: verb.Lookup, Logger: cfg.logger,
 		States: filepath.Join(cfg.dir, snapshot.DirName), Sinks: cfg.sinks,
+		Retention: cfg.retention,
 	}
 	if n.peers != nil {
 		n.peers.configure(n, &oc)

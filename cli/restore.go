@@ -85,7 +85,7 @@ func wantVacant(dir string) error {
 	if !missing(filepath.Join(dir, restoringDir)) {
 		return nil // it was vacant when that was begun
 	}
-	for _, name := range append(restoredNames(), joinFile) {
+	for _, name := range append(restoredNames(), joinFile, eventlog.SegmentsDir) {
 		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			return fail(exitRefused, fmt.Errorf("%s holds an orchestrator's files already", dir), "name an empty directory with --data-dir")
 		}

@@ -54,7 +54,7 @@ func (p *program) serverCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "checkpoint-sink", EnvVars: []string{"QUORATE_CHECKPOINT_SINK"}, Usage: "keep signed checkpoints of the log outside of the cluster, while this one leads: `file:PATH` or https://URL; may be repeated"},
 			&cli.StringFlag{Name: "log", EnvVars: []string{"QUORATE_LOG"}, Value: logRaft, Usage: "`KIND` of log: raft, or embedded for a single orchestrator for good"},
 			&cli.StringFlag{Name: "log-level", EnvVars: []string{"QUORATE_LOG_LEVEL"}, Value: "info", Usage: "`LEVEL` of messages: debug, info, warn or error"},
-		}, bulkRateFlags()...),
+		}, append(bulkRateFlags(), retentionFlags()...)...),
 		Action: p.serve,
 	}
 }
@@ -125,6 +125,10 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 	if err != nil {
 		return nodeConfig{}, err
 	}
+	retention, err := retentionOf(c, help)
+	if err != nil {
+		return nodeConfig{}, err
+	}
 	dir, err := p.dataDir(c, "server")
 	if err != nil {
 		return nodeConfig{}, err
@@ -147,6 +151,7 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 		dir: dir, addresses: at,
 		socket: filepath.Join(dir, socketName), log: kind, bootstrap: c.Bool("bootstrap"), join: join, version: p.version, logger: logger,
 		sinks: sinks, limits: limits,
+		retention: retention,
 	}
 	if len(cfg.socket) > socketPathMax {
 		return cfg, fail(exitError, fmt.Errorf("data directory %s: its path is too long for a unix socket", dir), "choose a shorter one with --data-dir")

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -137,9 +135,9 @@ func (n *node) room() (own, log uint64) {
 	if err != nil {
 		return 0, 0
 	}
-	info, err := os.Stat(filepath.Join(n.cfg.dir, eventlog.StoreFile))
+	z, _, err := n.orch.Sizes()
 	if err != nil {
 		return own, 0
 	}
-	return own, uint64(info.Size())
+	return own, uint64(z.LiveBytes - z.FreeBytes + z.UnpackedBytes) // who joins gets all in one file
 }

@@ -35,6 +35,12 @@ func ClusterOf(v orchestrator.ClusterView) *Cluster {
 	for _, a := range v.Alarms {
 		out.Alarms = append(out.Alarms, a.String())
 	}
+	if z := v.Log; z != nil {
+		out.Log = &LogSizes{
+			LiveRecords: z.Live, LiveBytes: z.LiveBytes, FreeBytes: z.FreeBytes,
+			Segments: z.Segments, SegmentBytes: z.SegmentBytes, Sealed: z.Sealed, HeldBy: v.HeldBy,
+		}
+	}
 	for i := range v.Members {
 		m := memberOf(&v, &v.Members[i])
 		if m.Role == orchestrator.RoleVoter {

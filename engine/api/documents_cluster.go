@@ -23,6 +23,26 @@ type Cluster struct {
 	Members []Member `json:"members"`
 	// Alarms are those of the orchestrator that answers.
 	Alarms []string `json:"alarms,omitempty"`
+	// Log is what the log takes on the disk of the orchestrator that answers; absent
+	// where that is not known.
+	Log *LogSizes `json:"log,omitempty"`
+}
+
+// LogSizes is what the log takes on an orchestrator's disk.
+type LogSizes struct {
+	// LiveRecords are in log.db, which has LiveBytes; of these FreeBytes are used again
+	// before it grows.
+	LiveRecords uint64 `json:"live_records"`
+	LiveBytes   int64  `json:"live_bytes"`
+	FreeBytes   int64  `json:"free_bytes"`
+	// Segments counts the segment files, which have SegmentBytes and hold the records
+	// up to Sealed.
+	Segments     int    `json:"segments"`
+	SegmentBytes int64  `json:"segment_bytes"`
+	Sealed       uint64 `json:"sealed"`
+	// HeldBy is the run under way that keeps records in log.db which the bounds would
+	// move, or absent.
+	HeldBy uint64 `json:"held_by,omitempty"`
 }
 
 // Member is one orchestrator in GET /v1/cluster.

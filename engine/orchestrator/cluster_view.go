@@ -35,6 +35,10 @@ type ClusterView struct {
 	Stale   bool
 	Members []MemberView // by number; those removed come last
 	Alarms  []Alarm      // of this orchestrator
+	// Log is what the log takes on this orchestrator's disk, nil where that is not
+	// known; HeldBy the run that keeps records in its live file, or 0.
+	Log    *eventlog.Sizes
+	HeldBy uint64
 }
 
 // A MemberView is one orchestrator of a [ClusterView].
@@ -72,6 +76,9 @@ func (o *Orchestrator) Cluster(ctx context.Context) ClusterView {
 		raft.Voters = []uint64{o.cfg.Replica}
 	}
 	v.Head, v.HeadHash = o.cfg.Log.Head()
+	if z, held, err := o.Sizes(); err == nil {
+		v.Log, v.HeldBy = &z, held
+	}
 	o.View(func(s *engine.State) {
 		v.ClusterID, v.Epoch, v.Folded = s.ClusterID, s.Epoch, s.Index
 		agents := s.ConnectedAgents()
