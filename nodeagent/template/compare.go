@@ -3,6 +3,7 @@ package template
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"quorate/internal/pyvalue"
@@ -165,6 +166,22 @@ func (r *renderer) orderItems(a, b []pyvalue.Value, op string, depth int) (int, 
 	return cmp.Compare(len(a), len(b)), nil
 }
 
+// hashable reports whether Python could use the value as a key of a dict. What only
+// templates know is no key of ours, and so in none of them.
+func hashable(v pyvalue.Value) bool {
+	switch v := v.(type) {
+	case rangeValue, *generator, *function, *namespace, *macro, *loop, *cycler, *joiner:
+		return true
+	case *view:
+		return v.kind == "values"
+	case pyvalue.Tuple:
+		return !slices.ContainsFunc(v, func(part pyvalue.Value) bool { return !hashable(part) })
+	case *group:
+		return hashable(v.tuple())
+	}
+	return pyvalue.Hashable(v)
+}
+
 // contains is Python's in.
 func (r *renderer) contains(in, v pyvalue.Value) (bool, error) {
 	if err := defined(in); err != nil {
@@ -184,7 +201,7 @@ func (r *renderer) contains(in, v pyvalue.Value) (bool, error) {
 		if err := defined(v); err != nil {
 			return false, err
 		}
-		if !pyvalue.Hashable(v) {
+		if !hashable(v) {
 			return false, fmt.Errorf("unhashable type: '%s'", v.Type())
 		}
 		_, ok := in.Get(v)

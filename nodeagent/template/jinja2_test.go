@@ -40,6 +40,9 @@ out = []
 for source in work["sources"]:
     try:
         template = env.from_string(source)
+    except jinja2.TemplateAssertionError as e:
+        out.append({"error": str(e), "own": "names of filters and tests count where nothing is filtered or tested"})
+        continue
     except jinja2.TemplateSyntaxError as e:
         out.append({"error": str(e)})
         continue

@@ -214,7 +214,7 @@ func dictGet(a *arguments, d *pyvalue.Dict) (pyvalue.Value, error) {
 	if a.fn == "setdefault" {
 		return args[1], errors.Join(setItem(d, args[0], args[1]), a.r.elements(4))
 	}
-	if !pyvalue.Hashable(args[0]) {
+	if !hashable(args[0]) {
 		return nil, fmt.Errorf("unhashable type: '%s'", args[0].Type())
 	}
 	return args[1], nil
