@@ -183,6 +183,8 @@ func (a *agent) move(ctx context.Context, s *session, m *wire.Move) *session {
 	}
 	limited, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()
+	s.sentAway = true
+	defer func() { s.sentAway = false }()
 	next, err := a.reach(limited, addresses, s, nil)
 	if err != nil {
 		a.log.Info("staying: the other orchestrators do not take the agent", "servers", addresses, "reason", m.Reason, "error", err)
@@ -288,5 +290,5 @@ func retryAfter(err error) time.Duration {
 	case "revoked", "unknown-agent", "version":
 		return refusedRetry
 	}
-	return 0
+	return refused.After
 }

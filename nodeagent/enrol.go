@@ -22,6 +22,8 @@ const enrolTimeout = 30 * time.Second
 // help as long as nobody changes something there.
 type RefusedError struct {
 	Code, Reason string
+	// After is when to come again, or 0 where the cluster did not say.
+	After time.Duration
 }
 
 func (e *RefusedError) Error() string {
@@ -29,6 +31,13 @@ func (e *RefusedError) Error() string {
 		return "the cluster refuses the agent: " + e.Reason
 	}
 	return fmt.Sprintf("the cluster refuses the agent (%s): %s", e.Code, e.Reason)
+}
+
+// afterMax bounds how long an agent lets itself be told to wait.
+const afterMax = time.Hour
+
+func refusedBy(m *wire.Refuse) *RefusedError {
+	return &RefusedError{m.Code, m.Reason, min(time.Duration(m.AfterMillis)*time.Millisecond, afterMax)}
 }
 
 // join returns the agent's identity and its journal, and joins the cluster first
@@ -185,10 +194,10 @@ func enrolOver(ctx context.Context, l *link, token pki.Token, request *wire.Enro
 	}
 	switch m := m.(type) {
 	case *wire.Refuse:
-		return nil, &RefusedError{m.Code, m.Reason}
+		return nil, refusedBy(m)
 	case *wire.Enrolled:
 		if m.Error != "" {
-			return nil, &RefusedError{"", m.Error}
+			return nil, &RefusedError{Reason: m.Error}
 		}
 		return identityFrom(m, token, request)
 	}

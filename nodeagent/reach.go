@@ -181,7 +181,7 @@ func (a *agent) meet(ctx context.Context, d dialled, old *session, limit time.Du
 	if old != nil {
 		old.pause()
 	}
-	control, welcome, err := a.greet(ctx, d.link, limit)
+	control, welcome, err := a.greet(ctx, d.link, limit, old != nil && old.sentAway)
 	if err != nil {
 		d.link.close("agent closes the connection")
 		if old != nil {
@@ -194,7 +194,7 @@ func (a *agent) meet(ctx context.Context, d dialled, old *session, limit time.Du
 
 // greet opens the control stream and agrees with the orchestrator on who is who
 // and on what the cluster has committed.
-func (a *agent) greet(ctx context.Context, l *link, limit time.Duration) (stream, *wire.Welcome, error) {
+func (a *agent) greet(ctx context.Context, l *link, limit time.Duration, asked bool) (stream, *wire.Welcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	control, err := l.open(ctx)
@@ -204,7 +204,9 @@ func (a *agent) greet(ctx context.Context, l *link, limit time.Duration) (stream
 	stop := context.AfterFunc(ctx, func() { _ = control.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for range challengesMax {
-		if err := wire.WriteMessage(control, a.hello()); err != nil {
+		hello := a.hello()
+		hello.Asked = asked
+		if err := wire.WriteMessage(control, hello); err != nil {
 			return nil, nil, err
 		}
 		m, err := wire.ReadFrom(control, wire.Orchestrator)
@@ -215,7 +217,7 @@ func (a *agent) greet(ctx context.Context, l *link, limit time.Duration) (stream
 		case *wire.Challenge:
 			a.log.Info("the orchestrator asks again for the journal", "reason", m.Reason)
 		case *wire.Refuse:
-			return nil, nil, &RefusedError{m.Code, m.Reason}
+			return nil, nil, refusedBy(m)
 		case *wire.Welcome:
 			if m.ClusterID != a.id.ClusterID || m.Agent != a.id.Agent || m.Session == "" {
 				return nil, nil, fmt.Errorf("%w: the welcome is for another agent", wire.ErrMalformed)

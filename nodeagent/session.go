@@ -62,6 +62,8 @@ type session struct {
 	asking  bool // a ping is to be sent
 	heard   time.Time
 	began   *time.Timer // runs while the beginning of an attempt waits for company
+
+	sentAway bool // the orchestrator has asked the agent to go: connecting's alone
 }
 
 func newSession(a *agent, l *link, address string, control stream, w *wire.Welcome) *session {
@@ -350,7 +352,7 @@ func (s *session) decide(st *journal.State, m wire.Message) (journal.Decision, e
 		}
 		return d, err
 	case *wire.Refuse:
-		return journal.Decision{}, &overError{&RefusedError{m.Code, m.Reason}}
+		return journal.Decision{}, &overError{refusedBy(m)}
 	}
 	return journal.Decision{}, &overError{fmt.Errorf("%w: %T is not expected here", wire.ErrMalformed, m)}
 }

@@ -55,6 +55,8 @@ type gateway struct {
 	sessions  sessions
 	commits   *committer
 	presence  *presence
+	damper    damper
+	arrivals  arrivals
 	crowd     crowd
 	keys      planKeys
 	facts     factsDesk
@@ -79,7 +81,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	g.guesses = newThrottle(g.limits.GuessesPerAddress, g.limits.Guesses)
 	g.sessions.byAgent = map[uint64]*session{}
 	g.commits = newCommitter(g.o, logger)
-	g.presence = newPresence(g.o, logger)
+	g.presence = newPresence(g.o, g.limits.PartingHold, logger)
 	g.blobs = make(chan struct{}, g.limits.BlobStreams)
 	g.bulkRate = newRate(g.limits.BulkRate)
 	g.relaying.handshakes = make(chan struct{}, tunnelHandshakesMax)

@@ -58,7 +58,7 @@ func (s *session) growth(ctx context.Context, hello *wire.Hello) (*wire.Checkpoi
 		}
 		// Another gateway may have told the agent of what is not folded here yet.
 		if err := s.g.o.Barrier(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %w", &refusal{"busy", "the agent has seen more of the log than is here, and no majority answers"}, err)
+			return nil, fmt.Errorf("%w: %w", &refusal{code: "busy", reason: "the agent has seen more of the log than is here, and no majority answers"}, err)
 		}
 	}
 	var index uint64
@@ -66,7 +66,7 @@ func (s *session) growth(ctx context.Context, hello *wire.Hello) (*wire.Checkpoi
 	reason := fmt.Sprintf("the agent has seen this cluster's log signed up to record %d of generation %d, and here it is not (it ends at %d): records were lost, or this is another log", anchor.Size, anchor.Generation, index)
 	s.g.logger.Error("REFUSED: an agent has seen more of the log than is here", "agent", s.name, "reason", reason)
 	s.g.o.Distrusted(s.agent, reason)
-	return nil, &refusal{codeForked, reason}
+	return nil, &refusal{code: codeForked, reason: reason}
 }
 
 // signed returns the newest checkpoint, behind a recovery one that covers it.
@@ -85,7 +85,7 @@ func (s *session) signed(ctx context.Context) (*orchestrator.Signed, error) {
 		select {
 		case <-news:
 		case <-ctx.Done():
-			return nil, &refusal{"busy", "the log is not signed yet"}
+			return nil, &refusal{code: "busy", reason: "the log is not signed yet"}
 		}
 	}
 }

@@ -26,6 +26,9 @@ type Limits struct {
 	// MembershipWithin is how long the gateway waits at its start to hear that it is
 	// still one of the cluster's, before it serves agents all the same.
 	MembershipWithin time.Duration
+	// PartingHold is how long the end of a connection of an agent that flaps is kept
+	// from the log: it is not written where the agent is back by then.
+	PartingHold time.Duration
 	// CheckpointEvery is how often agents are told how far the log is signed.
 	CheckpointEvery time.Duration
 }
@@ -54,6 +57,9 @@ func (l Limits) orDefault() Limits {
 	if l.MembershipWithin == 0 {
 		l.MembershipWithin = membershipWithin
 	}
+	if l.PartingHold == 0 {
+		l.PartingHold = partingHold
+	}
 	if l.CheckpointEvery == 0 {
 		l.CheckpointEvery = checkpointEvery
 	}
@@ -68,7 +74,8 @@ const (
 	handshakeTimeout = 10 * time.Second
 	recordTimeout    = 4 * time.Second  // for the log to take a connection: an election and a half
 	membershipWithin = 10 * time.Second // for a majority to answer at the start
-	challengesMax    = 4                // times that an agent is asked for its journal
+	partingHold      = 20 * time.Second
+	challengesMax    = 4 // times that an agent is asked for its journal
 
 	dispatchesMax      = 64      // per turn of a sender, so that acknowledgements get through
 	pendingBytesMax    = 2 << 20 // of a session's reports that wait for a commit

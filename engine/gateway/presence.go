@@ -12,25 +12,59 @@ import (
 )
 
 // presence puts the ends of sessions on record, those that come together in one
-// append: when a site loses its link, all its agents are gone at once.
+// append: when a site loses its link, all its agents are gone at once. What is no news
+// any more when its turn comes is left out, and agents that flap get some time to come
+// back before it does: the next connection says the same.
 type presence struct {
 	o      *orchestrator.Orchestrator
 	logger *slog.Logger
+	hold   time.Duration // for the end of a session whose agent flaps
 
 	mu    sync.Mutex
-	queue []eventlog.Event
+	queue []parted
+	held  []held // by the time when their turn comes
 	more  chan struct{}
 }
 
-func newPresence(o *orchestrator.Orchestrator, logger *slog.Logger) *presence {
-	return &presence{o: o, logger: logger, more: make(chan struct{}, 1)}
+// A parted is the end of a session. Where it was welcomed the agent's next connection
+// is behind it; otherwise its own may yet come.
+type parted struct {
+	event    *eventlog.AgentDisconnected
+	welcomed bool
+}
+
+type held struct {
+	parted
+	due time.Time
+}
+
+func newPresence(o *orchestrator.Orchestrator, hold time.Duration, logger *slog.Logger) *presence {
+	return &presence{o: o, hold: hold, logger: logger, more: make(chan struct{}, 1)}
 }
 
 // gone says that a session has ended.
-func (p *presence) gone(agent uint64, session, reason string) {
+func (p *presence) gone(s *session, reason string) {
+	end := parted{&eventlog.AgentDisconnected{Agent: s.agent, Session: s.nonce, Reason: reason}, s.welcomed}
+	flaps := false
+	p.o.View(func(st *engine.State) { flaps = s.welcomed && st.Agent(s.agent).Flapping })
+	if !flaps {
+		p.add(end)
+		return
+	}
 	p.mu.Lock()
-	p.queue = append(p.queue, &eventlog.AgentDisconnected{Agent: agent, Session: session, Reason: reason})
+	p.held = append(p.held, held{end, time.Now().Add(p.hold)})
 	p.mu.Unlock()
+	p.wake()
+}
+
+func (p *presence) add(end parted) {
+	p.mu.Lock()
+	p.queue = append(p.queue, end)
+	p.mu.Unlock()
+	p.wake()
+}
+
+func (p *presence) wake() {
 	select {
 	case p.more <- struct{}{}:
 	default:
@@ -46,7 +80,9 @@ func (p *presence) leftovers(ctx context.Context, ours func(agent uint64) (sessi
 	p.o.View(func(s *engine.State) {
 		for _, a := range s.Agents {
 			if a.Connected && a.Gateway == p.o.Replica() && ours(a.ID) != a.Session {
-				p.gone(a.ID, a.Session, "the orchestrator was restarted")
+				p.add(parted{&eventlog.AgentDisconnected{
+					Agent: a.ID, Session: a.Session, Reason: "the orchestrator was restarted", Blameless: true,
+				}, true})
 			}
 		}
 	})
@@ -55,23 +91,17 @@ func (p *presence) leftovers(ctx context.Context, ours func(agent uint64) (sessi
 // run records until ctx ends. What is not recorded by then is noticed by the
 // next process.
 func (p *presence) run(ctx context.Context) {
+	due := time.NewTimer(p.hold)
+	defer due.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.more:
+		case <-due.C:
 		}
-		p.mu.Lock()
-		events := p.queue[:min(len(p.queue), presenceEventMax)]
-		p.queue = p.queue[len(events):]
-		rest := len(p.queue) > 0
-		p.mu.Unlock()
-		if rest {
-			select {
-			case p.more <- struct{}{}:
-			default:
-			}
-		}
+		events, next := p.take(time.Now())
+		due.Reset(next)
 		for len(events) > 0 {
 			_, _, err := p.o.Propose(ctx, events...)
 			if err == nil {
@@ -88,4 +118,29 @@ func (p *presence) run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// take returns what is to be put on record now, and how long there is nothing more.
+func (p *presence) take(now time.Time) (events []eventlog.Event, next time.Duration) {
+	p.mu.Lock()
+	for len(p.held) > 0 && !p.held[0].due.After(now) {
+		p.queue = append(p.queue, p.held[0].parted)
+		p.held = p.held[1:]
+	}
+	if next = p.hold; len(p.held) > 0 {
+		next = p.held[0].due.Sub(now)
+	}
+	some := p.queue[:min(len(p.queue), presenceEventMax)]
+	if p.queue = p.queue[len(some):]; len(p.queue) > 0 {
+		next = 0
+	}
+	p.mu.Unlock()
+	p.o.View(func(st *engine.State) {
+		for _, end := range some {
+			if !end.welcomed || st.Agent(end.event.Agent).Session == end.event.Session {
+				events = append(events, end.event)
+			}
+		}
+	})
+	return events, next
 }

@@ -29,7 +29,7 @@ func (s *session) prove(ctx context.Context, hello *wire.Hello) (*wire.Hello, er
 			return hello, nil
 		}
 		if err := s.g.o.Barrier(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %w", &refusal{"busy", "the journal cannot be compared with the log: no majority answers"}, err)
+			return nil, fmt.Errorf("%w: %w", &refusal{code: "busy", reason: "the journal cannot be compared with the log: no majority answers"}, err)
 		}
 		fault, now := s.fault(hello)
 		switch {
@@ -107,5 +107,5 @@ func (g *gateway) quarantine(ctx context.Context, s *session, reason, journalID 
 	if voids[0] != "" {
 		g.logger.Warn("quarantine was void", "agent", s.name, "why", voids[0])
 	}
-	return &refusal{"quarantined", reason}
+	return &refusal{code: "quarantined", reason: reason}
 }

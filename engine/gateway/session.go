@@ -80,7 +80,10 @@ func (s *session) nudge() {
 }
 
 // refusal is why a connection is not served.
-type refusal struct{ code, reason string }
+type refusal struct {
+	code, reason string
+	after        time.Duration // when to come again, or 0
+}
 
 func (r *refusal) Error() string { return r.code + ": " + r.reason }
 
@@ -106,7 +109,7 @@ func (g *gateway) serveAgent(ctx context.Context, c *connection) {
 	g.sessions.remove(s)
 	close(s.ended)
 	if s.recorded && !s.superseded() {
-		g.presence.gone(s.agent, s.nonce, clip(reason, nameBytesMax))
+		g.presence.gone(s, clip(reason, nameBytesMax))
 	}
 	g.logger.Info("agent disconnected", "agent", s.name, "session", s.nonce, "reason", reason)
 }
@@ -156,7 +159,7 @@ func (g *gateway) greet(ctx context.Context, c *connection) (*session, error) {
 
 // farewell tells the agent why it is not served, and waits a moment for it to read that.
 func (g *gateway) farewell(ctx context.Context, c *connection, control *stream, why *refusal) {
-	if err := wire.WriteMessage(control, &wire.Refuse{Code: why.code, Reason: why.reason}); err != nil {
+	if err := wire.WriteMessage(control, &wire.Refuse{Code: why.code, Reason: why.reason, AfterMillis: uint32(why.after.Milliseconds())}); err != nil {
 		return
 	}
 	_ = control.Close() // the connection goes anyway
@@ -173,7 +176,7 @@ func (g *gateway) farewell(ctx context.Context, c *connection, control *stream, 
 func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hello) (*session, error) {
 	id, digest, err := g.identify(c)
 	if err != nil {
-		return nil, &refusal{"unknown-agent", err.Error()}
+		return nil, &refusal{code: "unknown-agent", reason: err.Error()}
 	}
 	if err := checkHello(hello); err != nil {
 		return nil, err
@@ -182,9 +185,12 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 	if refused != nil {
 		// Another orchestrator may just have enrolled or approved it.
 		if err := g.o.Barrier(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %w", &refusal{"busy", "the agent is not known here yet, and no majority answers"}, err)
+			return nil, fmt.Errorf("%w: %w", &refusal{code: "busy", reason: "the agent is not known here yet, and no majority answers"}, err)
 		}
 		name, refused = g.check(c, id, digest)
+	}
+	if refused == nil {
+		refused = g.damp(id)
 	}
 	if refused != nil {
 		return nil, refused
@@ -239,7 +245,7 @@ func (g *gateway) check(c *connection, id uint64, keyDigest string) (name string
 	g.o.View(func(s *engine.State) {
 		a := s.Agent(id)
 		if a == nil || a.KeyDigest != keyDigest || a.Relay != c.relays() {
-			refused = &refusal{"unknown-agent", fmt.Sprintf("agent %d is not on record here", id)}
+			refused = &refusal{code: "unknown-agent", reason: fmt.Sprintf("agent %d is not on record here", id)}
 			if s.RecoveredAt != 0 {
 				refused.reason += ": the cluster was recovered, perhaps to before the agent enrolled; enrol it anew"
 			}
@@ -254,11 +260,11 @@ func (g *gateway) check(c *connection, id uint64, keyDigest string) (name string
 func barred(a *engine.Agent) *refusal {
 	switch {
 	case a.Revoked:
-		return &refusal{"revoked", "the agent was revoked"}
+		return &refusal{code: "revoked", reason: "the agent was revoked"}
 	case a.Quarantined != "":
-		return &refusal{"quarantined", a.Quarantined}
+		return &refusal{code: "quarantined", reason: a.Quarantined}
 	case a.Pending:
-		return &refusal{"pending", `an operator has to approve the agent: "quorate agent approve ` + a.Name + `"`}
+		return &refusal{code: "pending", reason: `an operator has to approve the agent: "quorate agent approve ` + a.Name + `"`}
 	}
 	return nil
 }

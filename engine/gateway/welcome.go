@@ -10,7 +10,7 @@ import (
 	"quorate/nodeagent/wire"
 )
 
-var errUnsettled = &refusal{"busy", "the agent's journal and the log moved on while they were compared: try again"}
+var errUnsettled = &refusal{code: "busy", reason: "the agent's journal and the log moved on while they were compared: try again"}
 
 // welcome puts the connection on record and answers the Hello.
 //
@@ -38,7 +38,7 @@ func (s *session) welcome(ctx context.Context, hello *wire.Hello) error {
 		fault, _ := s.fault(hello)
 		switch {
 		case void != "" && fault == "":
-			return &refusal{"busy", void}
+			return &refusal{code: "busy", reason: void}
 		case fault == "":
 			return s.accept(grown)
 		}
@@ -61,11 +61,11 @@ func (s *session) record(ctx context.Context, hello *wire.Hello) (void string, e
 		Agent: s.agent, Gateway: o.Replica(), Session: s.nonce, Version: printable(hello.Version), BootID: printable(hello.BootID),
 		JournalID: hello.JournalID, JournalSeq: hello.JournalSeq, Address: s.conn.remote(),
 		Relay: s.conn.via(),
-		Acked: hello.Acked, Floor: hello.Floor, Attempts: hello.Attempts, Held: true,
+		Acked: hello.Acked, Floor: hello.Floor, Attempts: hello.Attempts, Held: true, Came: s.g.came(s.agent, hello.Asked),
 	})
 	if err != nil {
 		// Whether there is a majority is not known here. The agent knows of others.
-		return "", fmt.Errorf("%w: %w", &refusal{"busy", "the cluster did not put the connection on record in time"}, err)
+		return "", fmt.Errorf("%w: %w", &refusal{code: "busy", reason: "the cluster did not put the connection on record in time"}, err)
 	}
 	s.connection = o.Serial(indexes[0])
 	return voids[0], nil

@@ -60,6 +60,7 @@ func (o *Orchestrator) leadTerm(ctx context.Context, term uint64, changed <-chan
 		if first {
 			side.Go(func() { o.reconcile(ctx) })
 			side.Go(func() { o.keepVigil(ctx) })
+			side.Go(func() { o.keepCalm(ctx) })
 			side.Go(func() { o.keepSigning(ctx) })
 			side.Go(func() { o.deliverAll(ctx) })
 		}

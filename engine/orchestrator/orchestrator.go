@@ -98,6 +98,7 @@ type Orchestrator struct {
 
 	plans   planCache
 	appends prometheus.Histogram
+	damped  prometheus.Counter
 }
 
 // An Observer sees every record right after it is folded, in order, with its
@@ -128,6 +129,9 @@ func New(cfg Config) (*Orchestrator, error) {
 		plans: planCache{blobs: cfg.Blobs}, dismissed: make(chan struct{}),
 		dissent:   dissent{queue: make(chan eventlog.StateHashed, hashesQueuedMax)},
 		strangers: throttle{perMinute: strangersPerMinuteMax},
+		damped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "quorate_connections_damped_total", Help: "Connections of agents that were put off because the agent flaps.",
+		}),
 		appends: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "quorate_append_seconds", Help: "Time from a proposal until its events are committed.",
 			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 16),
@@ -257,5 +261,5 @@ func (o *Orchestrator) Logger() *slog.Logger { return o.logger }
 
 // Collectors returns the metrics that the orchestrator keeps itself.
 func (o *Orchestrator) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{o.appends, o.notary.distrust.count}
+	return []prometheus.Collector{o.appends, o.damped, o.notary.distrust.count}
 }

@@ -123,7 +123,7 @@ func (o *Orchestrator) endSessions(ctx context.Context, member uint64) bool {
 		for _, id := range slices.Sorted(maps.Keys(s.Agents)) {
 			if a := s.Agents[id]; a.Connected && a.Gateway == member {
 				events = append(events, &eventlog.AgentDisconnected{
-					Agent: id, Session: a.Session, Reason: fmt.Sprintf("orchestrator %d does not answer", member),
+					Agent: id, Session: a.Session, Reason: fmt.Sprintf("orchestrator %d does not answer", member), Blameless: true,
 				})
 			}
 		}

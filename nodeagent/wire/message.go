@@ -86,6 +86,8 @@ type Hello struct {
 	Acked uint64
 	// Seen are the checkpoints of the cluster's log that the agent remembers.
 	Seen []Seen
+	// Asked is true where the gateway that the agent is connected to has asked it to go.
+	Asked bool
 }
 
 // Welcome accepts a connection.
@@ -297,8 +299,11 @@ type Reply struct {
 type Refuse struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	Code   string // revoked, pending, unknown-agent, version, quarantined, busy, forked
+	Code   string // revoked, pending, unknown-agent, version, quarantined, busy, forked, flapping
 	Reason string
+	// AfterMillis is when the agent may come again, in milliseconds from now; 0 does
+	// not say.
+	AfterMillis uint32
 }
 
 // Tunnel asks for a way to an orchestrator: what follows the answer on the stream is
