@@ -61,6 +61,7 @@ soak: ## trouble for a cluster of processes, MINUTES (30) long, from SEED; as ro
 	QUORATE_SEAL_RECORDS=1000000 $(GO) test -count=1 -timeout 10m -v -run 'StaysBounded' ./eventlog
 	QUORATE_SOAK_MINUTES=$(MINUTES) QUORATE_SOAK_SEED=$(SEED) QUORATE_SOAK_CLOCKS=1 \
 		$(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/soak
+	QUORATE_CROWD=1 $(GO) test -count=1 -timeout 60m -v -run 'TestCrowd$$' ./internal/bench
 	$(MAKE) acceptance
 
 soak-short: ## its trouble alone, two minutes long, with clocks that are right

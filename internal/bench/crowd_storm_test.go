@@ -36,12 +36,6 @@ func (s *site) storm(who string, report reported) {
 		}
 	}
 	elections := s.elections(survivors[0])
-	orphans := map[string]bool{}
-	for agent, server := range s.crowd.At() {
-		if server == victim.AgentAddress() {
-			orphans[agent] = true
-		}
-	}
 	run := s.start(d)
 	err := lab.UntilWithin(s.Context(), crowdPatience, "work under way", func() bool {
 		done, err := os.ReadDir(dir)
@@ -51,9 +45,15 @@ func (s *site) storm(who string, report reported) {
 		s.Fatal(err)
 	}
 	took := s.watch(survivors)
+	orphans := map[string]bool{}
+	for agent, server := range s.crowd.At() {
+		if server == victim.AgentAddress() {
+			orphans[agent] = true
+		}
+	}
 	killed := time.Now()
 	victim.Kill()
-	times := s.back(killed, orphans)
+	times := s.back(killed, victim, orphans)
 	cpu, peak := took()
 	s.succeeded(d, run.ID)
 	over := time.Since(killed)
@@ -134,13 +134,13 @@ func (s *site) watch(servers []*lab.Server) (took func() (cpu time.Duration, pea
 }
 
 // back waits until all orphans are connected to survivors, and returns how long after
-// the kill half of them were, and all.
-func (s *site) back(killed time.Time, orphans map[string]bool) [2]time.Duration {
+// the kill half of them were, and all. Nobody may have listened since they were counted.
+func (s *site) back(killed time.Time, victim *lab.Server, orphans map[string]bool) [2]time.Duration {
 	s.Helper()
 	home := map[string]time.Duration{}
 	err := lab.UntilWithin(s.Context(), crowdPatience, "a new gateway for all orphans", func() bool {
 		for _, w := range s.crowd.Listen() {
-			if w.Text == "connected" && w.Time.After(killed) && orphans[w.Agent] && home[w.Agent] == 0 {
+			if _, known := home[w.Agent]; !known && w.Text == "connected" && orphans[w.Agent] && w.Server != victim.AgentAddress() {
 				home[w.Agent] = w.Time.Sub(killed)
 			}
 		}

@@ -20,6 +20,10 @@ type Crowd struct {
 	words     []Word
 }
 
+// niceness is by how much agents, and their jobs, stand back behind orchestrators: they
+// would not be on the same machine.
+const niceness = "5"
+
 // A Word is a line of an agent's log.
 type Word struct {
 	Time   time.Time
@@ -55,7 +59,7 @@ func New(dir string, spec Spec, processes int) (*Crowd, error) {
 			return nil, err
 		}
 		log := filepath.Join(dir, fmt.Sprintf("crowd%d.log", i))
-		c.processes = append(c.processes, lab.NewProcess(fmt.Sprintf("crowd%d", i), log, []string{Variable + "=" + path}, self))
+		c.processes = append(c.processes, lab.NewProcess(fmt.Sprintf("crowd%d", i), log, []string{Variable + "=" + path}, "nice", "-n", niceness, self))
 	}
 	return c, nil
 }
