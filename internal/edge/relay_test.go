@@ -1,7 +1,10 @@
 package edge
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -143,11 +146,28 @@ func (r *relayed) deliver(name string, bytes int64) (digest string, args []strin
 	return digest, args
 }
 
+// digestOf is the SHA-256 of a file.
+func digestOf(t *testing.T, path string) string {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
 // delivered wants the file on all agents, by one effect on each.
 func (r *relayed) delivered(t *testing.T, name, digest string) {
 	t.Helper()
-	for i, a := range r.Agents() {
-		r.arrivedAt(i, name, digest)
+	for _, a := range r.Agents() {
+		if got := digestOf(t, filepath.Join(a.Dir, "root", name)); got != digest {
+			t.Errorf("%s on %s has SHA-256 %s, want %s", name, a.Name(), got, digest)
+		}
 		lines := 0
 		files, err := filepath.Glob(filepath.Join(r.Dir, "*-"+a.Name()))
 		if err != nil {
