@@ -69,7 +69,7 @@ type reported func(value float64, unit string)
 type site struct {
 	testing.TB
 	l       *lab.Lab
-	crowd   *crowd.Crowd
+	crowd   *agentProcesses
 	client  *api.Client // of all orchestrators
 	names   []string
 	effects string // the directory where jobs leave their traces
@@ -92,7 +92,7 @@ func newSite(tb testing.TB, agents, processes int) *site {
 		spec.Servers = append(spec.Servers, server.AgentAddress())
 	}
 	dir := crowdDir(tb)
-	c, err := crowd.New(dir, spec, processes)
+	c, err := newProcesses(dir, spec, processes)
 	if err != nil {
 		tb.Fatal(err)
 	}

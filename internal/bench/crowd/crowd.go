@@ -1,5 +1,5 @@
-// Package crowd runs thousands of real agents in a few processes, for measurements of
-// what they cost orchestrators. The agents are the product's own, each with its data
+// Package crowd runs hundreds of real agents in one process, for measurements of what
+// thousands cost orchestrators. The agents are the product's own, each with its data
 // directory, its journal and its connection; only their process is shared.
 package crowd
 
@@ -10,11 +10,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
 	"syscall"
-
-	"os/signal"
 
 	"quorate/nodeagent"
 )
@@ -75,7 +74,7 @@ func run(ctx context.Context, spec Spec, logger *slog.Logger) error {
 				Servers: first, Token: m.Token, DataDir: dir, WorkDir: root, Name: m.Name, Version: "crowd", Logger: logger,
 			})
 			if err != nil {
-				logger.Error(ended, "name", m.Name, "error", err)
+				logger.Error(Ended, "name", m.Name, "error", err)
 				errs[i] = fmt.Errorf("%s: %w", m.Name, err)
 			}
 		})
@@ -84,5 +83,5 @@ func run(ctx context.Context, spec Spec, logger *slog.Logger) error {
 	return errors.Join(errs...)
 }
 
-// ended is said of an agent that cannot go on.
-const ended = "the agent has ended"
+// Ended is said of an agent that cannot go on.
+const Ended = "the agent has ended"

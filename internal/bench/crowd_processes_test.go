@@ -1,4 +1,4 @@
-package crowd
+package bench
 
 import (
 	"encoding/json"
@@ -8,24 +8,25 @@ import (
 	"strings"
 	"time"
 
+	"quorate/internal/bench/crowd"
 	"quorate/internal/soak/lab"
 )
 
-// A Crowd is the processes of agents, and what they have said. Its methods are for
-// one goroutine.
-type Crowd struct {
+// agentProcesses are the processes of a crowd of agents, and what they have said. Its
+// methods are for one goroutine.
+type agentProcesses struct {
 	processes []*lab.Process
 	read      []int64 // of each one's log, in bytes
 	at        map[string]string
-	words     []Word
+	words     []word
 }
 
 // niceness is by how much agents, and their jobs, stand back behind orchestrators: they
 // would not be on the same machine.
 const niceness = "5"
 
-// A Word is a line of an agent's log.
-type Word struct {
+// A word is a line of an agent's log.
+type word struct {
 	Time   time.Time
 	Agent  string `json:"name"`
 	Text   string `json:"msg"`
@@ -33,8 +34,8 @@ type Word struct {
 	Error  string
 }
 
-// New prepares the agents in so many processes of this test binary, all below dir.
-func New(dir string, spec Spec, processes int) (*Crowd, error) {
+// newProcesses prepares the agents in so many processes of this test binary, all below dir.
+func newProcesses(dir string, spec crowd.Spec, processes int) (*agentProcesses, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func New(dir string, spec Spec, processes int) (*Crowd, error) {
 	if err := os.MkdirAll(spec.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	c := &Crowd{read: make([]int64, processes), at: map[string]string{}}
+	c := &agentProcesses{read: make([]int64, processes), at: map[string]string{}}
 	for i := range processes {
 		part := spec
 		part.Agents = nil
@@ -59,13 +60,13 @@ func New(dir string, spec Spec, processes int) (*Crowd, error) {
 			return nil, err
 		}
 		log := filepath.Join(dir, fmt.Sprintf("crowd%d.log", i))
-		c.processes = append(c.processes, lab.NewProcess(fmt.Sprintf("crowd%d", i), log, []string{Variable + "=" + path}, "nice", "-n", niceness, self))
+		c.processes = append(c.processes, lab.NewProcess(fmt.Sprintf("crowd%d", i), log, []string{crowd.Variable + "=" + path}, "nice", "-n", niceness, self))
 	}
 	return c, nil
 }
 
 // Start starts all agents at once.
-func (c *Crowd) Start() error {
+func (c *agentProcesses) Start() error {
 	for _, p := range c.processes {
 		if err := p.Start(); err != nil {
 			return err
@@ -75,7 +76,7 @@ func (c *Crowd) Start() error {
 }
 
 // Stop ends all agents in good order.
-func (c *Crowd) Stop() error {
+func (c *agentProcesses) Stop() error {
 	c.at = map[string]string{}
 	ends := make(chan error, len(c.processes))
 	for _, p := range c.processes {
@@ -93,14 +94,14 @@ func (c *Crowd) Stop() error {
 }
 
 // Kill ends all agents without warning.
-func (c *Crowd) Kill() {
+func (c *agentProcesses) Kill() {
 	for _, p := range c.processes {
 		p.Kill()
 	}
 }
 
 // Memory returns the resident sets of all processes together, in bytes.
-func (c *Crowd) Memory() (sum int64, err error) {
+func (c *agentProcesses) Memory() (sum int64, err error) {
 	for _, p := range c.processes {
 		bytes, err := p.Memory()
 		if err != nil {
@@ -112,7 +113,7 @@ func (c *Crowd) Memory() (sum int64, err error) {
 }
 
 // CPU returns the time that all processes have spent on processors.
-func (c *Crowd) CPU() (sum time.Duration, err error) {
+func (c *agentProcesses) CPU() (sum time.Duration, err error) {
 	for _, p := range c.processes {
 		used, err := p.CPU()
 		if err != nil {
@@ -124,21 +125,21 @@ func (c *Crowd) CPU() (sum time.Duration, err error) {
 }
 
 // Listen reads what the agents have said since it was called last.
-func (c *Crowd) Listen() []Word {
-	var news []Word
+func (c *agentProcesses) Listen() []word {
+	var news []word
 	for i, p := range c.processes {
 		text := p.LogFrom(c.read[i])
 		whole := strings.LastIndexByte(text, '\n') + 1
 		c.read[i] += int64(whole)
 		for line := range strings.Lines(text[:whole]) {
-			var w Word
+			var w word
 			if json.Unmarshal([]byte(line), &w) != nil {
-				w = Word{Text: line} // of the runtime
+				w = word{Text: line} // of the runtime
 			}
 			switch w.Text {
 			case "connected":
 				c.at[w.Agent] = w.Server
-			case "connection lost", ended:
+			case "connection lost", crowd.Ended:
 				delete(c.at, w.Agent)
 			}
 			news = append(news, w)
@@ -149,15 +150,15 @@ func (c *Crowd) Listen() []Word {
 }
 
 // At returns the server that each connected agent is connected to, as it says.
-func (c *Crowd) At() map[string]string {
+func (c *agentProcesses) At() map[string]string {
 	c.Listen()
 	return c.at
 }
 
 // Since returns what the agents have said since a moment, process by process.
-func (c *Crowd) Since(moment time.Time) []Word {
+func (c *agentProcesses) Since(moment time.Time) []word {
 	c.Listen()
-	var since []Word
+	var since []word
 	for _, w := range c.words {
 		if !w.Time.Before(moment) {
 			since = append(since, w)
