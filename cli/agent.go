@@ -42,6 +42,7 @@ func (p *program) agentCommand() *cli.Command {
 			{Name: "facts", Usage: "show what an agent remembers of its host, and what that has published", ArgsUsage: "AGENT", Action: p.agentFacts,
 				Flags: []cli.Flag{&cli.BoolFlag{Name: "published", Usage: "do not ask the agent: show what is on record"}}},
 			{Name: "approve", Usage: "let a pending agent work", ArgsUsage: "AGENT", Action: p.agentApprove},
+			p.agentCalmCommand(), p.agentPolicyCommand(),
 			{Name: "revoke", Usage: "end an agent's right to connect, for ever", ArgsUsage: "AGENT", Action: p.agentRevoke,
 				Flags: []cli.Flag{reasonFlag(), yesFlag()}},
 		},
@@ -144,7 +145,7 @@ func (p *program) agentList(c *cli.Context) error {
 	// Address and version, which "agent show" and -o json have, would not fit 80 columns.
 	g := &grid{header: []any{"AGENT", "STATUS", "LABELS", "OPEN", "SEEN", "REASON"}}
 	for _, a := range agents {
-		g.add(a.Name, a.Status, some(a.Labels, 4), a.Open, stamp(a.SeenAt), a.Reason)
+		g.add(a.Name, agentStatus(&a), some(a.Labels, 4), a.Open, stamp(a.SeenAt), a.Reason)
 	}
 	return emitAll(p, api.Agents{Schema: api.Schema, Agents: notNil(agents)}, agents, g)
 }
@@ -181,7 +182,7 @@ func (p *program) printAgent(a *api.Agent) error {
 	g := &grid{header: []any{"FIELD", "VALUE"}}
 	g.add("name", a.Name)
 	g.add("number", a.ID)
-	g.add("status", a.Status)
+	g.add("status", agentStatus(a))
 	if a.Reason != "" {
 		g.add("reason", a.Reason)
 	}
@@ -195,7 +196,11 @@ func (p *program) printAgent(a *api.Agent) error {
 	g.add("enrolled", stamp(a.EnrolledAt))
 	g.add("seen", stamp(a.SeenAt))
 	g.add("open attempts", a.Open)
-	return p.printGrid(g)
+	g.steadiness(a.Steadiness)
+	if err := p.printGrid(g); err != nil || a.Steadiness == nil || len(a.Steadiness.Changes) == 0 {
+		return err
+	}
+	return p.printGrid(comings(a.Steadiness))
 }
 
 func (p *program) agentShow(c *cli.Context) error {

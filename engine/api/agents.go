@@ -55,6 +55,7 @@ func (h *Handler) answerAgent(w http.ResponseWriter, ref string) error {
 	h.o.View(func(s *engine.State) {
 		if a := orchestrator.FindAgent(s, ref); a != nil {
 			out = h.agentView(s, a)
+			out.Steadiness = SteadinessView(s, a, h.o.Now())
 		}
 	})
 	if out.ID == 0 {

@@ -248,6 +248,12 @@ type Agent struct {
 	// Kind is agent or relay; Relay is the name of the relay that an agent came through.
 	Kind  string `json:"kind"`
 	Relay string `json:"relay,omitempty"`
+	// Transport is what its newest connection goes over: quic, tcp, or relay.
+	Transport string `json:"transport,omitempty"`
+	// Flapping is true where the connection comes and goes; Steadiness, which is told of
+	// a single agent, says more.
+	Flapping   bool        `json:"flapping"`
+	Steadiness *Steadiness `json:"steadiness,omitempty"`
 }
 
 // Resolve is the body of POST /v1/runs/{id}/resolve.

@@ -108,6 +108,9 @@ func (h *Handler) routes() []route {
 		{pattern: "GET /v1/agents/{name}/facts", right: read, fresh: newest, handle: h.facts},
 		{pattern: "POST /v1/agents/{name}/approve", right: administer, fresh: majority, handle: h.approve},
 		{pattern: "POST /v1/agents/{name}/revoke", right: administer, fresh: majority, handle: h.revoke},
+		{pattern: "POST /v1/agents/{name}/calm", right: operate, fresh: majority, handle: h.calm},
+		{pattern: "GET /v1/damping", right: read, fresh: newest, handle: h.damping},
+		{pattern: "POST /v1/damping", right: administer, fresh: majority, handle: h.setDamping},
 		{pattern: "POST /v1/tokens", right: administer, fresh: majority, handle: h.createToken},
 		{pattern: "POST /v1/operators", right: appoint, fresh: majority, handle: h.createOperator},
 	}

@@ -29,6 +29,7 @@ func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request) error {
 type gauges struct {
 	o                                                *orchestrator.Orchestrator
 	index, epoch, leading, runs, agents, steps, open *prometheus.Desc
+	flapping, flaps                                  *prometheus.Desc
 }
 
 func newGauges(o *orchestrator.Orchestrator) *gauges {
@@ -36,20 +37,22 @@ func newGauges(o *orchestrator.Orchestrator) *gauges {
 		return prometheus.NewDesc("quorate_"+name, help, labels, nil)
 	}
 	return &gauges{
-		o:       o,
-		index:   desc("log_index", "Index of the newest record that is folded here."),
-		epoch:   desc("epoch", "Index of the newest leader's first record."),
-		leading: desc("leading", "1 where this orchestrator leads."),
-		runs:    desc("runs", "Runs by status.", "status"),
-		agents:  desc("agents", "Agents by status.", "status"),
-		steps:   desc("steps", "Steps of the runs under way, by status.", "status"),
-		open:    desc("attempts_open", "Attempts that agents have not settled."),
+		o:        o,
+		index:    desc("log_index", "Index of the newest record that is folded here."),
+		epoch:    desc("epoch", "Index of the newest leader's first record."),
+		leading:  desc("leading", "1 where this orchestrator leads."),
+		runs:     desc("runs", "Runs by status.", "status"),
+		agents:   desc("agents", "Agents by status.", "status"),
+		steps:    desc("steps", "Steps of the runs under way, by status.", "status"),
+		flapping: desc("agents_flapping", "Agents whose connection comes and goes."),
+		flaps:    desc("agent_flaps_total", "Reconnections of agents that count against them."),
+		open:     desc("attempts_open", "Attempts that agents have not settled."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.index, g.epoch, g.leading, g.runs, g.agents, g.steps, g.open} {
+	for _, d := range []*prometheus.Desc{g.index, g.epoch, g.leading, g.runs, g.agents, g.steps, g.open, g.flapping, g.flaps} {
 		out <- d
 	}
 }
@@ -63,7 +66,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	agents := map[string]int{"connected": 0, "disconnected": 0, "pending": 0, "revoked": 0, "quarantined": 0}
 	var steps engine.Counts
 	var index, epoch uint64
-	open := 0
+	open, flapping, flaps := 0, 0, uint64(0)
 	g.o.View(func(s *engine.State) {
 		index, epoch = s.Index, s.Epoch
 		for _, a := range s.Agents {
@@ -71,6 +74,10 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 				agents[view.Status]++
 			}
 			open += len(a.Open)
+			flaps += a.Flaps
+			if a.Flapping {
+				flapping++
+			}
 		}
 		for _, r := range s.Runs {
 			runs[r.Status()]++
@@ -96,6 +103,8 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(g.leading, leading)
 	gauge(g.open, float64(open))
+	gauge(g.flapping, float64(flapping))
+	out <- prometheus.MustNewConstMetric(g.flaps, prometheus.CounterValue, float64(flaps))
 	for status, n := range runs {
 		gauge(g.runs, float64(n), status)
 	}

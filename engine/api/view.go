@@ -103,6 +103,7 @@ func AgentView(s *engine.State, a *engine.Agent) Agent {
 	if a.SeenAt != 0 {
 		view.SeenAt = timeOf(a.SeenAt)
 	}
+	view.Flapping = a.Flapping
 	switch {
 	case a.Revoked:
 		view.Status = "revoked"

@@ -88,6 +88,9 @@ func (x *Explainer) agent(e *Explanation, name string) {
 		e.Status = "connected"
 		e.Answer += fmt.Sprintf("; its agent is connected to orchestrator %d", a.Gateway)
 	}
+	if a.Flapping {
+		e.Answer += ", and " + x.flaps(a)
+	}
 }
 
 func orUnknown(text string) string {

@@ -183,6 +183,9 @@ func (x *Explainer) ready(name string, k stepKey, st *step) (answer, hint string
 	} else if _, ok := x.State.Controller(); !ok {
 		return since + ", and no agent that may work has the label controller", "quorate agent ls"
 	}
+	if answer, hint := x.held(since, k); answer != "" {
+		return answer, hint
+	}
 	here, all := 0, 0
 	x.Run.each(func(_ stepKey, other *step) {
 		if other.status() == engine.Running {

@@ -377,6 +377,8 @@ func (r *Recorder) agentEvent(s *engine.State, e eventlog.Event) {
 		id, detail = e.Agent, because("lost its connection", e.Reason)
 	case *eventlog.AgentQuarantined:
 		id, detail = e.Agent, because("was quarantined", e.Reason)
+	case *eventlog.AgentCalmed:
+		id, by, detail = e.Agent, e.By, because("does not flap any more", e.Reason)
 	case *eventlog.AgentRevoked:
 		id, by, detail = e.Agent, e.By, because("was revoked", e.Reason)
 	default:
@@ -388,6 +390,8 @@ func (r *Recorder) agentEvent(s *engine.State, e eventlog.Event) {
 	}
 	if _, connected := e.(*eventlog.AgentConnected); connected && a.Quarantined != "" {
 		detail = because("was quarantined when it connected", a.Quarantined)
+	} else if connected && a.Flapping && a.FlappingSince == s.Time {
+		detail += fmt.Sprintf(", and flaps: %.1f reconnections lately", float64(s.PenaltyAt(a, s.Time))/1000)
 	}
 	r.out.Agents = append(r.out.Agents, AgentEvent{mark(s), a.Name, e.Kind(), detail, by})
 }
