@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	flushInterval = 50 * time.Millisecond
+	// flushInterval is how long what was applied is in memory and Raft's own log only.
+	flushInterval = 200 * time.Millisecond
 	// flushRecords wakes the flusher early; with unflushedRecordsMax Update itself
 	// flushes, which holds the proposers back.
 	flushRecords        = 2048

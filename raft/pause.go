@@ -19,6 +19,8 @@ import (
 const yieldTimeout = 5 * time.Second
 
 const (
+	// roomInterval is how often it is looked whether there is room again.
+	roomInterval = 50 * time.Millisecond
 	// snapshotRoomBytes is what the library's files of a snapshot fit in.
 	snapshotRoomBytes = 1 << 20
 	// stuckChecks is how often in a row a goroutine of the library is seen waiting
@@ -57,7 +59,7 @@ func (m stayingMachine) Sync() error {
 			return err
 		}
 		m.stuck.Store(true)
-		time.Sleep(flushInterval)
+		time.Sleep(roomInterval)
 		if m.given.Load() {
 			select {} // nobody waits for this goroutine, and the process ends
 		}
@@ -134,7 +136,7 @@ func (n *Node) closeHost() error {
 		defer close(done)
 		n.host.Close()
 	}()
-	ticker := time.NewTicker(flushInterval)
+	ticker := time.NewTicker(roomInterval)
 	defer ticker.Stop()
 	for stuck := 0; ; {
 		select {

@@ -16,11 +16,13 @@ type batch struct {
 	session *session
 	events  []eventlog.Event
 	bytes   int
+	urgent  bool // something waits for it: it is more than ends of jobs
 }
 
 // committer puts the reports of all sessions into the log, everything that
-// waits in one append; while that is under way the next one gathers. So the
-// number of syncs does not grow with the number of agents.
+// waits in one append; while that is under way the next one gathers. Ends of jobs,
+// which only tell how far an attempt is, gather for longer. So the number of syncs
+// does not grow with the number of agents.
 type committer struct {
 	o      *orchestrator.Orchestrator
 	logger *slog.Logger
@@ -30,6 +32,8 @@ type committer struct {
 	bytes   int
 	held    map[*session]int // bytes of each session, queued and under way
 	more    chan struct{}    // holds one: the queue has something
+	hurry   bool             // what is queued is not to wait for company
+	rush    chan struct{}    // holds one: hurry was set
 	changed chan struct{}    // closed and replaced when something was committed
 	over    bool
 }
@@ -37,7 +41,7 @@ type committer struct {
 func newCommitter(o *orchestrator.Orchestrator, logger *slog.Logger) *committer {
 	return &committer{
 		o: o, logger: logger, held: map[*session]int{},
-		more: make(chan struct{}, 1), changed: make(chan struct{}),
+		more: make(chan struct{}, 1), rush: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
 
@@ -59,13 +63,14 @@ func (c *committer) add(ctx context.Context, b batch) error {
 			c.queue = append(c.queue, b)
 			c.bytes += b.bytes
 			c.held[b.session] = own + b.bytes
-			c.mu.Unlock()
-			select {
-			case c.more <- struct{}{}:
-			default:
+			if b.urgent || c.bytes > lingerBytesMax {
+				c.hasten()
 			}
+			c.mu.Unlock()
+			leave(c.more)
 			return nil
 		}
+		c.hasten()
 		changed := c.changed
 		c.mu.Unlock()
 		select {
@@ -76,11 +81,28 @@ func (c *committer) add(ctx context.Context, b batch) error {
 	}
 }
 
+// hasten ends the wait for company. The lock is held.
+func (c *committer) hasten() {
+	c.hurry = true
+	leave(c.rush)
+}
+
+// leave puts a token into a channel that holds one.
+func leave(tokens chan<- struct{}) {
+	select {
+	case tokens <- struct{}{}:
+	default:
+	}
+}
+
 // drained waits until nothing of the session is on its way any more.
 func (c *committer) drained(s *session) {
 	for {
 		c.mu.Lock()
 		rest, over, changed := c.held[s], c.over, c.changed
+		if rest > 0 {
+			c.hasten()
+		}
 		c.mu.Unlock()
 		if rest == 0 || over {
 			return
@@ -92,13 +114,14 @@ func (c *committer) drained(s *session) {
 // run commits until ctx ends.
 func (c *committer) run(ctx context.Context) {
 	defer c.finish()
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.more:
 		}
-		for {
+		for c.linger(ctx, last) {
 			taken := c.take()
 			if len(taken) == 0 {
 				break
@@ -106,9 +129,39 @@ func (c *committer) run(ctx context.Context) {
 			if !c.commit(ctx, taken) {
 				return
 			}
+			last = time.Now()
 			c.release(taken)
 		}
 	}
+}
+
+// linger waits, where nobody does for what is queued, for what else may come: until
+// the next of the moments that all gateways keep, so that what they have comes to the
+// leader together. What comes after a pause goes at once. It is false when ctx ends.
+func (c *committer) linger(ctx context.Context, last time.Time) bool {
+	rest := time.Until(last.Truncate(commitLinger).Add(commitLinger))
+	if rest <= 0 || !c.patient() {
+		return ctx.Err() == nil
+	}
+	due := time.NewTimer(min(rest, commitLinger)) // the clock may have been set back
+	defer due.Stop()
+	for c.patient() {
+		select {
+		case <-due.C:
+			return true
+		case <-c.rush:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// patient reports whether something is queued for which nobody waits.
+func (c *committer) patient() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) > 0 && !c.hurry
 }
 
 // take takes batches off the queue, in their order.
@@ -125,6 +178,7 @@ func (c *committer) take() []batch {
 	}
 	taken := c.queue[:n:n]
 	c.queue = c.queue[n:]
+	c.hurry = c.hurry && len(c.queue) > 0
 	return taken
 }
 

@@ -84,6 +84,7 @@ func (s *session) takeReports(reports []wire.Report, b *batch) (rest []wire.Repo
 			s.received = r.Seq
 			b.events = append(b.events, eventOf(r, s.connection))
 			b.bytes += r.Bytes()
+			b.urgent = b.urgent || r.End || r.Began || r.Published
 		}
 	})
 	return rest, fault
