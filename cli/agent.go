@@ -189,6 +189,7 @@ func (p *program) printAgent(a *api.Agent) error {
 	g.add("labels", some(a.Labels, len(a.Labels)))
 	g.add("hostname", orDash(a.Hostname))
 	g.add("address", orDash(a.Address))
+	g.add("transport", orDash(a.Transport))
 	if a.Relay != "" {
 		g.add("relay", a.Relay)
 	}

@@ -100,6 +100,7 @@ func (c *codec) agent(a *Agent) {
 	if c.version >= versionRelays {
 		c.flags(&a.Relay)
 		number(c, &a.Via)
+		c.text(&a.Transport)
 	}
 	c.steadiness(&a.Steadiness)
 	some := a.values != nil

@@ -134,6 +134,7 @@ func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
 	a.BootID = e.BootID
 	a.Address = e.Address
 	a.Via = e.Relay
+	a.Transport = e.Transport
 	a.SeenAt = s.Time
 	return ""
 }

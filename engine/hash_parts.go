@@ -44,6 +44,9 @@ func (d digest) agent(a *Agent) {
 		d.flags(a.Relay)
 		d.u64(a.Via)
 	}
+	if a.Transport != "" {
+		d.str(a.Transport)
+	}
 	d.steadiness(&a.Steadiness)
 	if len(a.values) == 0 { // as before there were any
 		return

@@ -121,6 +121,8 @@ type Agent struct {
 	// that an agent's newest connection came through, or 0.
 	Relay bool
 	Via   uint64
+	// Transport is what its newest connection goes over: quic, tcp or relay.
+	Transport string
 
 	// Open are the agent's attempts that are not settled, ascending.
 	Open []uint64

@@ -146,6 +146,9 @@ type AgentConnected struct {
 	Relay uint64 `json:"relay" added:"true"`
 	// Came says why the agent connects; 0 in records from before that was told.
 	Came Arrival `json:"came" added:"true"`
+	// Transport is what the connection goes over: quic, tcp, or relay for one that is
+	// passed on; empty in records from before that was told.
+	Transport string `json:"transport" added:"true"`
 }
 
 // AgentDisconnected says that the connection of this session is gone.

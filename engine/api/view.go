@@ -92,7 +92,7 @@ func AgentView(s *engine.State, a *engine.Agent) Agent {
 	view := Agent{
 		Schema: Schema, ID: a.ID, Name: a.Name, Labels: a.Labels, Status: "disconnected",
 		Hostname: a.Hostname, Version: a.Version, Address: a.Address,
-		EnrolledAt: timeOf(a.EnrolledAt), Open: len(a.Open), Kind: "agent",
+		EnrolledAt: timeOf(a.EnrolledAt), Open: len(a.Open), Kind: "agent", Transport: a.Transport,
 	}
 	if a.Relay {
 		view.Kind = engine.RelayRole

@@ -59,7 +59,7 @@ func (s *session) record(ctx context.Context, hello *wire.Hello) (void string, e
 	defer cancel()
 	indexes, voids, err := o.Propose(ctx, &eventlog.AgentConnected{
 		Agent: s.agent, Gateway: o.Replica(), Session: s.nonce, Version: printable(hello.Version), BootID: printable(hello.BootID),
-		JournalID: hello.JournalID, JournalSeq: hello.JournalSeq, Address: s.conn.remote(),
+		JournalID: hello.JournalID, JournalSeq: hello.JournalSeq, Address: s.conn.remote(), Transport: s.conn.transport(),
 		Relay: s.conn.via(),
 		Acked: hello.Acked, Floor: hello.Floor, Attempts: hello.Attempts, Held: true, Came: s.g.came(s.agent, hello.Asked),
 	})
