@@ -167,15 +167,16 @@ func (r *relays) close() {
 // has reports whether the address is one of the relays'.
 func (r *relays) has(address string) bool { return r != nil && slices.Contains(r.addresses, address) }
 
-// A tunnelConn is a stream to a relay as a connection.
+// A tunnelConn is a stream to a relay as a connection, with which that to the relay ends.
 type tunnelConn struct {
 	stream
+	site *link
 	addr net.Addr
 	once sync.Once
 }
 
 func newTunnelConn(s stream, site *link) *tunnelConn {
-	return &tunnelConn{stream: s, addr: relayAddr(site.remote())}
+	return &tunnelConn{stream: s, site: site, addr: relayAddr(site.remote())}
 }
 
 type relayAddr string
@@ -188,7 +189,10 @@ func (c *tunnelConn) RemoteAddr() net.Addr { return c.addr }
 
 // Close ends both directions.
 func (c *tunnelConn) Close() error {
-	c.once.Do(func() { abandon(c.stream) })
+	c.once.Do(func() {
+		abandon(c.stream)
+		c.site.close("the tunnel is over")
+	})
 	return nil
 }
 
@@ -207,13 +211,8 @@ func (c tunnelCarrier) open(ctx context.Context) (stream, error) {
 }
 
 func (c tunnelCarrier) close(reason string) {
-	_ = c.conn.CloseWithError(codeDone, reason)
-	// What was said last is still on its way.
-	time.AfterFunc(tunnelParting, func() { c.site.close(reason) })
+	_ = c.conn.CloseWithError(codeDone, reason) // which closes the tunnel when that is said
 }
-
-// tunnelParting is what the end of a tunnelled connection gets to pass the relay.
-const tunnelParting = 2 * time.Second
 
 func (c tunnelCarrier) remote() string        { return c.site.remote() }
 func (c tunnelCarrier) done() <-chan struct{} { return c.conn.Context().Done() }

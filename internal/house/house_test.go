@@ -80,6 +80,7 @@ func TestImports(t *testing.T) {
 		{"raft", []string{"raft", "eventlog"}, "raft never imports engine: replication must not depend on meaning"},
 		{"raft/port", []string{"raft/port"}, "connections between orchestrators know nothing of what they carry"},
 		{"nodeagent", []string{"nodeagent", "internal"}, "an agent never reads the log: the wire is all it knows"},
+		{"nodeagent/relay", []string{"nodeagent/relay", "nodeagent/wire", "internal"}, "a relay carries what it cannot read, and knows nothing of agents' work"},
 		{"engine", []string{"engine", "planner", "eventlog", "nodeagent/wire", "internal"}, "engine never imports raft or the agent: logs and agents are interchangeable"},
 		{"internal/job", []string{"internal/job", "internal/pyvalue"}, "the language of a job knows no verb"},
 		{"internal/component", []string{"internal/component", "internal/job", "internal/pyvalue"}, "components know the language of a job and no built-in verb"},

@@ -324,3 +324,20 @@ func TestPace(t *testing.T) {
 		t.Error("goes on without anybody who wants it")
 	}
 }
+
+// TestLastByte: all but the last byte is given out before the whole is known to be right.
+func TestLastByte(t *testing.T) {
+	t.Parallel()
+	g := &growth{size: 100, have: 100, changed: make(chan struct{})}
+	if limit, err := g.beyond(t.Context(), 0, 0); err != nil || limit != 99 {
+		t.Errorf("a reader may go to %d, %v, want 99", limit, err)
+	}
+	g.whole = true
+	if limit, err := g.beyond(t.Context(), 99, 0); err != nil || limit != 100 {
+		t.Errorf("a reader may go to %d, %v, want 100", limit, err)
+	}
+	g.round = 1
+	if _, err := g.beyond(t.Context(), 50, 0); !errors.Is(err, errAnew) {
+		t.Errorf("a reader of what was wrong goes on: %v", err)
+	}
+}
