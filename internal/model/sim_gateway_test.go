@@ -161,7 +161,7 @@ func (s *session) record() {
 		s.stage = serving
 	}, &eventlog.AgentConnected{
 		Agent: s.id, Gateway: s.r.id, Session: s.nonce, BootID: s.hello.BootID, JournalID: s.hello.JournalID, JournalSeq: s.hello.JournalSeq,
-		Acked: s.hello.Acked, Floor: s.hello.Floor, Attempts: s.hello.Attempts, Held: true,
+		Acked: s.hello.Acked, Floor: s.hello.Floor, Attempts: s.hello.Attempts, Held: true, Came: eventlog.ByItself,
 	})
 }
 

@@ -256,12 +256,15 @@ func (r *replica) lead() {
 	at := r.state.Index
 	events := r.state.Decide()
 	if len(events) == 0 {
+		events = r.calmed()
+	}
+	if len(events) == 0 {
 		return
 	}
 	r.proposed = true
 	r.propose(func(indexes []uint64, voids []string, known bool) {
 		r.proposed = false
-		if known && r.life == life && indexes[0] == at+1 {
+		if _, calm := events[0].(*eventlog.AgentCalmed); known && r.life == life && indexes[0] == at+1 && !calm {
 			for i, v := range voids {
 				if v != "" {
 					r.w.fail("decided %s is void in the very state that it was decided in: %s", fmt.Sprintf("%T", events[i]), v)
@@ -269,6 +272,24 @@ func (r *replica) lead() {
 			}
 		}
 	}, events...)
+}
+
+// calmed are the agents that do not flap any more, by this replica's clock. The log's may
+// be another one.
+func (r *replica) calmed() (events []eventlog.Event) {
+	for _, a := range r.w.agents {
+		if rec := r.state.Agents[a.id]; rec != nil && r.state.Calmed(rec, r.clock) {
+			events = append(events, &eventlog.AgentCalmed{Agent: a.id})
+		}
+	}
+	for _, run := range r.state.Runs {
+		for h := range run.Graph.Hosts {
+			if r.state.Held(run, uint32(h)) {
+				r.w.seen["steps held"]++
+			}
+		}
+	}
+	return events
 }
 
 // giveUpWaiting lets a proposer time out.

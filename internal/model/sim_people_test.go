@@ -27,9 +27,21 @@ func (w *sim) people(n int, a *agent) {
 				Attempt: open[w.rng.IntN(len(open))], Outcome: eventlog.Unknown, Reason: "no word", By: "operator",
 			})
 		}
+	case n < 19:
+		w.damp(a)
 	default:
 		w.replace(a)
 	}
+}
+
+// damp changes what agents that flap are given, or forgives one.
+func (w *sim) damp(a *agent) {
+	if w.rng.IntN(3) == 0 {
+		w.ask(&eventlog.AgentCalmed{Agent: a.id, By: "operator", RequestID: w.requestID()})
+		return
+	}
+	works := []string{engine.WorkHeld, engine.WorkHeld, engine.WorkLast, engine.WorkNormal}
+	w.ask(&eventlog.DampingSet{Work: works[w.rng.IntN(len(works))], Threshold: 2 + w.rng.Uint32N(4), By: "operator", RequestID: w.requestID()})
 }
 
 func (w *sim) requestID() string {

@@ -155,7 +155,12 @@ func (w *sim) saw(e eventlog.Event) {
 				w.fail("%s is quarantined with a sound journal: %s", a.name, e.Reason)
 			}
 		}
+	case *eventlog.DampingSet, *eventlog.AgentCalmed:
+		w.seen["words on flapping"]++
 	case *eventlog.AgentConnected:
+		if w.truth.Agents[e.Agent].Flapping {
+			w.seen["flapping agents"]++
+		}
 		for _, a := range w.agents {
 			switch rec := w.truth.Agents[e.Agent]; {
 			case a.id != e.Agent:

@@ -86,7 +86,7 @@ func (r *Rig) EnrolWith(ctx context.Context, token pki.Token, request *wire.Enro
 	case *wire.Enrolled:
 		return answer, nil
 	case *wire.Refuse:
-		return nil, &Refused{answer.Code, answer.Reason}
+		return nil, &Refused{Code: answer.Code, Reason: answer.Reason}
 	}
 	return nil, fmt.Errorf("%T answers an enrolment", m)
 }
@@ -156,13 +156,16 @@ func (l *Link) Greet(hello func() *wire.Hello) (*Link, error) {
 		return l, nil
 	case *wire.Refuse:
 		l.Close()
-		return nil, &Refused{m.Code, m.Reason}
+		return nil, &Refused{m.Code, m.Reason, time.Duration(m.AfterMillis) * time.Millisecond}
 	}
 	return nil, fmt.Errorf("%T answers a hello", m)
 }
 
 // Refused is a refusal as an error.
-type Refused struct{ Code, Reason string }
+type Refused struct {
+	Code, Reason string
+	After        time.Duration
+}
 
 func (r *Refused) Error() string { return r.Code + ": " + r.Reason }
 
@@ -264,7 +267,7 @@ func (l *Link) Serve(do func(d *wire.Dispatch, step *wire.Step) []wire.Report) e
 		case *wire.Ack:
 			l.Agent.settle(m)
 		case *wire.Refuse:
-			return &Refused{m.Code, m.Reason}
+			return &Refused{m.Code, m.Reason, time.Duration(m.AfterMillis) * time.Millisecond}
 		}
 		if len(reports) == 0 {
 			continue
