@@ -14,10 +14,10 @@ func (p *program) tokenCommand() *cli.Command {
 		Name: "token", Category: sectionCluster, Usage: "make tokens that agents, relays and orchestrators join with",
 		Subcommands: []*cli.Command{{
 			Name: "create", Usage: "make a token and print it; it is shown once and kept nowhere",
-			Description: "An agent joins with the token, the relay of a site with one of --role relay, and an orchestrator with one of --role orchestrator (\"quorate\n" +
-				"cluster add\" prints the whole command). An operator needs none: --role operator prints an identity,\n" +
-				"a certificate and its key, for the HTTPS address of \"quorate server --http\". It is shown\n" +
-				"once, and issued on the orchestrator's machine only:\n\n" +
+			Description: "An agent joins with the token, the relay of a site with one of --role relay, and an orchestrator\n" +
+				"with one of --role orchestrator (\"quorate cluster add\" prints the whole command). An operator\n" +
+				"needs none: --role operator prints an identity, a certificate and its key, for the HTTPS address\n" +
+				"of \"quorate server --http\". It is shown once, and issued on the orchestrator's machine only:\n\n" +
 				"  (umask 077; quorate token create --role operator --name alice > alice.pem)\n" +
 				"  quorate --server https://HOST:PORT --identity alice.pem run ls",
 			Flags: []cli.Flag{
