@@ -22,6 +22,19 @@ type Conditions struct {
 	// QueueMax is how long packets may wait for that at most, before more are
 	// dropped; 0 is for ever.
 	QueueMax time.Duration
+	// NoUDP drops what is sent over UDP, as some firewalls do.
+	NoUDP bool
+}
+
+const (
+	protocolUDP   = 17
+	protocolAt    = 9 // in a header of IPv4
+	headerIPBytes = 20
+)
+
+// bars reports whether the packet, of IPv4, is one that is always dropped.
+func (c *Conditions) bars(packet []byte) bool {
+	return c.NoUDP && len(packet) >= headerIPBytes && packet[protocolAt] == protocolUDP
 }
 
 // A passage decides when the packets of one direction arrive. It knows no clock. waits

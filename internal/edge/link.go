@@ -116,7 +116,7 @@ func (d *lane) admit(data []byte) {
 	l := d.link
 	l.mu.Lock()
 	due, ok := d.passage.admit(l.conditions, time.Now(), len(data))
-	if ok = ok && !l.cut; ok {
+	if ok = ok && !l.cut && !l.conditions.bars(data); ok {
 		l.counts[d.way].Queued++
 		l.counts[d.way].Waited += d.passage.waits
 	} else {
