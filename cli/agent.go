@@ -80,6 +80,9 @@ func (p *program) runAgent(c *cli.Context) error {
 		return usage(commandLine(c)+" --help", "%s holds no identity: a token is needed to join, see \"quorate token create\"", dir)
 	}
 	notifySystemd(p.con.getenv, "READY=1")
+	if p.con.getenv("GOGC") == "" {
+		collectFrom(agentHeapBytes, agentGCPercent)
+	}
 	err = nodeagent.Run(c.Context, nodeagent.Config{
 		Servers: servers, Relays: relays, Token: token, DataDir: dir, WorkDir: c.String("work-dir"), Name: c.String("name"),
 		Version: p.version, Logger: logger, OfflineAfterReboot: c.Duration("offline-after-reboot"),
