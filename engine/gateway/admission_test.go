@@ -6,6 +6,41 @@ import (
 	"time"
 )
 
+// Handshakes over TCP are bounded, for each address and for all, until they end.
+func TestAdmissionTCP(t *testing.T) {
+	one, two, three := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")
+	a := newAdmission(Limits{Connections: 9, ConnectionsPerAddress: 3, HandshakesTCP: 3, HandshakesTCPPerAddress: 2})
+	must := func(addr netip.Addr) *ticket {
+		t.Helper()
+		ticket, err := a.admitTCP(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	first, second := must(one), must(one)
+	if _, err := a.admitTCP(one); err != errHandshakes {
+		t.Errorf("third handshake of an address: %v", err)
+	}
+	third := must(two)
+	if _, err := a.admitTCP(three); err != errHandshakes {
+		t.Errorf("fourth handshake: %v", err)
+	}
+	first.shaken()
+	fourth := must(one)
+	second.shaken()
+	if _, err := a.admitTCP(one); err != errFullAddress {
+		t.Errorf("fourth connection of an address: %v", err)
+	}
+	for _, ticket := range []*ticket{first, second, third, fourth} {
+		ticket.release()
+		ticket.release()
+	}
+	if a.open != 0 || a.handshakingTCP != 0 || len(a.byAddress) != 0 {
+		t.Errorf("%d open, %d handshaking, %d addresses after all ended", a.open, a.handshakingTCP, len(a.byAddress))
+	}
+}
+
 // Connections are counted from their first packet to their end, once each.
 func TestAdmission(t *testing.T) {
 	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")

@@ -48,6 +48,8 @@ type Options struct {
 	Limits gateway.Limits
 	// Socket is what the gateway listens on; nil is a new loopback socket.
 	Socket net.PacketConn
+	// TCP is what the gateway accepts connections over TCP from, or nil.
+	TCP net.Listener
 	// Replica is the orchestrator's number; 0 is 1. All but the first follow, so
 	// that several can share a log.
 	Replica uint64
@@ -89,7 +91,7 @@ func Start(t testing.TB, opt Options) *Rig {
 	failed := make(chan error, 2)
 	go func() { failed <- o.Run(ctx) }()
 	go func() {
-		failed <- gateway.Serve(ctx, gateway.Config{Orchestrator: o, Conn: socket, Limits: opt.Limits, Logger: logger})
+		failed <- gateway.Serve(ctx, gateway.Config{Orchestrator: o, Conn: socket, TCP: opt.TCP, Limits: opt.Limits, Logger: logger})
 	}()
 	stopped := false
 	r.stop = func() {
