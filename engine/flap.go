@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"time"
 
 	"quorate/eventlog"
 )
@@ -27,10 +26,18 @@ const (
 	penaltyFactor = 4
 )
 
-// Bounds of what an operator may set.
 const (
-	HalfLifeMin      = time.Second
-	HalfLifeMax      = time.Hour
+	millisecond = 1_000_000 // in nanoseconds
+	second      = 1000 * millisecond
+
+	halfLifeDefault  = 300 * second
+	thresholdDefault = 5
+)
+
+// Bounds of what an operator may set; half-lives are in nanoseconds.
+const (
+	HalfLifeMin      = 1 * second
+	HalfLifeMax      = 3600 * second
 	FlapThresholdMin = 2
 	FlapThresholdMax = 1000
 )
@@ -50,9 +57,9 @@ const (
 
 // A Damping is how the cluster deals with agents that flap.
 type Damping struct {
-	Work      string        // WorkHeld, WorkLast or WorkNormal
-	HalfLife  time.Duration // of penalties
-	Threshold uint32        // reconnections at once that make an agent one that flaps
+	Work      string // WorkHeld, WorkLast or WorkNormal
+	HalfLife  int64  // of penalties, in nanoseconds
+	Threshold uint32 // reconnections at once that make an agent one that flaps
 	// By and Index are who set it last, and the record; empty and 0 for the default.
 	By    string
 	Index uint64
@@ -62,8 +69,8 @@ type Damping struct {
 func (s *State) Damping() Damping {
 	d := s.damping
 	d.Work = cmp.Or(d.Work, WorkHeld)
-	d.HalfLife = cmp.Or(d.HalfLife, 5*time.Minute)
-	d.Threshold = cmp.Or(d.Threshold, 5)
+	d.HalfLife = cmp.Or(d.HalfLife, halfLifeDefault)
+	d.Threshold = cmp.Or(d.Threshold, thresholdDefault)
 	return d
 }
 
@@ -80,29 +87,29 @@ func (d *Damping) flapsFrom() uint64 { return uint64(d.Threshold) * reconnectCos
 func (d *Damping) calmBelow() uint64 { return d.flapsFrom() / 2 }
 
 // ConnectionsMax is how many connections of one agent its gateways put on record within
-// a time at most, whatever the agent does. Each of the gateways may add one to it where
+// a time, in nanoseconds, at most, whatever the agent does. Each of the gateways may add one to it where
 // they are asked at the same moment.
-func (d *Damping) ConnectionsMax(within time.Duration) int {
+func (d *Damping) ConnectionsMax(within int64) int {
 	// What is taken counts for movedCost at least; no more than the limit and one
 	// reconnection above it is on record at a time, and of what is on record half is
 	// forgotten in a half-life, at an even pace.
 	limit := int64(connectFactor*d.flapsFrom() + reconnectCost)
-	return int((limit + limit*int64(within/time.Millisecond)/(2*int64(d.HalfLife/time.Millisecond))) / movedCost)
+	return int((limit + limit*(within/millisecond)/(2*(d.HalfLife/millisecond))) / movedCost)
 }
 
 // decayed is what is left of a penalty after a time: half after each half-life, and on
 // a straight line between. It never grows with time.
-func (d *Damping) decayed(penalty uint64, after time.Duration) uint64 {
+func (d *Damping) decayed(penalty uint64, after int64) uint64 {
 	if after <= 0 {
 		return penalty
 	}
-	half, ms := uint64(d.HalfLife/time.Millisecond), uint64(after/time.Millisecond)
+	half, ms := uint64(d.HalfLife/millisecond), uint64(after/millisecond)
 	penalty >>= min(ms/half, 63)
 	return penalty - penalty*(ms%half)/(2*half)
 }
 
 // until is how long a penalty takes to fall below a limit, which is not 0.
-func (d *Damping) until(penalty, below uint64) (wait time.Duration) {
+func (d *Damping) until(penalty, below uint64) (wait int64) {
 	for penalty/2 >= below {
 		penalty /= 2
 		wait += d.HalfLife
@@ -110,9 +117,9 @@ func (d *Damping) until(penalty, below uint64) (wait time.Duration) {
 	if penalty < below {
 		return wait
 	}
-	half := uint64(d.HalfLife / time.Millisecond)
+	half := uint64(d.HalfLife / millisecond)
 	ms := ((penalty-below+1)*2*half + penalty - 1) / penalty
-	return wait + time.Duration(ms)*time.Millisecond
+	return wait + int64(ms)*millisecond
 }
 
 // A Steadiness is how an agent's connection has behaved.
@@ -147,19 +154,19 @@ type ConnectionChange struct {
 // thousandths of a reconnection.
 func (s *State) PenaltyAt(a *Agent, now int64) uint64 {
 	d := s.Damping()
-	return d.decayed(a.penalty, time.Duration(now-a.penaltyAt))
+	return d.decayed(a.penalty, now-a.penaltyAt)
 }
 
 // ConnectPause is how long the agent's next connection is to wait at a time, unix
-// nanoseconds, so that it cannot flood the log; 0 where it may be taken.
-func (s *State) ConnectPause(a *Agent, now int64) time.Duration {
+// nanoseconds, so that it cannot flood the log: in nanoseconds, 0 where it may be taken.
+func (s *State) ConnectPause(a *Agent, now int64) int64 {
 	d := s.Damping()
 	return d.until(s.PenaltyAt(a, now), connectFactor*d.flapsFrom())
 }
 
 // CalmIn is how long an agent that flaps has to stay connected from a time on, unix
-// nanoseconds, to be calm.
-func (s *State) CalmIn(a *Agent, now int64) time.Duration {
+// nanoseconds, to be calm: in nanoseconds.
+func (s *State) CalmIn(a *Agent, now int64) int64 {
 	d := s.Damping()
 	return d.until(s.PenaltyAt(a, now), d.calmBelow())
 }

@@ -190,7 +190,7 @@ func TestOperatorCalms(t *testing.T) {
 func TestDampingIsSet(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	if got, want := l.s.Damping(), (Damping{Work: WorkHeld, HalfLife: 5 * time.Minute, Threshold: 5}); got != want {
+	if got, want := l.s.Damping(), (Damping{Work: WorkHeld, HalfLife: int64(5 * time.Minute), Threshold: 5}); got != want {
 		t.Fatalf("by default %+v", got)
 	}
 	for _, e := range []*eventlog.DampingSet{
@@ -201,18 +201,18 @@ func TestDampingIsSet(t *testing.T) {
 	}
 	at := l.ok(&eventlog.DampingSet{Work: WorkNormal, By: "ann", RequestID: "a"})
 	l.void(&eventlog.DampingSet{Work: WorkLast, By: "ann", RequestID: "a"})
-	if got, want := l.s.Damping(), (Damping{WorkNormal, 5 * time.Minute, 5, "ann", at}); got != want {
+	if got, want := l.s.Damping(), (Damping{WorkNormal, int64(5 * time.Minute), 5, "ann", at}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	at = l.ok(&eventlog.DampingSet{HalfLife: int64(time.Minute), Threshold: 9, By: "bob"})
-	if got, want := l.s.Damping(), (Damping{WorkNormal, time.Minute, 9, "bob", at}); got != want {
+	if got, want := l.s.Damping(), (Damping{WorkNormal, int64(time.Minute), 9, "bob", at}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 
 func someDamping(t *rapid.T) Damping {
 	return Damping{
-		HalfLife:  time.Duration(rapid.Int64Range(int64(HalfLifeMin), int64(HalfLifeMax)).Draw(t, "half-life")),
+		HalfLife:  rapid.Int64Range(HalfLifeMin, HalfLifeMax).Draw(t, "half-life"),
 		Threshold: rapid.Uint32Range(FlapThresholdMin, FlapThresholdMax).Draw(t, "threshold"),
 	}
 }
@@ -224,25 +224,25 @@ func TestPenaltyDecays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := someDamping(t)
 		penalty := rapid.Uint64Range(0, penaltyFactor*d.flapsFrom()).Draw(t, "penalty")
-		span := rapid.Int64Range(-1, 10*int64(d.HalfLife))
-		one, other := time.Duration(span.Draw(t, "one")), time.Duration(span.Draw(t, "other"))
+		span := rapid.Int64Range(-1, 10*d.HalfLife)
+		one, other := span.Draw(t, "one"), span.Draw(t, "other")
 		if one > other {
 			one, other = other, one
 		}
 		if d.decayed(penalty, one) < d.decayed(penalty, other) {
-			t.Errorf("%d behind %s, and %d behind %s", d.decayed(penalty, one), one, d.decayed(penalty, other), other)
+			t.Errorf("%d behind %d, and %d behind %d", d.decayed(penalty, one), one, d.decayed(penalty, other), other)
 		}
-		whole := d.HalfLife.Truncate(time.Millisecond)
+		whole := d.HalfLife / millisecond * millisecond
 		if got := d.decayed(penalty, whole); got != penalty/2 {
 			t.Errorf("%d behind a half-life, of %d", got, penalty)
 		}
 		for _, limit := range []uint64{d.calmBelow(), d.flapsFrom(), connectFactor * d.flapsFrom()} {
 			wait := d.until(penalty, limit)
 			if d.decayed(penalty, wait) >= limit {
-				t.Errorf("%d behind %s, which is not below %d", d.decayed(penalty, wait), wait, limit)
+				t.Errorf("%d behind %d, which is not below %d", d.decayed(penalty, wait), wait, limit)
 			}
-			if early := wait - d.HalfLife/100 - time.Millisecond; wait > 0 && d.decayed(penalty, early) < limit && penalty > 100 {
-				t.Errorf("%d is below %d long before %s", penalty, limit, wait)
+			if early := wait - d.HalfLife/100 - millisecond; wait > 0 && d.decayed(penalty, early) < limit && penalty > 100 {
+				t.Errorf("%d is below %d long before %d", penalty, limit, wait)
 			}
 		}
 	})
@@ -257,19 +257,19 @@ func TestConnectionsAreBounded(t *testing.T) {
 		l := newLab(rt)
 		d := someDamping(rt)
 		d.Threshold = rapid.Uint32Range(FlapThresholdMin, 12).Draw(rt, "few")
-		l.ok(&eventlog.DampingSet{HalfLife: int64(d.HalfLife), Threshold: d.Threshold})
+		l.ok(&eventlog.DampingSet{HalfLife: d.HalfLife, Threshold: d.Threshold})
 		f := newFlapper(l, "h0")
 		a := f.agentOf()
 		from := l.now
-		within := time.Duration(rapid.Int64Range(0, int64(5*d.HalfLife)).Draw(rt, "within"))
+		within := rapid.Int64Range(0, 5*d.HalfLife).Draw(rt, "within")
 		flapping := 0
 		for gateway := uint64(0); ; gateway++ {
 			wait := l.s.ConnectPause(a, l.now)
 			if wait > d.HalfLife {
-				rt.Fatalf("it waits for %s", wait)
+				rt.Fatalf("it waits for %d", wait)
 			}
-			l.pass(wait + time.Duration(rapid.Int64Range(0, int64(d.HalfLife)/50).Draw(rt, "hesitates")))
-			if l.now-from > int64(within) {
+			l.pass(time.Duration(wait + rapid.Int64Range(0, d.HalfLife/50).Draw(rt, "hesitates")))
+			if l.now-from > within {
 				break
 			}
 			f.came = rapid.SampledFrom([]eventlog.Arrival{eventlog.ByItself, eventlog.Asked}).Draw(rt, "came")
@@ -282,7 +282,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			}
 		}
 		if n := int(a.Connections); n > d.ConnectionsMax(within) {
-			rt.Errorf("%d connections within %s, and not more than %d are promised", n, within, d.ConnectionsMax(within))
+			rt.Errorf("%d connections within %d, and not more than %d are promised", n, within, d.ConnectionsMax(within))
 		}
 		if most := int(a.Connections)/(int(d.Threshold)/2) + 1; flapping > most {
 			rt.Errorf("it began to flap %d times with %d connections", flapping, a.Connections)

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"quorate/eventlog"
 )
@@ -12,7 +11,7 @@ import (
 func (s *State) foldDampingSet(e *eventlog.DampingSet) string {
 	next := s.damping
 	next.Work = cmp.Or(e.Work, next.Work)
-	next.HalfLife = cmp.Or(time.Duration(e.HalfLife), next.HalfLife)
+	next.HalfLife = cmp.Or(e.HalfLife, next.HalfLife)
 	next.Threshold = cmp.Or(e.Threshold, next.Threshold)
 	if !next.sound() {
 		return "what agents that flap are given, a half-life or a threshold is out of bounds"

@@ -37,7 +37,7 @@ func full(t *testing.T) *State {
 	l.ok(&eventlog.AttemptBegan{Attempt: open[len(open)-1], Seq: 1})
 	l.ok(&eventlog.ValuesPublished{Attempt: open[len(open)-1], Values: []eventlog.PublishedValue{{Key: "k", Value: []byte("v")}}, Waits: true, Seq: 2})
 	l.ok(&eventlog.CheckpointSigned{Size: 3, Note: []byte("n")})
-	l.ok(&eventlog.DampingSet{Work: WorkLast, HalfLife: int64(HalfLifeMin), Threshold: 7, By: "ann"})
+	l.ok(&eventlog.DampingSet{Work: WorkLast, HalfLife: HalfLifeMin, Threshold: 7, By: "ann"})
 	h0 := l.s.AgentByName("h0")
 	l.ok(&eventlog.AgentConnected{Agent: h0.ID, Session: "s", JournalID: h0.JournalID, Gateway: 1, Address: "a", Came: eventlog.ByItself})
 	l.ok(&eventlog.AgentDisconnected{Agent: h0.ID, Session: "s", Reason: "gone"})

@@ -71,12 +71,14 @@ type ConnectionChange struct {
 	Counts bool `json:"counts,omitempty"`
 }
 
+func seconds(nanoseconds int64) float64 { return time.Duration(nanoseconds).Seconds() }
+
 // DampingView shows what is in force.
 func DampingView(s *engine.State) Damping {
 	d := s.Damping()
 	return Damping{
-		Schema: Schema, Flapping: d.Work, HalfLifeSeconds: d.HalfLife.Seconds(), Threshold: d.Threshold,
-		ConnectionsPerHour: d.ConnectionsMax(time.Hour), By: d.By, Seq: d.Index,
+		Schema: Schema, Flapping: d.Work, HalfLifeSeconds: seconds(d.HalfLife), Threshold: d.Threshold,
+		ConnectionsPerHour: d.ConnectionsMax(int64(time.Hour)), By: d.By, Seq: d.Index,
 	}
 }
 
@@ -86,18 +88,18 @@ func SteadinessView(s *engine.State, a *engine.Agent, now time.Time) *Steadiness
 	d, at := s.Damping(), now.UnixNano()
 	view := &Steadiness{
 		Penalty: float64(s.PenaltyAt(a, at)) / 1000, Threshold: d.Threshold, Given: d.Work, Connections: a.Connections, Flaps: a.Flaps,
-		ConnectInSeconds: s.ConnectPause(a, at).Seconds(),
+		ConnectInSeconds: seconds(s.ConnectPause(a, at)),
 	}
 	if a.Flapping {
 		since := timeOf(a.FlappingSince)
-		view.Since, view.CalmInSeconds = &since, s.CalmIn(a, at).Seconds()
+		view.Since, view.CalmInSeconds = &since, seconds(s.CalmIn(a, at))
 	}
 	for i, c := range a.Changes {
 		v := ConnectionChange{Time: timeOf(c.Time), Change: "disconnected", Gateway: c.Gateway, Reason: c.Text, Counts: c.Counts}
 		if c.Kind == eventlog.KindAgentConnected {
 			v.Change, v.Address, v.Reason = "connected", c.Text, ""
 			if i > 0 && a.Changes[i-1].Kind == eventlog.KindAgentDisconnected {
-				v.AwaySeconds = time.Duration(c.Time - a.Changes[i-1].Time).Seconds()
+				v.AwaySeconds = seconds(c.Time - a.Changes[i-1].Time)
 			}
 		}
 		view.Changes = append(view.Changes, v)
@@ -119,11 +121,11 @@ func (h *Handler) setDamping(w http.ResponseWriter, r *http.Request) error {
 	if err := checkSchema(in.Schema); err != nil {
 		return err
 	}
-	if most := engine.HalfLifeMax.Seconds(); in.HalfLifeSeconds < 0 || in.HalfLifeSeconds > most {
-		return badRequest("half_life_seconds %g: want %g to %g", in.HalfLifeSeconds, engine.HalfLifeMin.Seconds(), most)
+	if most := seconds(engine.HalfLifeMax); in.HalfLifeSeconds < 0 || in.HalfLifeSeconds > most {
+		return badRequest("half_life_seconds %g: want %g to %g", in.HalfLifeSeconds, seconds(engine.HalfLifeMin), most)
 	}
 	to := engine.Damping{
-		Work: in.Flapping, HalfLife: time.Duration(in.HalfLifeSeconds * float64(time.Second)), Threshold: in.Threshold,
+		Work: in.Flapping, HalfLife: int64(in.HalfLifeSeconds * float64(time.Second)), Threshold: in.Threshold,
 	}
 	if err := h.o.SetDamping(r.Context(), to, changeBy(r, in.RequestID, "")); err != nil {
 		return err

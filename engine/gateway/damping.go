@@ -53,7 +53,7 @@ func (g *gateway) damp(id uint64) *refusal {
 	now := g.o.Now()
 	g.o.View(func(s *engine.State) {
 		a := s.Agent(id)
-		pause, connection = s.ConnectPause(a, now.UnixNano()), a.Connection
+		pause, connection = time.Duration(s.ConnectPause(a, now.UnixNano())), a.Connection
 		came = float64(s.PenaltyAt(a, now.UnixNano())) / 1000
 	})
 	pause = g.damper.left(id, connection, pause, time.Now())

@@ -84,7 +84,7 @@ func TestFlappingIsBounded(t *testing.T) {
 	}
 	var d engine.Damping
 	rig.O.View(func(s *engine.State) { d = s.Damping() })
-	n, most := kinds(t, rig), d.ConnectionsMax(time.Since(begun))
+	n, most := kinds(t, rig), d.ConnectionsMax(int64(time.Since(begun)))
 	if connected := n[eventlog.KindAgentConnected]; connected != taken || taken > most || taken < 10 {
 		t.Errorf("%d connections on record, %d taken, and at most %d promised", connected, taken, most)
 	}
@@ -122,7 +122,7 @@ func TestFlappingIsCalm(t *testing.T) {
 	agent := rig.Enrol(t, "n1")
 	flap(t, agent)
 	change := orchestrator.Change{RequestID: rig.RequestID(), By: "ann"}
-	if err := rig.O.SetDamping(t.Context(), engine.Damping{HalfLife: time.Second}, change); err != nil {
+	if err := rig.O.SetDamping(t.Context(), engine.Damping{HalfLife: int64(time.Second)}, change); err != nil {
 		t.Fatal(err)
 	}
 	rig.Until(t, "the agent is calm", func(s *engine.State) bool { return !s.Agent(agent.ID).Flapping })

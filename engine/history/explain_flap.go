@@ -12,7 +12,7 @@ func (x *Explainer) flaps(a *engine.Agent) string {
 	s := x.State
 	d := s.Damping()
 	return fmt.Sprintf("flaps (since %s; %.1f of %d reconnections count, and it is calm when it stays connected for %s)",
-		timeOf(a.FlappingSince).Format("15:04:05Z"), float64(s.PenaltyAt(a, s.Time))/1000, d.Threshold, s.CalmIn(a, s.Time).Round(time.Second))
+		timeOf(a.FlappingSince).Format("15:04:05Z"), float64(s.PenaltyAt(a, s.Time))/1000, d.Threshold, time.Duration(s.CalmIn(a, s.Time)).Round(time.Second))
 }
 
 // held says that a step which is ready is kept from its agent because that flaps, or

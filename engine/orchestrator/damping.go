@@ -43,12 +43,12 @@ func (o *Orchestrator) SetDamping(ctx context.Context, to engine.Damping, change
 	case !slices.Contains([]string{"", engine.WorkHeld, engine.WorkLast, engine.WorkNormal}, to.Work):
 		return invalid("what agents that flap are given: %q: want %s, %s or %s", to.Work, engine.WorkHeld, engine.WorkLast, engine.WorkNormal)
 	case to.HalfLife != 0 && (to.HalfLife < engine.HalfLifeMin || to.HalfLife > engine.HalfLifeMax):
-		return invalid("a half-life of %s: want %s to %s", to.HalfLife, engine.HalfLifeMin, engine.HalfLifeMax)
+		return invalid("a half-life of %s: want %s to %s", time.Duration(to.HalfLife), time.Duration(engine.HalfLifeMin), time.Duration(engine.HalfLifeMax))
 	case to.Threshold != 0 && (to.Threshold < engine.FlapThresholdMin || to.Threshold > engine.FlapThresholdMax):
 		return invalid("a threshold of %d: want %d to %d reconnections", to.Threshold, engine.FlapThresholdMin, engine.FlapThresholdMax)
 	}
 	_, err := o.propose(ctx, &eventlog.DampingSet{
-		Work: to.Work, HalfLife: int64(to.HalfLife), Threshold: to.Threshold, By: change.By, RequestID: change.RequestID,
+		Work: to.Work, HalfLife: to.HalfLife, Threshold: to.Threshold, By: change.By, RequestID: change.RequestID,
 	})
 	return o.forgiveRepeat(err, change.RequestID)
 }
