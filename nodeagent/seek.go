@@ -4,8 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
-
-	"quorate/internal/pki"
 )
 
 const (
@@ -46,7 +44,7 @@ func (s *session) seekQUIC(ctx context.Context) {
 	s.agent.mu.Unlock()
 	for sleep(ctx, every*3/4+rand.N(every/4)) {
 		limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
-		l, err := dialQUIC(limited, s.address, pki.AgentTLS(s.agent.id.cert, s.agent.id.ca), func() {})
+		l, err := dialQUIC(limited, s.address, s.agent.clusterTLS(), func() {})
 		cancel()
 		if err != nil {
 			s.agent.log.Debug("QUIC is not answered yet", "server", s.address, "error", err)
@@ -63,6 +61,8 @@ func (s *session) seekQUIC(ctx context.Context) {
 // improve goes on over QUIC, or stays on TCP where the orchestrator does not welcome
 // the agent there.
 func (a *agent) improve(ctx context.Context, s *session, l *link) *session {
+	s.sentAway = true // it is no trouble of the line that makes the agent come
+	defer func() { s.sentAway = false }()
 	next, err := a.meet(ctx, dialled{address: s.address, link: l}, s, helloTimeoutOthers)
 	if err != nil {
 		a.log.Info("staying on TCP", "server", s.address, "error", err)
