@@ -59,7 +59,10 @@ func (r *renderer) equalWithin(a, b pyvalue.Value, depth int) (bool, error) {
 		}
 	case pyvalue.Tuple:
 		if y, ok := b.(pyvalue.Tuple); ok && depth > 0 {
-			return r.equalItems(x, y, depth-1)
+			// Python looks at the length of tuples last.
+			n := min(len(x), len(y))
+			same, err := r.equalItems(x[:n], y[:n], depth-1)
+			return same && len(x) == len(y), err
 		}
 	case *pyvalue.Dict:
 		if y, ok := b.(*pyvalue.Dict); ok && depth > 0 {
