@@ -56,6 +56,7 @@ func sameRecords(t testing.TB, got, want []Record) {
 
 // TestReadsAreTheSame compares whatever can be asked of a log, wherever it lies.
 func TestReadsAreTheSame(t *testing.T) {
+	t.Parallel()
 	const n = 21_000
 	plain, err := OpenStore(stored(t, n), StoreOptions{})
 	if err != nil {
@@ -125,6 +126,7 @@ func sameTrees(t *testing.T, a, b *Store, size uint64) {
 
 // TestLogGoesOnBehindSegments opens a store again and again, and appends to it.
 func TestLogGoesOnBehindSegments(t *testing.T) {
+	t.Parallel()
 	path := stored(t, 100)
 	var want []Record
 	for round := range 6 {
@@ -154,6 +156,7 @@ func TestLogGoesOnBehindSegments(t *testing.T) {
 
 // TestLargeRecords fill segments and chunks before their records do.
 func TestLargeRecords(t *testing.T) {
+	t.Parallel()
 	s, err := OpenStore(filepath.Join(t.TempDir(), StoreFile), StoreOptions{Unsynced: true})
 	if err != nil {
 		t.Fatal(err)
@@ -184,6 +187,7 @@ func TestLargeRecords(t *testing.T) {
 
 // TestReplacedLogHasNoSegments puts a whole log in the place of one with segments.
 func TestReplacedLogHasNoSegments(t *testing.T) {
+	t.Parallel()
 	s, want := sealedStore(t, 9000, 8192)
 	incoming := filepath.Join(filepath.Dir(s.Path()), "log.db.incoming")
 	next, err := OpenStore(incoming, StoreOptions{Unsynced: true})
@@ -204,6 +208,7 @@ func TestReplacedLogHasNoSegments(t *testing.T) {
 
 // TestMissingDatabase is one whose segments are left: a new log must not begin there.
 func TestMissingDatabase(t *testing.T) {
+	t.Parallel()
 	s, _ := sealedStore(t, 5000, 5000)
 	if err := errors.Join(s.Close(), os.Remove(s.Path())); err != nil {
 		t.Fatal(err)
@@ -216,6 +221,7 @@ func TestMissingDatabase(t *testing.T) {
 
 // TestCopyWithoutSegments is a copy of the database alone.
 func TestCopyWithoutSegments(t *testing.T) {
+	t.Parallel()
 	s, _ := sealedStore(t, 9000, 9000)
 	if err := errors.Join(s.Close(), os.RemoveAll(segmentsDir(s.Path()))); err != nil {
 		t.Fatal(err)
@@ -231,6 +237,7 @@ func TestCopyWithoutSegments(t *testing.T) {
 // TestSegmentTampering changes segments, and what the database knows of them, in 500
 // places.
 func TestSegmentTampering(t *testing.T) {
+	t.Parallel()
 	s, want := sealedStore(t, 3*segmentRecordsMin, 3*segmentRecordsMin)
 	list := s.segments.all()
 	g := list[0]
@@ -307,6 +314,7 @@ func tamperSegment(whole []byte, x *segmentIndex, way int, r *rand.Rand) (bad []
 // TestForgedSegment is one whose sums fit: whoever made it also changed what the
 // database knows. The chain and the tree tell.
 func TestForgedSegment(t *testing.T) {
+	t.Parallel()
 	s, _ := sealedStore(t, 9000, 8192)
 	g := s.segments.all()[0]
 	f, x, err := s.segments.open(&g, true)
@@ -385,6 +393,7 @@ func copyStore(t testing.TB, from, to string) {
 }
 
 func TestTamperedEntries(t *testing.T) {
+	t.Parallel()
 	s, _ := sealedStore(t, 2*segmentRecordsMax, 2*segmentRecordsMax)
 	list := s.segments.all()
 	if err := s.Close(); err != nil || len(list) != 2 {

@@ -11,6 +11,7 @@ import (
 // database uses the pages again that it is left with. QUORATE_SEAL_RECORDS sets how many
 // records it is tried with.
 func TestLiveFileStaysBounded(t *testing.T) {
+	t.Parallel()
 	const keep, batch, bytesMax = 10_000, 5000, 8 << 20
 	records := uint64(100_000)
 	if text := os.Getenv("QUORATE_SEAL_RECORDS"); text != "" {

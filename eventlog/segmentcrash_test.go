@@ -22,6 +22,7 @@ var errCrash = errors.New("the machine went down")
 // TestCrashAtEveryStep copies the files at each step of sealing, as a crash there leaves
 // them, and wants the whole log of each copy.
 func TestCrashAtEveryStep(t *testing.T) {
+	t.Parallel()
 	s, err := OpenStore(stored(t, segmentRecordsMax+segmentRecordsMin), StoreOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +79,7 @@ func wholeAgain(t *testing.T, path string, want []Record) {
 // TestErrorAtEveryStep fails each step: the log stays whole, in this process and in the
 // next one.
 func TestErrorAtEveryStep(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{"writing", "unsynced", "written", "renamed", "durable", "uncommitted", "committed"} {
 		for _, cause := range []error{errCrash, syscall.ENOSPC} {
 			t.Run(fmt.Sprint(step, cause), func(t *testing.T) {
@@ -117,6 +119,7 @@ func TestErrorAtEveryStep(t *testing.T) {
 
 // TestCompactionIsSafe makes an old log small, and copies it at each step of that.
 func TestCompactionIsSafe(t *testing.T) {
+	t.Parallel()
 	const n = 160_000
 	s, err := OpenStore(filepath.Join(t.TempDir(), StoreFile), StoreOptions{})
 	if err != nil {
@@ -169,6 +172,7 @@ const sealChildVariable = "QUORATE_SEAL_DIR"
 // TestKilledWhileSealing kills a process that appends and seals, again and again: what
 // it said to be stored is there.
 func TestKilledWhileSealing(t *testing.T) {
+	t.Parallel()
 	if dir := os.Getenv(sealChildVariable); dir != "" {
 		sealUntilKilled(t, dir)
 		return
@@ -251,6 +255,7 @@ func sealUntilKilled(t *testing.T, dir string) {
 
 // TestFullDisk seals where there is no room for a segment, on a real file system.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := unix.Mount("none", dir, "tmpfs", 0, "size=6m"); err != nil {
 		t.Skip("needs the right to mount:", err)

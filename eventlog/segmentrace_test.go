@@ -12,6 +12,7 @@ import (
 // TestReadersNeverSeeRecordsMove reads, proves and scrubs while records are appended,
 // move to segments and the database is written anew.
 func TestReadersNeverSeeRecordsMove(t *testing.T) {
+	t.Parallel()
 	s, err := OpenStore(filepath.Join(t.TempDir(), StoreFile), StoreOptions{Unsynced: true})
 	if err != nil {
 		t.Fatal(err)
