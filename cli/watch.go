@@ -139,5 +139,6 @@ func (n *node) room() (own, log uint64) {
 	if err != nil {
 		return own, 0
 	}
-	return own, uint64(z.LiveBytes - z.FreeBytes + z.UnpackedBytes) // who joins gets all in one file
+	// Who joins gets all in one database, of which a third is not records.
+	return own, uint64(z.LiveBytes - z.FreeBytes + z.UnpackedBytes*3/2)
 }
