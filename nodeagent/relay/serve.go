@@ -61,7 +61,8 @@ type relay struct {
 // are closed: nil, or why one of the sockets failed.
 func Serve(ctx context.Context, cfg Config) error {
 	r := &relay{cfg: cfg, log: cfg.Logger, admission: newAdmission(), enrolling: make(chan struct{}, enrolmentsMax)}
-	ctx, cancel := context.WithCancelCause(ctx)
+	whole := ctx
+	ctx, cancel := context.WithCancelCause(whole)
 	defer cancel(nil)
 	transport := &quic.Transport{
 		Conn:                cfg.UDP,
@@ -95,7 +96,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	_ = cfg.TCP.Close()
 	r.tasks.Wait()
 	cfg.Cache.Wait()
-	if errors.Is(err, context.Canceled) {
+	if whole.Err() != nil {
 		return nil
 	}
 	return err
