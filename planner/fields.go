@@ -180,7 +180,7 @@ func (d *decoder) unknownKey(n, key *yaml11.Node, what string, set *fieldSet) in
 // checkValue holds one value against its field.
 func (d *decoder) checkValue(n *yaml11.Node, what string, f *Field, match matcher) bool {
 	wrong := func(want string) bool {
-		d.errorf("wrong-type", n, d.quoteHint(n, want), "%s: %q must be %s, not %s", what, f.Key, want, shapeOf(n))
+		d.errorf("wrong-type", n, d.quoteHint(n, want, f), "%s: %q must be %s, not %s", what, f.Key, want, shapeOf(n))
 		return false
 	}
 	switch f.Kind {
@@ -226,13 +226,20 @@ func (d *decoder) checkValue(n *yaml11.Node, what string, f *Field, match matche
 	return true
 }
 
-// quoteHint says how to write a scalar so that it is text.
-func (d *decoder) quoteHint(n *yaml11.Node, want string) string {
+// quoteHint says how to write the value of a field so that it is what is wanted. There
+// is no field for what is one of several in a list.
+func (d *decoder) quoteHint(n *yaml11.Node, want string, f *Field) string {
 	switch {
 	case n.Kind == yaml11.Scalar && n.Tag != yaml11.Str && n.Tag != yaml11.Null && want == "text":
 		return fmt.Sprintf("write it in quotes: %q", n.Text)
 	case n.Kind == yaml11.Scalar && n.Tag == yaml11.Str && strings.HasPrefix(want, "a list of"):
 		return fmt.Sprintf("write it as a list: [%s]", n.Text)
+	case n.IsNull() && f == nil:
+		return "leave it out, or give it a value"
+	case n.IsNull() && f.Kind == FieldJobs:
+		return `give it its jobs, each on a line of its own: - RUN: "uptime"`
+	case n.IsNull() && f.Required:
+		return "it is needed: give it a value"
 	case n.IsNull():
 		return "leave the key out, or give it a value"
 	}
@@ -280,7 +287,7 @@ func (d *decoder) checkTexts(n *yaml11.Node, what string, f *Field, match matche
 	ok := true
 	for i, item := range n.Items {
 		if item.Kind != yaml11.Scalar || item.Tag != yaml11.Str {
-			d.errorf("wrong-type", item, d.quoteHint(item, "text"), "%s: item %d of %q must be text, not %s", what, i+1, f.Key, shapeOf(item))
+			d.errorf("wrong-type", item, d.quoteHint(item, "text", nil), "%s: item %d of %q must be text, not %s", what, i+1, f.Key, shapeOf(item))
 			ok = false
 			continue
 		}
