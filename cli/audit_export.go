@@ -49,6 +49,8 @@ func (p *program) auditExport(c *cli.Context) error {
 	}
 	file := c.Args().First()
 	switch {
+	case file == "-":
+		return usage(commandLine(c)+" --help", "a bundle is checked once it is written, which takes a FILE: name one, and read it from there")
 	case !missing(file):
 		return fail(exitRefused, fmt.Errorf("%s is there already", file), "name a file that is not, or remove that one")
 	case missing(filepath.Dir(file)):
@@ -146,7 +148,7 @@ func (p *program) fileExporter(c *cli.Context) (write func(ctx context.Context, 
 // saveBundle writes a bundle to a file, which is there as a whole, and checked, or not
 // at all.
 func saveBundle(ctx context.Context, file string, write func(ctx context.Context, w io.Writer) error) (report *bundle.Report, size int64, err error) {
-	f, err := os.OpenFile(partial(file), os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(partial(file))+"-*") // one of its own: two may write at once
 	if err != nil {
 		return nil, 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,6 +50,9 @@ func verifyAny(ctx context.Context, path string, trust bundle.Trust) (*bundle.Re
 	if err != nil {
 		return nil, err
 	}
+	if err := uncompressed(path, info); err != nil {
+		return nil, err
+	}
 	dir := filepath.Dir(path)
 	if info.IsDir() {
 		dir, path = path, filepath.Join(path, eventlog.StoreFile)
@@ -69,6 +73,26 @@ func verifyAny(ctx context.Context, path string, trust bundle.Trust) (*bundle.Re
 	}
 	return report, err
 }
+
+// uncompressed refuses a file that somebody has compressed since it was written.
+func uncompressed(path string, info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	begins := make([]byte, len(gzipMagic))
+	if _, err := io.ReadFull(f, begins); err != nil || string(begins) != gzipMagic {
+		return nil
+	}
+	return fail(exitRefused, fmt.Errorf("%s is compressed with gzip", path), fmt.Sprintf("unpack it first, since what is proven is every byte of the bundle: gunzip -c %s >FILE", path))
+}
+
+// gzipMagic is what every file begins with that gzip wrote.
+const gzipMagic = "\x1f\x8b"
 
 // verifyBundle checks a bundle and the state in it.
 func verifyBundle(ctx context.Context, path string, trust bundle.Trust) (*bundle.Report, error) {

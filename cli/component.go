@@ -79,6 +79,7 @@ func (p *program) componentList(c *cli.Context) error {
 		}
 		table.add(d.Verb, mark(d.Executable && d.Idempotent), mark(d.HasCheckMode), mark(d.Executable && d.Cacheable), summary)
 	}
+	table.wrap = true
 	return emitAll(p, document, document.Components, table)
 }
 
@@ -95,6 +96,9 @@ func (p *program) componentShow(c *cli.Context) error {
 	}
 	return p.verbHelp(c, c.Args().First())
 }
+
+// optionColumns is where the text begins that tells what an option does.
+const optionColumns = 27
 
 // verbHelp shows what there is to know of a verb.
 func (p *program) verbHelp(c *cli.Context, name string) error {
@@ -117,7 +121,21 @@ func (p *program) verbHelp(c *cli.Context, name string) error {
 	}
 	view.Description = job.Describe(d)
 	return p.emit(view, func() error {
-		_, err := fmt.Fprint(p.con.out, job.Help(d))
+		text, example, _ := strings.Cut(job.Help(d), "\nExample:\n")
+		for line := range strings.Lines(text) {
+			if p.con.outTerminal {
+				indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+				if strings.HasPrefix(line, "  --") {
+					indent = strings.Repeat(" ", optionColumns)
+				}
+				line = wrapWords(line, p.con.columns(), indent)
+			}
+			fmt.Fprint(p.con.out, line)
+		}
+		if example == "" {
+			return nil
+		}
+		_, err := fmt.Fprint(p.con.out, "\nExample:\n", example) // as it is: it is there to be copied
 		return err
 	})
 }

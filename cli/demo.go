@@ -131,7 +131,7 @@ func (d *demonstration) run(ctx context.Context) error {
 
 	d.step(5, "stop the orchestrator, and prove what it did: quorate replay --verify")
 	d.fleet.stop()
-	if err := d.verify(filepath.Join(d.dir, "server")); err != nil {
+	if err := d.verify(ctx, filepath.Join(d.dir, "server")); err != nil {
 		return err
 	}
 	fmt.Fprintln(d.con.out)

@@ -157,7 +157,7 @@ func (o *outage) compareSurvivors() error {
 			continue
 		}
 		dir := o.serverDir(i)
-		state, err := verified(dir)
+		state, err := verified(context.Background(), dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", filepath.Base(dir), err)
 		}

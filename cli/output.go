@@ -40,6 +40,8 @@ func (p *program) format() format { return format(p.output) }
 type grid struct {
 	header []any
 	rows   [][]any
+	// wrap breaks the last cells at the edge of a terminal.
+	wrap bool
 }
 
 func (g *grid) add(cells ...any) { g.rows = append(g.rows, cells) }
@@ -138,8 +140,16 @@ func (p *program) printGrid(g *grid) error {
 		}
 		t.AppendRow(table.Row(row))
 	}
+	last := -1 // where the last cells begin
 	for line := range strings.Lines(t.Render() + "\n") {
-		if _, err := fmt.Fprintln(p.con.out, strings.TrimRight(line, " \n")); err != nil {
+		line = strings.TrimRight(line, " \n")
+		if last < 0 {
+			last = strings.LastIndex(line, " ") + 1
+		}
+		if g.wrap && p.con.outTerminal {
+			line = wrapWords(line, p.con.columns(), strings.Repeat(" ", last))
+		}
+		if _, err := fmt.Fprintln(p.con.out, line); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	cli "github.com/urfave/cli/v2"
@@ -24,7 +25,7 @@ func (p *program) replayCommand() *cli.Command {
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_DATA_DIR"}, Usage: "`DIR` of a stopped server, a copy of one, or of apply --embedded"},
 			&cli.StringFlag{Name: "bundle", Usage: "`FILE` that audit export wrote"},
 			&cli.StringFlag{Name: "at", Usage: "stop after this `SEQ`, or at this time (RFC 3339, or a duration ago such as 1h)"},
-			&cli.Uint64Flag{Name: "run", Usage: "show this `RUN` with its tasks, steps and attempts"},
+			&cli.StringFlag{Name: "run", Usage: "show this `RUN` with its tasks, steps and attempts; latest for the newest"},
 			&cli.StringFlag{Name: "diff", Usage: "show what changed behind this point, `A`, up to the point that follows: --diff A B"},
 			&cli.BoolFlag{Name: "step", Usage: "walk over the events, forward and back, from --at or the beginning"},
 			&cli.BoolFlag{Name: "verify", Usage: "check the whole chain, and print the hashes of the head and of the state"},
@@ -43,7 +44,7 @@ func (p *program) replay(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		return p.verify(dir)
+		return p.verify(c.Context, dir)
 	}
 	if c.Bool("recompile") {
 		return p.replayRecompile(c)
@@ -67,6 +68,10 @@ func (p *program) replay(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	run, err := readRun(c)
+	if err != nil {
+		return err
+	}
 	source, err := p.openPast(c)
 	if err != nil {
 		return err
@@ -78,11 +83,11 @@ func (p *program) replay(c *cli.Context) error {
 	}
 	switch {
 	case c.IsSet("diff"):
-		err = p.replayDiff(c.Context, past, from, to, c.Uint64("run"))
+		err = p.replayDiff(c.Context, past, from, to, run)
 	case c.Bool("step"):
 		err = p.replayStep(c.Context, past, at)
 	default:
-		err = p.replayAt(c.Context, past, at, c.Uint64("run"))
+		err = p.replayAt(c.Context, past, at, run)
 	}
 	return afterDamage(err)
 }
@@ -119,6 +124,33 @@ func checkReplay(c *cli.Context) error {
 		return usage(help, "--step walks over all events: it goes without --run")
 	}
 	return nil
+}
+
+// latestRun stands for the newest run.
+const latestRun = math.MaxUint64
+
+// readRun reads --run: a number, latest, or nothing, which is 0.
+func readRun(c *cli.Context) (uint64, error) {
+	switch text := c.String("run"); text {
+	case "":
+		return 0, nil
+	case "latest":
+		return latestRun, nil
+	default:
+		id, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || id == 0 {
+			return 0, usage(commandLine(c)+" --help", "--run %q: want the number of a run, or latest", text)
+		}
+		return id, nil
+	}
+}
+
+// runIn is the number of the run in a state, 0 where there is none yet.
+func runIn(s *engine.State, id uint64) uint64 {
+	if id == latestRun {
+		return uint64(len(s.Runs))
+	}
+	return id
 }
 
 // A bound is a place in a log: a record, a time, or its end.
@@ -194,7 +226,10 @@ func (p *program) replayAt(ctx context.Context, past *replay.Replay, at bound, i
 	if id == 0 {
 		return p.printState(state)
 	}
-	run := state.Run(id)
+	run := state.Run(runIn(state, id))
+	if run == nil && id == latestRun {
+		return fail(exitError, fmt.Errorf("there is no run yet at %d", state.Index))
+	}
 	if run == nil {
 		return fail(exitError, fmt.Errorf("there is no run %d at %d", id, state.Index))
 	}
@@ -221,6 +256,15 @@ func (p *program) replayDiff(ctx context.Context, past *replay.Replay, from, to 
 	}
 	if a > b {
 		return fail(exitUsage, fmt.Errorf("%d is behind %d", a, b), fmt.Sprintf("the earlier point comes first: --diff %d %d", b, a))
+	}
+	if run == latestRun {
+		state, err := past.StateAt(ctx, b)
+		if err != nil {
+			return err
+		}
+		if run = runIn(state, run); run == 0 {
+			return fail(exitError, fmt.Errorf("there is no run yet at %d", b))
+		}
 	}
 	changes, err := past.Diff(ctx, a, b)
 	if err != nil {

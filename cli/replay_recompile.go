@@ -71,7 +71,7 @@ func (p *program) reader(c *cli.Context, source pastLog) func(ctx context.Contex
 // plansNamed are the plans that --run or --plan name, or all of them, in the order in
 // which they were recorded.
 func plansNamed(s *engine.State, run uint64, plan string) ([]*engine.Graph, error) {
-	if run != 0 {
+	if run = runIn(s, run); run != 0 {
 		r := s.Run(run)
 		if r == nil {
 			return nil, fail(exitError, fmt.Errorf("there is no run %d", run), `see "quorate run ls", or "quorate replay"`)
@@ -93,8 +93,12 @@ func plansNamed(s *engine.State, run uint64, plan string) ([]*engine.Graph, erro
 
 // replayRecompile compiles the inputs of plans on record again.
 func (p *program) replayRecompile(c *cli.Context) error {
+	run, err := readRun(c)
+	if err != nil {
+		return err
+	}
 	return p.withPast(c, func(source pastLog, s *engine.State) error {
-		graphs, err := plansNamed(s, c.Uint64("run"), c.String("plan"))
+		graphs, err := plansNamed(s, run, c.String("plan"))
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,11 @@ type pastLog interface {
 // cluster. Where they name nothing that is the server on this machine, while it runs.
 func (p *program) openPast(c *cli.Context) (pastLog, error) {
 	if path := c.String("bundle"); path != "" {
+		if info, err := os.Stat(path); err == nil {
+			if err := uncompressed(path, info); err != nil {
+				return nil, err
+			}
+		}
 		b, err := replay.OpenBundle(path)
 		if err != nil {
 			return nil, hinted(err, "name a file that \"quorate audit export\" wrote with --bundle")

@@ -29,9 +29,9 @@ type verification struct {
 }
 
 // verify proves that the log is what was written, and what it amounts to.
-func (p *program) verify(dir string) error {
+func (p *program) verify(ctx context.Context, dir string) error {
 	v := verification{Schema: api.Schema}
-	state, err := verified(dir)
+	state, err := verified(ctx, dir)
 	var corrupt *eventlog.CorruptError
 	var other *stateError
 	switch {
@@ -75,10 +75,9 @@ func afterDamage(err error) error {
 
 // verified checks the chain of the whole log, and folds it from its beginning: no
 // snapshot vouches for itself, and each that would be trusted has to agree.
-func verified(dir string) (*engine.State, error) {
-	ctx := context.Background()
+func verified(ctx context.Context, dir string) (*engine.State, error) {
 	path := filepath.Join(dir, eventlog.StoreFile)
-	head, _, err := eventlog.Verify(path)
+	head, err := chainOf(ctx, path)
 	if err != nil {
 		return nil, unread(err)
 	}
@@ -102,7 +101,7 @@ func verified(dir string) (*engine.State, error) {
 			continue
 		}
 		err := past.Fold(ctx, s, at, nil)
-		if err != nil && !errors.As(err, new(*eventlog.CorruptError)) {
+		if err != nil && ctx.Err() == nil && !errors.As(err, new(*eventlog.CorruptError)) {
 			err = &eventlog.CorruptError{Path: path, Index: past.Folded() + 1, Reason: err.Error()}
 		}
 		if err == nil && at != head {
@@ -113,6 +112,29 @@ func verified(dir string) (*engine.State, error) {
 		}
 	}
 	return s, nil
+}
+
+// chainOf checks the chain of a log, and returns where that ends, or the context's error
+// as soon as that ends: nothing is written that would have to be waited for.
+func chainOf(ctx context.Context, path string) (uint64, error) {
+	type found struct {
+		head uint64
+		err  error
+	}
+	done := make(chan found, 1)
+	go func() {
+		head, _, err := eventlog.Verify(path)
+		done <- found{head, err}
+	}()
+	select {
+	case f := <-done:
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		return f.head, f.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 }
 
 // A stateError is of a snapshot that says something else than the log.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,6 +12,19 @@ import (
 	"quorate/eventlog"
 	"quorate/internal/bench/biglog"
 )
+
+// TestVerifyStops: the first Ctrl-C ends it, however long the log is.
+func TestVerifyStops(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := biglog.Write(dir, "c1", biglog.Shape{Hosts: 3, Tasks: 2, Jobs: 2}, 200); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := verified(ctx, dir); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
 
 // TestVerifySnapshots has a snapshot that somebody made up: it is sound and fits the
 // chain, so replay believes it, and only folding the log shows what it is.
@@ -26,7 +40,7 @@ func TestVerifySnapshots(t *testing.T) {
 	if err := states.Save(kept); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := verified(dir); err != nil || s.Hash() != state.Hash() {
+	if s, err := verified(t.Context(), dir); err != nil || s.Hash() != state.Hash() {
 		t.Fatalf("with a good snapshot: %v", err)
 	}
 	kept.State.Runs[0].By = "somebody else"
@@ -34,13 +48,13 @@ func TestVerifySnapshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	var other *stateError
-	if _, err := verified(dir); !errors.As(err, &other) || other.index != at {
+	if _, err := verified(t.Context(), dir); !errors.As(err, &other) || other.index != at {
 		t.Errorf("with one that is made up: %v", err)
 	}
 	if err := os.WriteFile(states.File(at), []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := verified(dir); err != nil || s.Hash() != state.Hash() {
+	if s, err := verified(t.Context(), dir); err != nil || s.Hash() != state.Hash() {
 		t.Errorf("with a damaged one, which nobody believes: %v", err)
 	}
 }

@@ -28,12 +28,16 @@ func (p *program) whatIf(c *cli.Context) error {
 	src := planner.Sources{Services: c.String("services"), Inventory: c.String("inventory"), Roles: c.String("roles")}
 	help := commandLine(c) + " --help"
 	switch {
-	case c.Uint64("run") == 0 && c.String("plan") == "":
+	case c.String("run") == "" && c.String("plan") == "":
 		return usage(help, "--what-if compares with what was run: name it with --run or --plan")
 	case src.Services == "" && src.Inventory == "" && src.Roles == "" && !changesSomething(c):
 		return usage(help, "--what-if with what? Name other inputs with -s, -i, -r, --var, --limit or --restrict, or another --planner")
 	}
-	return p.compareWith(c, c.Uint64("run"), c.String("plan"), src)
+	run, err := readRun(c)
+	if err != nil {
+		return err
+	}
+	return p.compareWith(c, run, c.String("plan"), src)
 }
 
 // planDiff shows the difference to a run by its number, or to a plan.
