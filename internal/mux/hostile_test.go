@@ -137,7 +137,7 @@ func TestVanished(t *testing.T) {
 	client, server := pair(t)
 	_ = client.raw.Close()
 	var closed *CloseError
-	if err := await(t, server); errors.As(err, &closed) || !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := await(t, server); errors.As(err, &closed) || errors.Is(err, ErrProtocol) {
 		t.Errorf("a peer that vanished: %v", err)
 	}
 }
