@@ -12,6 +12,7 @@ import (
 	cli "github.com/urfave/cli/v2"
 
 	"quorate/engine/audit"
+	"quorate/engine/snapshot"
 	"quorate/eventlog"
 	"quorate/eventlog/bundle"
 	"quorate/internal/pki"
@@ -41,7 +42,11 @@ func (p *program) auditVerify(c *cli.Context) error {
 	if err != nil {
 		return p.auditFailure(path, err)
 	}
-	return p.printAudit(auditReportOf(path, report))
+	a := auditReportOf(path, report)
+	if !missing(filepath.Join(path, snapshot.DirName)) {
+		a.NotProven = append(a.NotProven, fmt.Sprintf("that the snapshots in %s are what the records fold to: \"quorate replay --verify --data-dir %s\" compares them", filepath.Join(path, snapshot.DirName), path))
+	}
+	return p.printAudit(a)
 }
 
 // verifyAny checks a bundle, a log, or a data directory.
