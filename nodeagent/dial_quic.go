@@ -113,7 +113,7 @@ func (l quicCarrier) remote() string { return l.conn.RemoteAddr().String() }
 
 func (l quicCarrier) signs() signs {
 	s := l.conn.ConnectionStats()
-	return signs{received: s.PacketsReceived, sent: s.PacketsSent, lost: s.PacketsLost, rtt: s.SmoothedRTT, deviation: s.MeanDeviation}
+	return signs{received: s.PacketsReceived, sent: s.PacketsSent, lost: s.PacketsLost, rtt: s.SmoothedRTT, deviation: s.MeanDeviation, latest: s.LatestRTT}
 }
 
 func (l quicCarrier) done() <-chan struct{} { return l.conn.Context().Done() }

@@ -221,7 +221,7 @@ func (c tunnelCarrier) done() <-chan struct{} { return c.conn.Context().Done() }
 // the tunnel ends with that. Only the round trip is that of the whole way.
 func (c tunnelCarrier) signs() signs {
 	s := c.site.signs()
-	s.rtt += c.conn.RTT()
+	s.latest, s.rtt = 0, s.rtt+c.conn.RTT()
 	return s
 }
 
