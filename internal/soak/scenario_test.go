@@ -36,7 +36,7 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	s := &scene{t: t}
-	if s.lab, err = lab.New(t.Context(), lab.Options{Binary: bin, Orchestrators: 3, Agents: 6}); err != nil {
+	if s.lab, err = lab.New(t.Context(), lab.Options{Binary: bin, Orchestrators: 3, Agents: 6, Restless: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

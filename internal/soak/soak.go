@@ -99,7 +99,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 func (s *soak) setUp(ctx context.Context, net *lab.Network) error {
 	opt := lab.Options{
 		Binary: s.cfg.Binary, Network: net, Orchestrators: s.cfg.Orchestrators, Agents: s.cfg.Agents, Clocks: s.cfg.Clocks,
-		SmallDisk: s.cfg.Orchestrators, SmallDiskBytes: smallDisk,
+		SmallDisk: s.cfg.Orchestrators, SmallDiskBytes: smallDisk, Restless: true,
 	}
 	var err error
 	if s.lab, err = lab.New(ctx, opt); err != nil {

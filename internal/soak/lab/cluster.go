@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"quorate/engine"
 	"quorate/engine/api"
 )
 
@@ -90,6 +91,17 @@ func (l *Lab) launch(flags ...string) (*Server, error) {
 	defer l.mu.Unlock()
 	l.servers = append(l.servers, s)
 	return s, nil
+}
+
+// undamp lets an agent connect as often as anything here does.
+func (l *Lab) undamp(ctx context.Context) error {
+	client, err := l.Servers()[0].Local()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = client.SetDamping(ctx, api.DampingChange{RequestID: "lab-undamp", Threshold: engine.FlapThresholdMax})
+	return err
 }
 
 // AddAgent starts one more agent, which knows of one orchestrator: the cluster

@@ -46,6 +46,9 @@ type Options struct {
 	// AgentCommand wraps the command of an agent, as Host.Command does: the process
 	// that is started has to become the command. nil leaves it as it is.
 	AgentCommand func(l *Lab, name string, argv []string) []string
+	// Restless lets agents come and go as often as they are killed and cut off, without
+	// being taken for ones that flap.
+	Restless bool
 }
 
 // A Lab is a cluster of processes on one machine.
@@ -157,6 +160,11 @@ func (l *Lab) start(ctx context.Context) error {
 	}
 	if err := l.voting(ctx); err != nil {
 		return err
+	}
+	if l.opt.Restless {
+		if err := l.undamp(ctx); err != nil {
+			return err
+		}
 	}
 	for range l.opt.Agents {
 		if _, err := l.AddAgent(ctx); err != nil {
