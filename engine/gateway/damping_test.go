@@ -84,6 +84,7 @@ func TestFlappingIsBounded(t *testing.T) {
 	}
 	var d engine.Damping
 	rig.O.View(func(s *engine.State) { d = s.Damping() })
+	t.Logf("%d of 200 connections were taken", taken)
 	n, most := kinds(t, rig), d.ConnectionsMax(int64(time.Since(begun)))
 	if connected := n[eventlog.KindAgentConnected]; connected != taken || taken > most || taken < 10 {
 		t.Errorf("%d connections on record, %d taken, and at most %d promised", connected, taken, most)
