@@ -208,6 +208,8 @@ func (d *decision) scheduleStep(s *State, r *Run, ref stepRef, c candidate) bool
 		Epoch:      s.Epoch,
 		FromJob:    s.nextJob(r, ref.task, st),
 	})
-	d.started(s, r, ref, a)
+	if !a.lapsed(r, st.Attempt) {
+		d.started(s, r, ref, a)
+	}
 	return true
 }

@@ -7,6 +7,7 @@ type ahead struct {
 	started map[runStep]bool // steps that it starts
 	given   map[runStep]bool // steps whose place it gives away
 	open    map[uint64]int   // attempts that it adds to an agent's
+	spent   map[runStep]bool // steps that it starts and that are unknown at once
 }
 
 type runStep struct {
@@ -42,11 +43,18 @@ func (d *decision) chain(s *State, r *Run, ref stepRef, a *Agent) {
 
 func (h *ahead) note(r *Run, ref stepRef, a *Agent) {
 	if h.started == nil {
-		*h = ahead{map[runStep]bool{}, map[runStep]bool{}, map[uint64]int{}}
+		h.started, h.given, h.open = map[runStep]bool{}, map[runStep]bool{}, map[uint64]int{}
 	}
 	if h.open[a.ID]++; r.AheadMax > 0 {
 		h.started[runStep{r.ID, ref}] = true
 	}
+}
+
+func (h *ahead) spend(r *Run, ref stepRef) {
+	if h.spent == nil {
+		h.spent = map[runStep]bool{}
+	}
+	h.spent[runStep{r.ID, ref}] = true
 }
 
 // scheduleAhead proposes the step, which may be one to be sent ahead.
@@ -58,10 +66,10 @@ func (d *decision) scheduleAhead(s *State, r *Run, ref stepRef) {
 }
 
 // follow proposes the step on the agent's host ahead of what it waits for, where
-// that may be done.
+// that may be done, and reports whether others may follow it.
 func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 	st := r.Step(ref.task, int(ref.pos))
-	if st.Status != Pending || r.doomedStep(ref.task, int(ref.pos)) || d.ahead.started[runStep{r.ID, ref}] ||
+	if st.Status != Pending || r.doomedStep(ref.task, int(ref.pos)) || d.ahead.started[runStep{r.ID, ref}] || d.ahead.spent[runStep{r.ID, ref}] ||
 		len(a.Open)+d.ahead.open[a.ID] >= int(r.AheadMax) {
 		return false
 	}
@@ -69,13 +77,18 @@ func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 	if !ok {
 		return false
 	}
-	d.ahead.note(r, ref, a)
-	d.ahead.given[place] = true
+	lapsed := a.lapsed(r, st.Attempt)
+	if lapsed {
+		d.ahead.spend(r, ref)
+	} else {
+		d.ahead.note(r, ref, a)
+		d.ahead.given[place] = true
+	}
 	d.propose(&eventlog.StepScheduled{
 		Run: r.ID, Task: ref.task, Host: st.Host, Agent: a.ID, Supersedes: st.Attempt, Epoch: s.Epoch,
 		FromJob: s.nextJob(r, ref.task, &st), Ahead: true,
 	})
-	return true
+	return !lapsed
 }
 
 // place returns the step whose place the task's step on the host may take, as

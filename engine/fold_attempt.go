@@ -100,10 +100,15 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int, after []Predec
 	s.move(r, e.Task, pos, Running)
 	r.trimAhead()
 	s.lookBehind(r, e.Task, e.Host)
-	if a.Supersedes == 0 && r.Index < agent.Lapse {
+	if agent.lapsed(r, a.Supersedes) {
 		s.settle(a, eventlog.Unknown, "the agent may have done the step in what was lost when the cluster was recovered", "")
 	}
 }
+
+// lapsed reports whether an attempt of the run that supersedes the other one, or none,
+// is unknown as soon as it is scheduled: its agent may have done the step in what was
+// lost when the cluster was recovered.
+func (a *Agent) lapsed(r *Run, supersedes uint64) bool { return supersedes == 0 && r.Index < a.Lapse }
 
 // reported folds what the agent said under its number. A report with the next
 // number always counts, though it may change nothing else: the agent has to be
