@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -21,7 +23,22 @@ import (
 	"quorate/planner"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain wants nothing to be left behind. The socket of a real agent answers for a
+// moment longer than the agent lives.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		err := goleak.Find()
+		for end := time.Now().Add(30 * time.Second); err != nil && time.Now().Before(end); {
+			err = goleak.Find()
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "left behind by the tests:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 // A plan with a barrier, a local task and a message runs over real QUIC, and the
 // log replays to the same state.
