@@ -35,6 +35,9 @@ func (s *Store) compact() (err error) {
 	if s.db == nil {
 		return ErrClosed
 	}
+	if err := s.failure(); err != nil {
+		return err
+	}
 	if err := s.copyTo(path); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}

@@ -59,18 +59,58 @@ func TestReadersNeverSeeRecordsMove(t *testing.T) {
 			t.Error(err)
 			break
 		}
-		s.mu.Lock() // as compact does where there is much to win
-		path := s.path + compactedSuffix
-		err := s.copyTo(path)
-		if err == nil {
-			err = s.swap(path)
-		}
-		s.mu.Unlock()
-		if err != nil {
+		if err := compactNow(s); err != nil {
 			t.Error(err)
 			break
 		}
 	}
 	done.Store(true)
 	readers.Wait()
+}
+
+// compactNow does what compact does where there is much to win.
+func compactNow(s *Store) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path := s.path + compactedSuffix
+	if err := s.copyTo(path); err != nil {
+		return err
+	}
+	return s.swap(path)
+}
+
+// TestCommitsWhileTheFileIsWrittenAnew appends while the database is written anew: the
+// log is whole. It is of use with -race.
+func TestCommitsWhileTheFileIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	s, err := OpenStore(filepath.Join(t.TempDir(), StoreFile), StoreOptions{Unsynced: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	var head Head
+	if err := s.Commit(Commit{Records: chain(t, &head, 100)}); err != nil {
+		t.Fatal(err)
+	}
+	var done atomic.Bool
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for !done.Load() {
+			if err := s.Commit(Commit{Records: chain(t, &head, 30)}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range 20 {
+		if err := compactNow(s); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	done.Store(true)
+	writer.Wait()
+	if err := s.Scrub(t.Context(), 1<<40); err != nil || s.Head() != head {
+		t.Errorf("the log ends at %d, want %d: %v", s.Head().Index, head.Index, err)
+	}
 }

@@ -55,6 +55,9 @@ func (s *Store) sealNext(ctx context.Context, to uint64) (more bool, err error) 
 	if to < before.Index+blockRecords {
 		return false, nil
 	}
+	if err := s.failure(); err != nil {
+		return false, err
+	}
 	if err := s.sweep(); err != nil {
 		return false, err
 	}
@@ -245,7 +248,8 @@ func (s *Store) checkSegment(g *segment) error {
 	return nil
 }
 
-// adopt makes a segment the place of its records.
+// adopt makes a segment the place of its records. Where it is not known whether that is
+// stored, the segment stays in the list: it holds them in either case.
 func (s *Store) adopt(g segment) error {
 	before := s.segments.all()
 	s.segments.set(append(before[:len(before):len(before)], g))
@@ -260,6 +264,9 @@ func (s *Store) adopt(g segment) error {
 		if err := b.Put(indexKey(g.first), g.encode()); err != nil {
 			return err
 		}
+		if err := tx.Bucket(bucketMeta).Put(keyFormat, binary.BigEndian.AppendUint16(nil, formatSegmented)); err != nil {
+			return err
+		}
 		events := tx.Bucket(bucketEvents)
 		for i := g.first; i <= g.end.Index; i++ {
 			if err := events.Delete(indexKey(i)); err != nil {
@@ -268,14 +275,15 @@ func (s *Store) adopt(g segment) error {
 		}
 		return s.step("uncommitted")
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		return s.step("committed")
+	case isFull(err):
 		s.segments.set(before)
-		if !isFull(err) {
-			s.metaMu.Lock()
-			defer s.metaMu.Unlock()
-			s.failed = fmt.Errorf("log %s: an earlier commit failed: %w", s.path, err)
-		}
-		return err
+	default:
+		s.metaMu.Lock()
+		defer s.metaMu.Unlock()
+		s.failed = fmt.Errorf("log %s: an earlier commit failed: %w", s.path, err)
 	}
-	return s.step("committed")
+	return err
 }

@@ -57,7 +57,11 @@ type StoreOptions struct {
 }
 
 const (
+	// A file has format 1, and formatSegmented from its first segment on: who knows
+	// nothing of segments is to refuse it, and not to miss what is in them.
 	formatVersion   = 1
+	formatSegmented = 2
+
 	initialMmapSize = 64 << 30 // address space only: a remap would wait for readers
 	lockTimeout     = time.Second
 )
@@ -191,8 +195,8 @@ func (s *Store) load() error {
 		if len(format) != 2 {
 			return s.corrupt(0, "no format version")
 		}
-		if v := binary.BigEndian.Uint16(format); v != formatVersion {
-			return fmt.Errorf("log %s has format %d, and this version reads %d", s.path, v, formatVersion)
+		if v := binary.BigEndian.Uint16(format); v < formatVersion || v > formatSegmented {
+			return fmt.Errorf("log %s has format %d, and this version reads %d to %d: use the version that wrote it", s.path, v, formatVersion, formatSegmented)
 		}
 		var err error
 		if s.head, err = s.decodeHead(meta.Get(keyHead)); err != nil {
@@ -287,7 +291,7 @@ type SideValue struct{ Key, Value []byte }
 // other, it refuses until it is opened again.
 func (s *Store) Commit(c Commit) error {
 	s.metaMu.Lock()
-	head, applied, cluster, failed, grown := s.head, s.applied, s.cluster, s.failed, &s.edge
+	head, applied, cluster, failed, grown := s.head, s.applied, s.cluster, s.failed, s.edge
 	s.metaMu.Unlock()
 	if failed != nil {
 		return failed
@@ -324,6 +328,13 @@ func (s *Store) Commit(c Commit) error {
 		return fmt.Errorf("log %s: commit: %w", s.path, err)
 	}
 	return fmt.Errorf("log %s: %w: %w", s.path, ErrFull, err)
+}
+
+// failure returns why only opening the file again tells what is in it, or nil.
+func (s *Store) failure() error {
+	s.metaMu.Lock()
+	defer s.metaMu.Unlock()
+	return s.failed
 }
 
 func writeCommit(tx *bolt.Tx, c Commit, head Head, applied uint64, cluster string) error {

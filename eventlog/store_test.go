@@ -378,9 +378,9 @@ func TestCommitRefusesAHole(t *testing.T) {
 func TestNewerFormatIsRefused(t *testing.T) {
 	path := stored(t, 1)
 	edit(t, path, func(_, meta *bolt.Bucket) error {
-		return meta.Put(keyFormat, binary.BigEndian.AppendUint16(nil, formatVersion+1))
+		return meta.Put(keyFormat, binary.BigEndian.AppendUint16(nil, formatSegmented+1))
 	})
-	if _, err := OpenStore(path, StoreOptions{}); err == nil || !strings.Contains(err.Error(), "format 2") {
+	if _, err := OpenStore(path, StoreOptions{}); err == nil || !strings.Contains(err.Error(), "format 3") {
 		t.Fatalf("opened a newer format: %v", err)
 	}
 }
