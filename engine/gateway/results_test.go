@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"quorate/engine"
 	"quorate/engine/gateway/gatewaytest"
 	"quorate/engine/orchestrator"
 	"quorate/eventlog"
@@ -77,6 +78,10 @@ func BenchmarkConnect(b *testing.B) {
 	b.Cleanup(func() { log.Close() })
 	rig := gatewaytest.Start(b, gatewaytest.Options{Log: log})
 	agent := rig.Enrol(b, "n1")
+	often := engine.Damping{HalfLife: engine.HalfLifeMin, Threshold: engine.FlapThresholdMax}
+	if err := rig.O.SetDamping(b.Context(), often, orchestrator.Change{RequestID: rig.RequestID(), By: "bench"}); err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		link, err := agent.Connect(b.Context(), agent.Hello())
 		if err != nil {
