@@ -44,11 +44,13 @@ func (a *agent) runAttempt(ctx context.Context, id uint64) error {
 	}
 	r := &attemptRun{agent: a, id: id, step: step, resumed: at.Ended > 0 || at.Running, window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled, unknown: at.Lost}
 	for position := at.Ended; ; position++ {
+		started := at.Running && position == at.Ended
 		r.unknown = r.unknown || a.doubted(id)
-		if outcome, reason, over := r.verdict(ctx, position); over {
+		// What has started comes to its end first: nothing of it may outlive the attempt.
+		if outcome, reason, over := r.verdict(ctx, position); over && !started {
 			return a.endAttempt(id, outcome, reason)
 		}
-		if err := r.job(ctx, position, at.Running && position == at.Ended, &at); err != nil || r.ended {
+		if err := r.job(ctx, position, started, &at); err != nil || r.ended {
 			return err
 		}
 	}
@@ -112,17 +114,15 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 		if errors.Is(context.Cause(ctx), runner.ErrLeave) {
 			return runner.ErrLeave
 		}
+		if outcome, reason, over := r.verdict(ctx, position); over {
+			r.ended = true
+			return a.endAttempt(r.id, outcome, reason)
+		}
 		begin = time.Now().UnixNano()
-		err := a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
-			rec, err := s.StartJob(r.id, position, begin)
-			if err == nil {
-				add(rec)
-			}
-			return err
-		})
-		if err != nil {
+		if err := run.begin(begin); err != nil {
 			return err
 		}
+		var err error
 		if res, err = r.perform(ctx, run, j); err != nil {
 			return err
 		}

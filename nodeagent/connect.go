@@ -261,16 +261,25 @@ func (a *agent) advise(err error) {
 	})
 }
 
-// abandon ends what runs. The cluster has settled it as unknown, and may let
+// abandon ends what runs, and has nothing start any more of what was accepted, also
+// after a restart of the agent. The cluster has settled it as unknown, and may let
 // another agent of this host do the same again.
 func (a *agent) abandon() {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.outcast = true
 	for id, cancel := range a.running {
 		a.log.Warn("ending an attempt that the cluster has given up", "attempt", id)
 		cancel(errCancelled)
 	}
+	a.mu.Unlock()
+	a.chainBroken(a.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
+		for _, id := range s.Open() {
+			if r, ok := s.Forsake(id); ok {
+				add(r)
+			}
+		}
+		return nil
+	}))
 }
 
 // retryAfter is how long a refused agent waits at least.

@@ -49,6 +49,17 @@ func (r *attemptRun) env(run *jobRun) *verb.Env {
 	}
 }
 
+// begin journals that the job starts, at the time in unix nanoseconds.
+func (run *jobRun) begin(now int64) error {
+	return run.agent.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+		rec, err := s.StartJob(run.ref.Attempt, run.position, now)
+		if err == nil {
+			add(rec)
+		}
+		return err
+	})
+}
+
 // execute runs the verb. What the shell knows better than the verb wins: a command
 // whose end nobody saw has no definite outcome.
 func (run *jobRun) execute(ctx context.Context, j *job.Job, env *verb.Env) verb.Result {
@@ -190,7 +201,9 @@ func (run *jobRun) pickUp(ctx context.Context, j *job.Job, r *attemptRun, record
 	if run.adopting {
 		// The verb gave up before its command, so nothing tells how that ended.
 		run.agent.runner.Kill(run.ref, process)
-		res.Outcome, res.Info = verb.Unknown, errLost.Error()
+		if finding != runner.Alive || res.Outcome != verb.Cancelled {
+			res.Outcome, res.Info = verb.Unknown, errLost.Error()
+		}
 	}
 	return res, true
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"quorate/internal/job"
 	"quorate/nodeagent/journal"
 	"quorate/nodeagent/wire"
 )
@@ -45,6 +46,38 @@ func TestOutcast(t *testing.T) {
 				t.Errorf("effects %q", b)
 			}
 		})
+	}
+}
+
+// TestOutcastStartsNothing: what waits behind a step that ends because the cluster has
+// given up on the agent does not start, nor after a restart of the agent.
+func TestOutcastStartsNothing(t *testing.T) {
+	t.Parallel()
+	o := newOrchestrator(t)
+	dir := t.TempDir()
+	log := filepath.Join(dir, "root", "log")
+	first := startAgent(t, o, dir)
+	next := o.dispatch(11, 0)
+	next.After = []wire.Predecessor{{Attempt: 10, Any: true}}
+	var err error
+	if next.Spec, err = wire.EncodeStep(&wire.Step{Run: 1, Task: "next", Host: "host", Jobs: []job.Job{sh("echo next >>log")}}); err != nil {
+		t.Fatal(err)
+	}
+	o.send(o.dispatch(10, 0, "echo begun >>log; while :; do sleep 0.02; done"), next)
+	eventually(t, "the job", func() bool { return effects(log) == 1 })
+	o.update(func() { o.refuse = &wire.Refuse{Code: "revoked", Reason: "given up"} })
+	o.drop()
+	eventually(t, "what to do", func() bool { return strings.Contains(first.log.String(), "quorate token create") })
+	first.stop()
+	o.update(func() { o.refuse = nil })
+	startAgent(t, o, dir)
+	for attempt, want := range map[uint64]uint8{10: journal.OutcomeCancelled, 11: journal.OutcomeNotStarted} {
+		if end, _ := o.ended(attempt); end.Outcome != want {
+			t.Errorf("attempt %d ended %+v, want outcome %d", attempt, end, want)
+		}
+	}
+	if n := effects(log); n != 1 {
+		t.Errorf("%d effects, want 1", n)
 	}
 }
 

@@ -265,7 +265,7 @@ func (a *agent) start(id uint64) {
 }
 
 // claim makes the attempt one that runs, and returns its context. It is false where
-// the attempt runs already, or waits for others.
+// the attempt runs already, or waits for others, or the cluster has given up on the agent.
 func (a *agent) claim(id uint64) (context.Context, bool) {
 	waits := false
 	a.journal.View(func(s *journal.State) { waits = s.Waits(id) })
@@ -274,7 +274,7 @@ func (a *agent) claim(id uint64) (context.Context, bool) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.running[id]; ok {
+	if _, ok := a.running[id]; ok || a.outcast {
 		return nil, false
 	}
 	ctx, cancel := context.WithCancelCause(a.jobsCtx)

@@ -199,6 +199,16 @@ func (s *State) Cancel(h Here, m *wire.Cancel) Decision {
 	return d
 }
 
+// Forsake decides that an attempt never starts, since the cluster has given up on the
+// agent. It is false where the attempt has started, or is over.
+func (s *State) Forsake(attempt uint64) (Record, bool) {
+	a, err := s.open(attempt)
+	if err != nil || a.Ended > 0 || a.Running {
+		return nil, false
+	}
+	return &Forbidden{Report: notStarted(s.Seq+1, attempt, "the cluster has given up on the agent")}, true
+}
+
 // Ack decides about an acknowledgement.
 func (s *State) Ack(m *wire.Ack) (Decision, error) {
 	if m.Seq > s.Seq || s.fresh(m.Seq) {
