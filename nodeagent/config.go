@@ -34,7 +34,8 @@ type Config struct {
 	Labels []string
 	Logger *slog.Logger
 
-	site *RelayConfig // of a relay, see RunRelay
+	site    *RelayConfig // of a relay, see RunRelay
+	sockets *sockets     // that run closes
 	// bootID tells one boot of the host from the next; nil asks the kernel.
 	bootID func() (string, error)
 }

@@ -81,7 +81,7 @@ type attempt struct {
 }
 
 // dial connects over QUIC, or over TCP where QUIC is not answered.
-func dial(ctx context.Context, address string, conf *tls.Config) (*link, error) {
+func (k *sockets) dial(ctx context.Context, address string, conf *tls.Config) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	heard := make(chan struct{})
 	overQUIC, overTCP := make(chan attempt, 1), make(chan attempt, 1)
@@ -100,7 +100,7 @@ func dial(ctx context.Context, address string, conf *tls.Config) (*link, error) 
 		}
 	}()
 	dials.Go(func() {
-		l, err := dialQUIC(ctx, address, conf, sync.OnceFunc(func() { close(heard) }))
+		l, err := k.dialQUIC(ctx, address, conf, sync.OnceFunc(func() { close(heard) }))
 		overQUIC <- attempt{l, err}
 	})
 	tryTCP := sync.OnceFunc(func() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -27,12 +28,16 @@ const (
 )
 
 // dialQUIC connects over UDP alone, and calls heard when the first packet comes back.
-func dialQUIC(ctx context.Context, address string, conf *tls.Config, heard func()) (*link, error) {
+func (k *sockets) dialQUIC(ctx context.Context, address string, conf *tls.Config, heard func()) (*link, error) {
 	to, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
 		return nil, err
 	}
-	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4zero})
+	family := "udp6"
+	if to.IP.To4() != nil {
+		family = "udp4"
+	}
+	socket, err := net.ListenUDP(family, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -56,12 +61,55 @@ func dialQUIC(ctx context.Context, address string, conf *tls.Config, heard func(
 		leave()
 		return nil, err
 	}
-	context.AfterFunc(conn.Context(), func() { time.AfterFunc(lastWords, leave) })
+	k.linger(conn.Context(), leave)
 	if conn.ConnectionState().Used0RTT {
 		conn.CloseWithError(codeRefuse, "0-RTT")
 		return nil, errors.New("0-RTT was used")
 	}
 	return &link{quicCarrier{conn}}, nil
+}
+
+// sockets are those of the connections that an agent has made over UDP. The zero value
+// is for use.
+type sockets struct {
+	lingering sync.WaitGroup
+	closing   sync.Once
+	mu        sync.Mutex
+	over      chan struct{} // closed by close
+}
+
+// linger calls leave a moment after a connection is over, or when the sockets are closed.
+func (k *sockets) linger(conn context.Context, leave func()) {
+	over := k.closed()
+	k.lingering.Go(func() {
+		defer leave()
+		select {
+		case <-conn.Done():
+		case <-over:
+			return
+		}
+		last := time.NewTimer(lastWords)
+		defer last.Stop()
+		select {
+		case <-last.C:
+		case <-over:
+		}
+	})
+}
+
+func (k *sockets) closed() chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.over == nil {
+		k.over = make(chan struct{})
+	}
+	return k.over
+}
+
+// close closes all of them at once: who goes has no last words. Nobody may dial any more.
+func (k *sockets) close() {
+	k.closing.Do(func() { close(k.closed()) })
+	k.lingering.Wait()
 }
 
 // An attentive socket says when it has heard something.

@@ -34,20 +34,21 @@ type relays struct {
 	addresses []string
 	// site is the agent's side of a connection to a relay, and proof what it has of its
 	// cluster, for messages.
-	site  *tls.Config
-	proof string
-	turns map[string]chan struct{} // one tunnel at a time is asked for
+	site    *tls.Config
+	proof   string
+	sockets *sockets
+	turns   map[string]chan struct{} // one tunnel at a time is asked for
 
 	mu    sync.Mutex
 	loose *link // for blobs while there is no session through a relay
 }
 
 // newRelays returns nil where there are none.
-func newRelays(addresses []string, site *tls.Config, proof string) *relays {
+func newRelays(addresses []string, site *tls.Config, proof string, k *sockets) *relays {
 	if len(addresses) == 0 {
 		return nil
 	}
-	r := &relays{addresses: slices.Clone(addresses), site: site, proof: proof, turns: map[string]chan struct{}{}}
+	r := &relays{addresses: slices.Clone(addresses), site: site, proof: proof, sockets: k, turns: map[string]chan struct{}{}}
 	rand.Shuffle(len(r.addresses), func(i, k int) { r.addresses[i], r.addresses[k] = r.addresses[k], r.addresses[i] })
 	for _, address := range r.addresses {
 		r.turns[address] = make(chan struct{}, 1)
@@ -67,7 +68,7 @@ func (r *relays) tunnel(ctx context.Context, address string, cluster *tls.Config
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	site, err := dial(ctx, address, r.site)
+	site, err := r.sockets.dial(ctx, address, r.site)
 	if err != nil {
 		return nil, foreign(err, address, r.proof)
 	}
@@ -134,7 +135,7 @@ func (r *relays) blobs(ctx context.Context) (*link, error) {
 	}
 	var failed error
 	for _, address := range r.addresses {
-		l, err := dial(ctx, address, r.site)
+		l, err := r.sockets.dial(ctx, address, r.site)
 		if err == nil {
 			r.loose = l
 			return l, nil

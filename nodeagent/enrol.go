@@ -125,7 +125,7 @@ func freshJournal(dir, boot string) (*journal.Journal, error) {
 // final, but for that of an orchestrator that is busy, and so is it where all are of
 // another cluster than the token.
 func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire.Enrol) (*identity, error) {
-	site := newRelays(cfg.Relays, pki.SiteEnrolTLS(token.Pin), "token")
+	site := newRelays(cfg.Relays, pki.SiteEnrolTLS(token.Pin), "token", cfg.sockets)
 	direct := newServerList(nil, cfg.Servers).order("")
 	var wait backoff
 	addresses := slices.Concat(cfg.Relays, direct)
@@ -141,7 +141,7 @@ func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire
 			if site.has(address) {
 				return site.tunnel(ctx, address, pki.EnrolTLS(token.Pin))
 			}
-			l, err := dial(ctx, address, pki.EnrolTLS(token.Pin))
+			l, err := cfg.sockets.dial(ctx, address, pki.EnrolTLS(token.Pin))
 			return l, foreign(err, address, "token")
 		}, func(d dialled) (err error) {
 			silence.Stop()

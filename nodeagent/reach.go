@@ -167,7 +167,7 @@ func (a *agent) dial(ctx context.Context, address string) (*link, error) {
 	if a.relays.has(address) {
 		return a.relays.tunnel(ctx, address, a.clusterTLS())
 	}
-	l, err := dial(ctx, address, a.clusterTLS())
+	l, err := a.cfg.sockets.dial(ctx, address, a.clusterTLS())
 	if err != nil {
 		return nil, foreign(err, address, "identity")
 	}

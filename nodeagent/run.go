@@ -97,6 +97,8 @@ func run(ctx context.Context, cfg Config, execute executor) error {
 		return err
 	}
 	defer lock.Close()
+	cfg.sockets = new(sockets)
+	defer cfg.sockets.close()
 	boot, err := cfg.boot()
 	if err != nil {
 		return err
@@ -129,7 +131,7 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 		acked:   make(chan struct{}),
 		resumed: make(chan struct{}),
 		servers: newServerList(id.Servers, cfg.Servers),
-		relays:  newRelays(cfg.Relays, pki.SiteTLS(id.cert, id.ca), "identity"),
+		relays:  newRelays(cfg.Relays, pki.SiteTLS(id.cert, id.ca), "identity", cfg.sockets),
 	}
 	var journalID string
 	j.View(func(s *journal.State) { journalID = s.JournalID })

@@ -44,7 +44,7 @@ func (s *session) seekQUIC(ctx context.Context) {
 	s.agent.mu.Unlock()
 	for sleep(ctx, every*3/4+rand.N(every/4)) {
 		limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
-		l, err := dialQUIC(limited, s.address, s.agent.clusterTLS(), func() {})
+		l, err := s.agent.cfg.sockets.dialQUIC(limited, s.address, s.agent.clusterTLS(), func() {})
 		cancel()
 		if err != nil {
 			s.agent.log.Debug("QUIC is not answered yet", "server", s.address, "error", err)

@@ -43,15 +43,17 @@ func (r *Runner) run(c *start) (*child, error) {
 			files[1+i] = f.Fd()
 		}
 	}
-	fd := -1
 	pid, err := syscall.ForkExec(c.path, c.argv, &syscall.ProcAttr{
-		Dir: c.dir, Env: c.env, Files: files[:], Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &fd},
+		Dir: c.dir, Env: c.env, Files: files[:], Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return nil, &os.PathError{Op: "fork/exec", Path: c.path, Err: err}
 	}
 	p := &child{pid: pid}
-	if fd >= 0 {
+	// Asked for with the fork it would make that fail in sandboxes that know no such
+	// descriptors, and kernels could give one that cannot be waited for. The number is
+	// the process's own until it is reaped.
+	if fd, err := unix.PidfdOpen(pid, 0); err == nil {
 		if unix.SetNonblock(fd, true) == nil {
 			p.end = os.NewFile(uintptr(fd), "pidfd")
 		} else {
