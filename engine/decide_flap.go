@@ -52,7 +52,12 @@ func (s *State) getsOn(r *Run) bool {
 // plan's hosts or [NoHost], is kept from its agent because that flaps.
 func (s *State) Held(r *Run, host uint32) bool {
 	a := s.agentFor(r, host, 0)
-	return a != nil && a.Flapping && !r.stopped() && r.Outcome == 0 && s.Damping().Work == WorkHeld && s.getsOn(r)
+	return a != nil && a.Flapping && s.holds(r)
+}
+
+// holds reports whether the run gives nothing to agents that flap.
+func (s *State) holds(r *Run) bool {
+	return r.Outcome == 0 && !r.stopped() && s.Damping().Work == WorkHeld && s.getsOn(r)
 }
 
 // order puts the hosts whose agents flap behind the others, as far as there is room for

@@ -7,10 +7,11 @@ import (
 	"quorate/eventlog"
 )
 
-// unsteadyLab has the agents h0 and h1, both connected, of which h0 flaps.
+// unsteadyLab has the agents h0 and h1, both connected, of which h0 flaps and is held.
 func unsteadyLab(t *testing.T) (*lab, *flapper, *flapper) {
 	t.Helper()
 	l := newLab(t)
+	l.ok(&eventlog.DampingSet{Work: WorkHeld, By: "ann"})
 	one, other := newFlapper(l, "h0"), newFlapper(l, "h1")
 	other.connect(1)
 	for range 6 {
@@ -66,7 +67,11 @@ func TestHeld(t *testing.T) {
 			if !l.s.Held(r, 0) || l.s.Held(r, 1) {
 				t.Error("not the step on h0 alone is held")
 			}
-			if release(l, r, one, other); l.s.Held(r, 0) {
+			const heldUp = "agent h0: it flaps, and is given nothing while the run gets on with others"
+			if got := r.WaitingFor(l.s); !slices.Equal(got, []string{heldUp}) {
+				t.Errorf("the run waits for %q", got)
+			}
+			if release(l, r, one, other); l.s.Held(r, 0) || slices.Contains(r.WaitingFor(l.s), heldUp) {
 				t.Error("it is held once nothing speaks for it")
 			}
 			wantHosts(t, "then", l.starts(r), "h0")
@@ -108,6 +113,7 @@ func TestLast(t *testing.T) {
 func TestUnsteadyController(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
+	l.ok(&eventlog.DampingSet{Work: WorkHeld, By: "ann"})
 	f := &flapper{lab: l, id: l.agent("ctl", ControllerLabel)}
 	for range 6 {
 		f.connect(1)

@@ -65,10 +65,11 @@ type Damping struct {
 	Index uint64
 }
 
-// Damping returns what is in force.
+// Damping returns what is in force. Nothing is held by default: what the others do may
+// wait, without our knowing, for what the agent would have done.
 func (s *State) Damping() Damping {
 	d := s.damping
-	d.Work = cmp.Or(d.Work, WorkHeld)
+	d.Work = cmp.Or(d.Work, WorkLast)
 	d.HalfLife = cmp.Or(d.HalfLife, halfLifeDefault)
 	d.Threshold = cmp.Or(d.Threshold, thresholdDefault)
 	return d
@@ -87,8 +88,9 @@ func (d *Damping) flapsFrom() uint64 { return uint64(d.Threshold) * reconnectCos
 func (d *Damping) calmBelow() uint64 { return d.flapsFrom() / 2 }
 
 // ConnectionsMax is how many connections of one agent its gateways put on record within
-// a time, in nanoseconds, at most, whatever the agent does. Each of the gateways may add one to it where
-// they are asked at the same moment.
+// a time, in nanoseconds, at most, whatever the agent does. Each of the gateways may add
+// one to it where they are asked at the same moment, and the relay of its site one for
+// each connection of its own, to which the same bound applies.
 func (d *Damping) ConnectionsMax(within int64) int {
 	// What is taken counts for movedCost at least; no more than the limit and one
 	// reconnection above it is on record at a time, and of what is on record half is

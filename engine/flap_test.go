@@ -190,7 +190,7 @@ func TestOperatorCalms(t *testing.T) {
 func TestDampingIsSet(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	if got, want := l.s.Damping(), (Damping{Work: WorkHeld, HalfLife: int64(5 * time.Minute), Threshold: 5}); got != want {
+	if got, want := l.s.Damping(), (Damping{Work: WorkLast, HalfLife: int64(5 * time.Minute), Threshold: 5}); got != want {
 		t.Fatalf("by default %+v", got)
 	}
 	for _, e := range []*eventlog.DampingSet{

@@ -65,7 +65,8 @@ func (r *Run) Limits() (steps, perHost uint32) {
 }
 
 // WaitingFor says what the run cannot go on without, in the plan's order:
-// operators' words on unknown outcomes, and agents that are absent or may not work.
+// operators' words on unknown outcomes, and agents that are absent, may not work, or are
+// held as they flap.
 func (r *Run) WaitingFor(s *State) []string {
 	if r.Outcome != 0 {
 		return nil
@@ -83,16 +84,18 @@ func (r *Run) WaitingFor(s *State) []string {
 			}
 		}
 	}
+	holds := s.holds(r)
 	for i := range r.queue.slots {
-		if why := s.absent(r, i); why != "" {
+		if why := s.absent(r, i, holds); why != "" {
 			out = append(out, why)
 		}
 	}
 	return out
 }
 
-// absent says what is missing for the host's steps that are ready or under way.
-func (s *State) absent(r *Run, slot int) string {
+// absent says what is missing for the host's steps that are ready or under way, in a run
+// that holds agents which flap or does not.
+func (s *State) absent(r *Run, slot int, holds bool) string {
 	sl := &r.queue.slots[slot]
 	if len(sl.refs) == 0 && sl.running == 0 {
 		return ""
@@ -103,6 +106,8 @@ func (s *State) absent(r *Run, slot int) string {
 	}
 	a := s.agentFor(r, host, 0)
 	switch {
+	case a != nil && a.Connected && a.Flapping && holds && len(sl.refs) > 0:
+		return fmt.Sprintf("agent %s: it flaps, and is given nothing while the run gets on with others", a.Name)
 	case a != nil && a.Connected:
 		return ""
 	case a != nil:
