@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -62,6 +64,43 @@ func TestChildIsLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestChildrenLeaveNoDescriptors: an agent runs for years, and must not hold one for
+// each job that it ever ran, however that ended.
+func TestChildrenLeaveNoDescriptors(t *testing.T) {
+	r := newRunner(t)
+	before := processDescriptors(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for script, ctx := range map[string]context.Context{"exit 0": t.Context(), "kill -9 $$": t.Context(), "sleep 1000": ended} {
+		p := startChild(t, r, script)
+		if p.end == nil {
+			t.Skip("the kernel has no descriptors of processes")
+		}
+		if _, over := p.wait(ctx); !over {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+			<-p.exit()
+		}
+	}
+	if _, err := r.Run(t.Context(), Command{Ref: Ref{Attempt: 1}, Script: "true", Detach: true}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of all descriptors", func() bool { return processDescriptors(t) <= before })
+}
+
+func processDescriptors(t *testing.T) (n int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && to == "anon_inode:[pidfd]" || strings.HasPrefix(to, "pidfd:") {
+			n++
+		}
+	}
+	return n
 }
 
 func TestChildHasNoInput(t *testing.T) {
