@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	cli "github.com/urfave/cli/v2"
 
@@ -148,10 +149,11 @@ func (p *program) fileExporter(c *cli.Context) (write func(ctx context.Context, 
 // saveBundle writes a bundle to a file, which is there as a whole, and checked, or not
 // at all.
 func saveBundle(ctx context.Context, file string, write func(ctx context.Context, w io.Writer) error) (report *bundle.Report, size int64, err error) {
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(partial(file))+"-*") // one of its own: two may write at once
+	f, err := lockPartial(file)
 	if err != nil {
 		return nil, 0, err
 	}
+	defer f.Close() // which lets go of its name
 	defer os.Remove(f.Name())
 	out := bufio.NewWriterSize(f, 64<<10)
 	if err = write(ctx, out); err == nil {
@@ -163,9 +165,6 @@ func saveBundle(ctx context.Context, file string, write func(ctx context.Context
 	if err == nil {
 		size, err = f.Seek(0, io.SeekEnd)
 	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -176,4 +175,29 @@ func saveBundle(ctx context.Context, file string, write func(ctx context.Context
 		return nil, 0, err
 	}
 	return report, size, syncDir(filepath.Dir(file))
+}
+
+// lockPartial returns the empty file that is to become the named one. It is held as
+// long as it is open; what an export that was killed has left is used again.
+func lockPartial(file string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(partial(file), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			f.Close()
+			return nil, fail(exitRefused, fmt.Errorf("another export to %s is under way", file), "wait for it, or name another file")
+		}
+		held, err := f.Stat()
+		named, gone := os.Stat(f.Name())
+		switch {
+		case err == nil && gone == nil && os.SameFile(held, named):
+			return f, f.Truncate(0)
+		case err != nil:
+			f.Close()
+			return nil, err
+		}
+		f.Close() // the other one has just ended, and taken the name with it
+	}
 }

@@ -196,6 +196,9 @@ func TestExportKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	alone := export()
+	if second, err := exec.Command("quorate", "--server", "unix://"+socket, "audit", "export", file, "--all").CombinedOutput(); err == nil || !strings.Contains(string(second), "another export") {
+		t.Errorf("a second export to the same file: %v, %s", err, second)
+	}
 	close(release)
 	if err := alone.Wait(); err == nil || alone.ProcessState.ExitCode() != exitError {
 		t.Errorf("the server went away: %v", err)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -37,10 +38,22 @@ var (
 // Encode writes the whole state, so that [DecodeState] makes an equal one of it:
 // of the same hash, and folding what follows to the same states. Equal states
 // have equal encodings. The error is of w.
-func (s *State) Encode(w io.Writer) error {
-	c := &codec{version: encodingVersion, to: w, buf: make([]byte, 0, codecBufferBytes)}
+func (s *State) Encode(w io.Writer) error { return s.encode(w, encodingVersion) }
+
+// EncodedAs reports whether an encoding that the state was decoded from is the one
+// that its version of the program writes of it.
+func (s *State) EncodedAs(encoded []byte) bool {
+	c := &codec{from: bytes.NewReader(encoded), buf: make([]byte, 0, codecBufferBytes)}
+	c.take(len(encodingMagic))
+	var version uint64
+	number(c, &version)
+	var again bytes.Buffer
+	return c.err == nil && version <= encodingVersion && s.encode(&again, version) == nil && bytes.Equal(again.Bytes(), encoded)
+}
+
+func (s *State) encode(w io.Writer, version uint64) error {
+	c := &codec{version: version, to: w, buf: make([]byte, 0, codecBufferBytes)}
 	c.buf = append(c.buf, encodingMagic...)
-	version := uint64(encodingVersion)
 	number(c, &version)
 	c.state(s)
 	c.flush()

@@ -38,9 +38,11 @@ func full(t *testing.T) *State {
 	l.ok(&eventlog.ValuesPublished{Attempt: open[len(open)-1], Values: []eventlog.PublishedValue{{Key: "k", Value: []byte("v")}}, Waits: true, Seq: 2})
 	l.ok(&eventlog.CheckpointSigned{Size: 3, Note: []byte("n")})
 	l.ok(&eventlog.DampingSet{Work: WorkLast, HalfLife: HalfLifeMin, Threshold: 7, By: "ann"})
-	h0 := l.s.AgentByName("h0")
-	l.ok(&eventlog.AgentConnected{Agent: h0.ID, Session: "s", JournalID: h0.JournalID, Gateway: 1, Address: "a", Came: eventlog.ByItself})
-	l.ok(&eventlog.AgentDisconnected{Agent: h0.ID, Session: "s", Reason: "gone"})
+	for _, name := range []string{"h0", "h1"} { // whichever is visited first
+		a := l.s.AgentByName(name)
+		l.ok(&eventlog.AgentConnected{Agent: a.ID, Session: "s", JournalID: a.JournalID, JournalSeq: a.JournalSeq, Gateway: 1, Address: "a", Came: eventlog.ByItself})
+	}
+	l.ok(&eventlog.AgentDisconnected{Agent: l.s.AgentByName("h0").ID, Session: "s", Reason: "gone"})
 	l.s.Recoveries = []Recovery{{Index: 1, Generation: 1}}
 	l.s.trimAt = 1
 	l.s.Head[0], l.s.voided[0] = 1, 1

@@ -39,8 +39,7 @@ func CheckState(ctx context.Context, b *bundle.Bundle) (vouched uint64, err erro
 	if s.Index != b.From-1 || s.Head.String() != b.Before || s.ClusterID != b.Cluster {
 		return 0, bad("it is behind record %d of cluster %.12s, and not behind %d of this one", s.Index, s.ClusterID, b.From-1)
 	}
-	var again bytes.Buffer
-	if err := s.Encode(&again); err != nil || !bytes.Equal(again.Bytes(), text) {
+	if !s.EncodedAs(text) {
 		return 0, bad("it is not in canonical form")
 	}
 	v := vouching{state: s}
