@@ -45,10 +45,12 @@ func (s *soak) replaceOne(ctx context.Context, after time.Duration) {
 	}
 	s.cfg.Log("damage: %s, replica %d", name, number)
 	victim.Kill()
-	if err := damage(filepath.Join(victim.Dir, eventlog.StoreFile), r); err != nil {
+	where, err := damage(filepath.Join(victim.Dir, eventlog.StoreFile), r)
+	if err != nil {
 		s.broken("the soak itself: %v", err)
 		return
 	}
+	s.cfg.Log("damaged: %s", where)
 	s.refuses(ctx, victim)
 	victim.Leave()
 	replacement, err := s.lab.Join(ctx, number)
@@ -66,40 +68,66 @@ func (s *soak) replaceOne(ctx context.Context, after time.Duration) {
 }
 
 // damage flips one bit of a record in the first half of a stopped orchestrator's
-// log, wherever the file holds it.
-func damage(path string, r *rand.Rand) error {
+// log, wherever the files hold it, and says where that is.
+func damage(path string, r *rand.Rand) (where string, err error) {
 	store, err := eventlog.OpenStore(path, eventlog.StoreOptions{ReadOnly: true})
 	if err != nil {
-		return err
+		return "", err
 	}
-	var data []byte
-	for len(data) < damageBytesMin {
+	var record eventlog.Record
+	for len(record.Data) < damageBytesMin {
 		records, err := store.Read(1+r.Uint64N(store.Head().Index/2), 1)
 		if err != nil {
-			return errors.Join(err, store.Close())
+			return "", errors.Join(err, store.Close())
 		}
-		data = records[0].Data
+		record = records[0]
 	}
+	sealed := store.Sealed()
 	if err := store.Close(); err != nil {
-		return err
+		return "", err
+	}
+	if record.Index <= sealed {
+		return damageSegment(filepath.Join(filepath.Dir(path), eventlog.SegmentsDir), record.Index)
 	}
 	file, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	found := 0
 	for at := 0; ; found++ {
-		i := bytes.Index(file[at:], data)
+		i := bytes.Index(file[at:], record.Data)
 		if i < 0 {
 			break
 		}
-		file[at+i+len(data)/2] ^= 1
-		at += i + len(data)
+		file[at+i+len(record.Data)/2] ^= 1
+		at += i + len(record.Data)
 	}
 	if found == 0 {
-		return fmt.Errorf("%s does not hold its own record", path)
+		return "", fmt.Errorf("%s does not hold its own record", path)
 	}
-	return os.WriteFile(path, file, 0o600)
+	return path, os.WriteFile(path, file, 0o600)
+}
+
+// damageSegment flips one bit of the segment file with a record, about where the record
+// is in it.
+func damageSegment(dir string, index uint64) (where string, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	if err != nil {
+		return "", err
+	}
+	for _, path := range files {
+		var first, last uint64
+		if _, err := fmt.Sscanf(filepath.Base(path), "%d-%d.seg", &first, &last); err != nil || index < first || index > last {
+			continue
+		}
+		file, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		file[uint64(len(file))*(index-first)/(last-first+1)] ^= 1
+		return path, os.WriteFile(path, file, 0o600)
+	}
+	return "", fmt.Errorf("no segment in %s holds record %d", dir, index)
 }
 
 // refuses wants a damaged orchestrator to end with an error that says so.

@@ -29,6 +29,8 @@ type Report struct {
 	Crashes map[string]int
 	// Of the log:
 	Records, Runs, Steps, Jobs, LeaderChanges, Unknown int
+	// Sealed is how many records are in segment files, by orchestrator.
+	Sealed map[string]int
 	// Outcomes of runs, by name.
 	Outcomes map[string]int
 	// Acknowledged commands and requests in the checked history; reads that said of
@@ -63,6 +65,7 @@ func (r *Report) String() string {
 	}
 	line("crashes", "%d %s", sum(r.Crashes), list(r.Crashes))
 	line("records", "%d", r.Records)
+	line("in segments", "%s", list(r.Sealed))
 	line("runs", "%d: %s", r.Runs, list(r.Outcomes))
 	line("steps", "%d", r.Steps)
 	line("jobs", "%d, %d effects counted on the hosts", r.Jobs, r.Effects)

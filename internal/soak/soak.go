@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 	calmMax      = 3 * time.Minute
 	restartAfter = time.Second
 	smallDisk    = 512 << 20 // bytes
+	// keptRecords stay in the live files of orchestrators that move old ones to
+	// segment files.
+	keptRecords = 1000
 )
 
 // A Config says what a soak is like. The same seed gives the same faults and the
@@ -99,7 +103,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 func (s *soak) setUp(ctx context.Context, net *lab.Network) error {
 	opt := lab.Options{
 		Binary: s.cfg.Binary, Network: net, Orchestrators: s.cfg.Orchestrators, Agents: s.cfg.Agents, Clocks: s.cfg.Clocks,
-		SmallDisk: s.cfg.Orchestrators, SmallDiskBytes: smallDisk, Restless: true,
+		SmallDisk: s.cfg.Orchestrators, SmallDiskBytes: smallDisk, Restless: true, ServerFlags: retain,
 	}
 	var err error
 	if s.lab, err = lab.New(ctx, opt); err != nil {
@@ -136,6 +140,15 @@ func (s *soak) setUp(ctx context.Context, net *lab.Network) error {
 	}
 	s.operator = &operator{lab: s.lab, effects: s.effects, acked: s.acked, counts: &s.counts, rand: rand.New(rand.NewPCG(s.cfg.Seed, 999))}
 	return nil
+}
+
+// retain lets every other orchestrator move old records to segment files: where they
+// lie is to make no difference.
+func retain(number int) []string {
+	if number%2 == 0 {
+		return nil
+	}
+	return []string{"--retain-records", strconv.Itoa(keptRecords)}
 }
 
 // trouble lets clients work while faults strike, and then waits until everything

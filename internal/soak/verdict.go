@@ -16,6 +16,7 @@ import (
 type replica struct {
 	name    string
 	records []eventlog.Record
+	sealed  uint64 // how many of them are in segment files
 }
 
 // judge stops the orchestrators and compares everything with everything.
@@ -72,6 +73,10 @@ func (s *soak) judge(ctx context.Context) {
 		s.broken("the soak itself: %v", err)
 	}
 	s.fill(state, replicas[0].records, effects)
+	s.report.Sealed = map[string]int{}
+	for _, r := range replicas {
+		s.report.Sealed[r.name] = int(r.sealed)
+	}
 }
 
 // readReplica reads the log of a stopped orchestrator.
@@ -81,7 +86,7 @@ func readReplica(o *lab.Server) (r replica, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	r.name = o.Name()
+	r.name, r.sealed = o.Name(), store.Sealed()
 	for {
 		page, err := store.Read(uint64(len(r.records))+1, 4096)
 		if err != nil || len(page) == 0 {

@@ -83,6 +83,9 @@ func (l *Lab) launch(flags ...string) (*Server, error) {
 	}
 	args := append([]string{l.Bin, "server", "--data-dir", s.Dir, "--listen", s.AgentAddress(), "--http", net.JoinHostPort(h.Address, httpPort),
 		"--raft", s.RaftAddress(), "--advertise", h.Address}, flags...)
+	if l.opt.ServerFlags != nil {
+		args = append(args, l.opt.ServerFlags(number)...)
+	}
 	s.Process = l.process(h, s.Clock, nil, args...)
 	if err := s.Start(); err != nil {
 		return nil, err

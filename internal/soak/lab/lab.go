@@ -41,6 +41,8 @@ type Options struct {
 	Clocks bool
 	// Env is added to the environment of all processes, as KEY=VALUE.
 	Env []string
+	// ServerFlags are further flags of the orchestrator of a number, from 1; nil is none.
+	ServerFlags func(number int) []string
 	// AgentName names the agents, which are numbered from 1; nil is a1, a2 and so on.
 	AgentName func(number int) string
 	// AgentCommand wraps the command of an agent, as Host.Command does: the process
