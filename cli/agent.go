@@ -3,11 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	cli "github.com/urfave/cli/v2"
@@ -26,7 +24,7 @@ func (p *program) agentCommand() *cli.Command {
 			configFlag(),
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"QUORATE_AGENT_SERVER"}, Usage: "`ADDRESS,...` of orchestrators for agents, host:port"},
 			&cli.StringSliceFlag{Name: "relay", EnvVars: []string{"QUORATE_AGENT_RELAY"}, Usage: "`ADDRESS,...` of relays of this site, which come before --server"},
-			&cli.StringFlag{Name: "token", EnvVars: []string{"QUORATE_TOKEN"}, Usage: "the `TOKEN` to join with"},
+			&cli.StringFlag{Name: "token", EnvVars: []string{"QUORATE_TOKEN"}, Usage: "the `TOKEN` to join with, or @FILE"},
 			&cli.StringFlag{Name: "token-file", EnvVars: []string{"QUORATE_TOKEN_FILE"}, Usage: "`FILE` that holds the token"},
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_AGENT_DATA_DIR"}, Usage: "`DIR` of the identity, the journal and the running jobs"},
 			&cli.StringFlag{Name: "work-dir", EnvVars: []string{"QUORATE_AGENT_WORK_DIR"}, Usage: "`DIR` where relative paths of jobs begin; / for root"},
@@ -79,6 +77,9 @@ func (p *program) runAgent(c *cli.Context) error {
 	if token == "" && !enrolled(dir) {
 		return usage(commandLine(c)+" --help", "%s holds no identity: a token is needed to join, see \"quorate token create\"", dir)
 	}
+	if c.Duration("offline-after-reboot") < 0 {
+		return usage(commandLine(c)+" --help", "--offline-after-reboot %s: want a time, or 0 to wait for a connection", c.Duration("offline-after-reboot"))
+	}
 	notifySystemd(p.con.getenv, "READY=1")
 	if p.con.getenv("GOGC") == "" {
 		collectFrom(agentHeapBytes, agentGCPercent)
@@ -116,17 +117,14 @@ func addressList(c *cli.Context, flag, example string) ([]string, error) {
 	return addresses, nil
 }
 
-// joinToken reads the token from its flag or file.
+// joinToken reads the token from its flag, which may name a file, or from the file of
+// the other flag.
 func joinToken(c *cli.Context) (string, error) {
-	path := c.String("token-file")
-	if token := c.String("token"); token != "" || path == "" {
-		return strings.TrimSpace(token), nil
+	token := c.String("token")
+	if path := c.String("token-file"); token == "" && path != "" {
+		token = "@" + path
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", fail(exitError, fmt.Errorf("token file: %w", err), "write the token to it, which \"quorate token create\" prints on the orchestrator's machine")
-	}
-	return strings.TrimSpace(string(text)), nil
+	return tokenFrom(token, "write the token to it, which \"quorate token create\" prints on the orchestrator's machine")
 }
 
 // enrolled reports whether a data directory holds an agent's identity.

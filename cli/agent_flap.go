@@ -16,7 +16,7 @@ func (p *program) agentPolicyCommand() *cli.Command {
 		Description: "Each reconnection counts against an agent, half of it is forgotten in each half-life, and\n" +
 			"from the threshold on the agent flaps, until it is below half of that.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "flapping", Usage: "`WORK` they are given: hold (none while the run gets on with others), last (what room others leave) or normal"},
+			&cli.StringFlag{Name: "flapping", Usage: "`WORK` they are given: hold (none while the run gets on with others), last (what room others leave; the default) or normal"},
 			&cli.DurationFlag{Name: "half-life", Usage: "`TIME` until half is forgotten, such as 5m"},
 			&cli.UintFlag{Name: "threshold", Usage: "`N` reconnections at once make an agent one that flaps"},
 		},
@@ -33,6 +33,12 @@ func (p *program) agentCalmCommand() *cli.Command {
 func (p *program) agentPolicy(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return usage(commandLine(c)+" --help", "it is one policy for all agents: %q is one too many", c.Args().First())
+	}
+	switch {
+	case c.IsSet("half-life") && c.Duration("half-life") <= 0:
+		return usage(commandLine(c)+" --help", "--half-life %s: want more than 0", c.Duration("half-life"))
+	case c.IsSet("threshold") && c.Uint("threshold") == 0:
+		return usage(commandLine(c)+" --help", "--threshold 0: want 1 or more")
 	}
 	client, err := p.dial()
 	if err != nil {
@@ -107,7 +113,7 @@ func (g *grid) steadiness(s *api.Steadiness) {
 
 // comings is what an agent's connection did, oldest first.
 func comings(s *api.Steadiness) *grid {
-	g := &grid{header: []any{"TIME", "CHANGE", "ORCHESTRATOR", "AWAY", "FLAP", "FROM OR WHY"}}
+	g := &grid{header: []any{"TIME", "CHANGE", "ORCHESTRATOR", "AWAY", "FLAP", "DETAIL"}, wrap: true}
 	for _, c := range s.Changes {
 		away, flap, text := "-", "-", c.Reason
 		if c.Change == "connected" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	cli "github.com/urfave/cli/v2"
 
@@ -36,6 +37,10 @@ func statusOf(run *api.Run) string {
 	}
 	return run.Status
 }
+
+// wouldChange begins what an agent says of a job that has something to do. Of one that
+// only its run could tell about it says something else, and counts it as a change too.
+const wouldChange = "would change"
 
 // printChecked says what the jobs of a check would change or could not do, with
 // diffs where they are asked for.
@@ -98,9 +103,18 @@ func (p *program) paintDiff(line string) string {
 }
 
 // checkSummary is the last line of a check.
-func (p *program) checkSummary(run *api.Run, status string) error {
+func (p *program) checkSummary(ctx context.Context, client *api.Client, run *api.Run, status string) error {
 	s := run.Summary
-	_, err := fmt.Fprintf(p.con.out, "run %d %s (check, nothing was changed): %s, %s, %s; would change %d, unchanged %d, would fail %d, skipped %d\n",
-		run.ID, status, count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), s.Changed, s.Unchanged, s.Failed, s.Skipped)
+	open := 0
+	for out, err := range client.Output(ctx, strconv.FormatUint(run.ID, 10), "", "") {
+		if err != nil {
+			return err
+		}
+		if out.Outcome == "succeeded" && out.Changed && !strings.HasPrefix(out.Info, wouldChange) {
+			open++
+		}
+	}
+	_, err := fmt.Fprintf(p.con.out, "run %d %s (check, nothing was changed): %s, %s, %s; would change %d, cannot tell %d, unchanged %d, would fail %d, skipped %d\n",
+		run.ID, status, count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), max(s.Changed-open, 0), open, s.Unchanged, s.Failed, s.Skipped)
 	return err
 }

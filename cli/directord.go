@@ -45,7 +45,21 @@ func asDirectord(args []string) []string {
 	return args
 }
 
+// directord ends as Directord does, with 2 for a mistake on the command line and 1 for
+// whatever else goes wrong.
 func (p *program) directord(c *cli.Context) error {
+	err := p.oldCommand(c)
+	if err == nil {
+		return nil
+	}
+	f := classify(err)
+	if f.code != exitUsage && f.code != exitInterrupted {
+		return fail(exitError, f.err, f.hints...)
+	}
+	return err
+}
+
+func (p *program) oldCommand(c *cli.Context) error {
 	line, err := readOldLine(c.Args().Slice())
 	if err != nil {
 		return err
@@ -98,7 +112,7 @@ func (p *program) oldGlobals(line *oldLine) {
 
 // refusedOld says what to use instead of a command of Directord.
 func refusedOld(what, instead string) error {
-	return fail(exitRefused, fmt.Errorf("%s is not done here: %s", what, instead))
+	return fail(exitError, fmt.Errorf("%s is not done here: %s", what, instead))
 }
 
 // oldManage answers directord manage.
@@ -149,9 +163,9 @@ type oldTable struct {
 	rows   [][]string
 }
 
-func (p *program) printOld(t *oldTable) error {
+// widths are those of the columns.
+func (t *oldTable) widths() []int {
 	widths := make([]int, len(t.header))
-	rule := make([]string, len(t.header))
 	for _, row := range append([][]string{t.header}, t.rows...) {
 		for i, cell := range row {
 			for line := range strings.SplitSeq(cell, "\n") {
@@ -159,6 +173,30 @@ func (p *program) printOld(t *oldTable) error {
 			}
 		}
 	}
+	return widths
+}
+
+// fits reports whether the table is no wider than so many columns.
+func (t *oldTable) fits(columns int) bool {
+	all := -2 // nothing is behind the last one
+	for _, w := range t.widths() {
+		all += w + 2
+	}
+	return all <= columns
+}
+
+// without takes out a column.
+func (t *oldTable) without(column string) {
+	i := slices.Index(t.header, column)
+	t.header = slices.Delete(t.header, i, i+1)
+	for n := range t.rows {
+		t.rows[n] = slices.Delete(t.rows[n], i, i+1)
+	}
+}
+
+func (p *program) printOld(t *oldTable) error {
+	widths := t.widths()
+	rule := make([]string, len(t.header))
 	for i, w := range widths {
 		rule[i] = strings.Repeat("-", w)
 	}

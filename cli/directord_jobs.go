@@ -103,7 +103,10 @@ func oldJobs(run *api.Run, plan *planner.Plan) []*oldJob {
 				j.states[controllerName] = oldState(run, steps[controllerName], j.spec.Index)
 			}
 			for _, h := range unknown[task.Source] {
-				j.states[h] = oldFailed
+				j.states[h] = oldSkipped
+				if i == 0 { // as on a host where the first one fails
+					j.states[h] = oldFailed
+				}
 			}
 			out = append(out, j)
 		}

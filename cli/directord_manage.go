@@ -122,6 +122,9 @@ func (m *oldManager) listJobs() error {
 		t.rows = append(t.rows, []string{j.id(), j.task, j.spec.Verb, fmt.Sprintf("%.2f", seconds), strconv.FormatBool(j.state() == oldProcessing),
 			strconv.Itoa(len(j.nodes(oldSuccess))), strconv.Itoa(len(j.nodes(oldFailed)))})
 	}
+	if m.con.outTerminal && !t.fits(m.con.columns()) {
+		t.without("PARENT_JOB_NAME") // the ID holds it
+	}
 	if err := m.printOld(t); err != nil {
 		return err
 	}

@@ -208,15 +208,16 @@ func refusedToJoin(err error) error {
 	return fail(exitRefused, fmt.Errorf("joining: %w", err), hint)
 }
 
-// tokenFrom reads a token that is given as @FILE out of the file.
-func tokenFrom(text string) (string, error) {
+// tokenFrom reads a token that is given as @FILE out of the file; hint says where one
+// comes from.
+func tokenFrom(text, hint string) (string, error) {
 	path, isFile := strings.CutPrefix(text, "@")
 	if !isFile {
 		return strings.TrimSpace(text), nil
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", fail(exitError, fmt.Errorf("token file: %w", err), "write the token to it, which \"quorate cluster add\" prints on a member")
+		return "", fail(exitError, fmt.Errorf("token file: %w", err), hint)
 	}
 	return strings.TrimSpace(string(content)), nil
 }

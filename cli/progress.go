@@ -154,7 +154,7 @@ func (r *lineReporter) taskEnded(e api.RunEvent) error {
 		case !t.changed:
 			details = append(details, "unchanged")
 		case e.Check:
-			details = append(details, "would change")
+			details = append(details, "may change")
 		}
 	}
 	if spent := e.Time.Sub(t.first); spent >= time.Millisecond {

@@ -28,7 +28,7 @@ func (p *program) relayCommand() *cli.Command {
 			configFlag(),
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"QUORATE_AGENT_SERVER"}, Usage: "`ADDRESS,...` of orchestrators for agents, host:port"},
 			&cli.StringFlag{Name: "listen", EnvVars: []string{"QUORATE_RELAY_LISTEN"}, Value: relayAddress, Usage: "`ADDRESS` for the agents of the site (UDP and TCP)"},
-			&cli.StringFlag{Name: "token", EnvVars: []string{"QUORATE_TOKEN"}, Usage: "the `TOKEN` to join with"},
+			&cli.StringFlag{Name: "token", EnvVars: []string{"QUORATE_TOKEN"}, Usage: "the `TOKEN` to join with, or @FILE"},
 			&cli.StringFlag{Name: "token-file", EnvVars: []string{"QUORATE_TOKEN_FILE"}, Usage: "`FILE` that holds the token"},
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"QUORATE_RELAY_DATA_DIR"}, Usage: "`DIR` of the identity and the cache"},
 			&cli.StringFlag{Name: "name", EnvVars: []string{"QUORATE_RELAY_NAME"}, Usage: "`NAME` of the site to propose where the token has none"},

@@ -12,6 +12,7 @@ import (
 
 	"quorate/eventlog"
 	"quorate/internal/bench/biglog"
+	"quorate/internal/pki"
 )
 
 // TestToolsReadSegments asks every command that reads a log for its answer before and
@@ -19,7 +20,11 @@ import (
 func TestToolsReadSegments(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if _, err := biglog.Write(dir, "0123456789abcdef", biglog.Shape{Hosts: 5, Tasks: 4, Jobs: 2}, 9000); err != nil {
+	ca, err := pki.LoadOrCreate(filepath.Join(dir, "pki"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := biglog.Write(dir, ca.ClusterID(), biglog.Shape{Hosts: 5, Tasks: 4, Jobs: 2}, 9000); err != nil {
 		t.Fatal(err)
 	}
 	tools := map[string][]string{
@@ -77,6 +82,10 @@ func TestToolsReadSegments(t *testing.T) {
 			if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), want) {
 				t.Errorf("%q: %v, %s, want %q", args, err, out, want)
 			}
+		}
+		server := exec.Command("quorate", "server", "--log", "embedded", "--data-dir", broken, "--listen", "127.0.0.1:0")
+		if out, err := server.CombinedOutput(); err == nil || !strings.Contains(string(out), "put the file back") {
+			t.Errorf("a server over it: %v, %s", err, out)
 		}
 	})
 }

@@ -76,7 +76,7 @@ func (p *program) serve(c *cli.Context) error {
 	}
 	n, err := startNode(c.Context, cfg)
 	if err != nil {
-		return explainStart(err)
+		return explainDamage(explainStart(err), cfg.dir)
 	}
 	logger.Info("serving", "data_dir", cfg.dir, "replica", n.member.Replica, "agents", n.agent.String(), "operators", addressText(n.api),
 		"orchestrators", orNone(n.at.raft), "socket", cfg.socket, "log", cfg.log)
@@ -89,7 +89,7 @@ func (p *program) serve(c *cli.Context) error {
 	err = n.wait()
 	n.close()
 	logger.Info("stopped")
-	return err
+	return explainDamage(err, cfg.dir)
 }
 
 // nodeConfig is what the flags say.
@@ -140,7 +140,7 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 	// Only who is about to join needs the token: a file that is gone since must
 	// not keep a member from starting again.
 	if !member && len(join.addresses) > 0 {
-		if join.token, err = tokenFrom(c.String("token")); err != nil {
+		if join.token, err = tokenFrom(c.String("token"), "write the token to it, which \"quorate cluster add\" prints on a member"); err != nil {
 			return nodeConfig{}, err
 		}
 	}
@@ -201,6 +201,14 @@ func explainStart(err error) error {
 		return hinted(err, "no interface of this machine has that address, \"ip address\" lists those that there are: leave the host out, as in --raft :7442, and name what others reach with --advertise")
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
 		return hinted(err, "name a directory that this user may write to with --data-dir")
+	}
+	return err
+}
+
+// explainDamage adds what is left to do where no other orchestrator has the log.
+func explainDamage(err error, dir string) error {
+	if errors.As(err, new(*eventlog.CorruptError)) {
+		return hinted(err, "put the file back from a copy of the directory, if there is one; what is left can be looked at with \"quorate replay --verify --data-dir %s\"", dir)
 	}
 	return err
 }

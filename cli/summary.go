@@ -39,7 +39,7 @@ func (p *program) printSummary(ctx context.Context, client *api.Client, run *api
 		color = yellow
 	}
 	if run.Check {
-		return p.checkSummary(run, p.con.paint(p.con.out, color, run.Status))
+		return p.checkSummary(ctx, client, run, p.con.paint(p.con.out, color, run.Status))
 	}
 	s := run.Summary
 	_, err := fmt.Fprintf(p.con.out, "run %d %s: %s, %s, %s; succeeded %d, skipped %d, changed %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",

@@ -3,7 +3,9 @@ package eventlog
 import (
 	"encoding/binary"
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -67,5 +69,28 @@ func TestNothingMovesBehindAFailedCommit(t *testing.T) {
 	s.metaMu.Unlock()
 	if last, err := s.Seal(t.Context(), 5000); !errors.Is(err, cause) || last != 0 {
 		t.Errorf("sealed up to %d: %v", last, err)
+	}
+}
+
+// TestSegmentsWithoutTheirLog wants a missing or empty database beside segments to be
+// told from a log that is yet to begin, by whoever opens it.
+func TestSegmentsWithoutTheirLog(t *testing.T) {
+	t.Parallel()
+	s, _ := sealedStore(t, 5000, 5000)
+	if err := errors.Join(s.Close(), os.Remove(s.Path())); err != nil {
+		t.Fatal(err)
+	}
+	for _, opt := range []StoreOptions{{}, {}, {ReadOnly: true}} { // the first leaves an empty one
+		_, err := OpenStore(s.Path(), opt)
+		if corrupt, ok := errors.AsType[*CorruptError](err); !ok || !strings.Contains(corrupt.Reason, "holds segments of it") {
+			t.Errorf("%+v: %v", opt, err)
+		}
+	}
+	if err := os.Truncate(s.Path(), 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := OpenStore(s.Path(), StoreOptions{ReadOnly: true})
+	if corrupt, ok := errors.AsType[*CorruptError](err); !ok || corrupt.Reason != "the file is empty" {
+		t.Errorf("an empty file: %v", err)
 	}
 }

@@ -133,8 +133,11 @@ func (s *Store) open() error {
 // B4 and B8 of the design's list of traps.
 func openBolt(path string, opt StoreOptions) (db *bolt.DB, err error) {
 	existed := true
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
 		existed = false
+	case err == nil && info.Size() == 0 && opt.ReadOnly: // bbolt would write to it
+		return nil, &CorruptError{Path: path, Reason: "the file is empty"}
 	}
 	err = guarded(path, func() error {
 		var err error
@@ -212,11 +215,11 @@ func (s *Store) load() error {
 		return err
 	}
 	if fresh {
-		if s.opt.ReadOnly {
-			return s.corrupt(0, "not a log of this program")
-		}
 		if err := s.refuseStray(); err != nil {
 			return err
+		}
+		if s.opt.ReadOnly {
+			return s.corrupt(0, "not a log of this program")
 		}
 		return s.create()
 	}
