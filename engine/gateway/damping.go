@@ -44,6 +44,10 @@ func (d *damper) left(agent, connection uint64, pause time.Duration, now time.Ti
 	return max(0, min(pause, w.until.Sub(now)))
 }
 
+// calmAskEvery is how long an agent that has to wait is kept from asking at most: an
+// operator may calm it at any time.
+const calmAskEvery = 30 * time.Second
+
 // damp returns the refusal of an agent that has come too often lately, or nil. It
 // comes before the agent's session is replaced, which it keeps then.
 func (g *gateway) damp(id uint64) *refusal {
@@ -64,7 +68,7 @@ func (g *gateway) damp(id uint64) *refusal {
 	return &refusal{
 		code:   "flapping",
 		reason: fmt.Sprintf("the agent has connected too often lately (%.0f times): it is let in again in %s", math.Ceil(came), pause.Round(time.Second)),
-		after:  pause,
+		after:  min(pause, calmAskEvery),
 	}
 }
 
@@ -75,13 +79,14 @@ type arrivals struct {
 }
 
 // came says why an agent connects. A connection on record at this gateway from before
-// the process began was not lost by the agent.
+// the process began was not lost by the agent, and neither was one through a relay that
+// has itself been lost since: that counts against the relay alone.
 func (g *gateway) came(id uint64, asked bool) (came eventlog.Arrival) {
 	g.o.View(func(s *engine.State) {
 		g.arrivals.once.Do(func() { g.arrivals.from = s.Serial(s.Index) })
 		a := s.Agent(id)
 		switch {
-		case a.Connected && a.Gateway == g.o.Replica() && a.Connection <= g.arrivals.from:
+		case a.Connected && a.Gateway == g.o.Replica() && a.Connection <= g.arrivals.from, lostWithRelay(s, a):
 			came = eventlog.Dropped
 		case asked:
 			came = eventlog.Asked
@@ -90,4 +95,11 @@ func (g *gateway) came(id uint64, asked bool) (came eventlog.Arrival) {
 		}
 	})
 	return came
+}
+
+// lostWithRelay reports whether the relay that the agent's connection on record came
+// through has gone, or come anew, since.
+func lostWithRelay(s *engine.State, a *engine.Agent) bool {
+	relay := s.Agent(a.Via)
+	return relay != nil && (!relay.Connected || relay.Connection > a.Connection)
 }

@@ -116,6 +116,25 @@ func TestFlappingKeepsItsConnection(t *testing.T) {
 	agent.MustConnect(t)
 }
 
+// TestFlappingAsksAgain: an agent that has to wait for long asks again before, and so
+// hears soon that an operator has calmed it.
+func TestFlappingAsksAgain(t *testing.T) {
+	t.Parallel()
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	agent := rig.Enrol(t, "n1")
+	flap(t, agent)
+	long := engine.Damping{HalfLife: engine.HalfLifeMax, Threshold: engine.FlapThresholdMin}
+	if err := rig.O.SetDamping(t.Context(), long, orchestrator.Change{RequestID: rig.RequestID(), By: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	var pause time.Duration
+	refused := refusedFlapping(t, agent)
+	rig.O.View(func(s *engine.State) { pause = time.Duration(s.ConnectPause(s.Agent(agent.ID), s.Time)) })
+	if refused.After <= 0 || refused.After > time.Minute || pause < 5*time.Minute {
+		t.Errorf("it is to ask again in %s, and to wait for %s", refused.After, pause)
+	}
+}
+
 // TestFlappingIsCalm: the leader puts on record, once, that most is forgotten.
 func TestFlappingIsCalm(t *testing.T) {
 	t.Parallel()
