@@ -83,6 +83,9 @@ func lose(t *testing.T, c *trio) (damaged string, acknowledged uint64) {
 	c.stop(t, 3)
 	acknowledged = c.append(t, 1, 200, "a majority has it ")
 	c.settle(t, 2, acknowledged)
+	if err := c.nodes[2].machine.flush(); err != nil { // so that the image has what the log loses
+		t.Fatal(err)
+	}
 	damaged = filepath.Join(t.TempDir(), "2")
 	copyDir(t, c.data(2), damaged)
 	zeroHeader(t, damaged, 0.5)
