@@ -122,7 +122,9 @@ func TestFlappingAsksAgain(t *testing.T) {
 	t.Parallel()
 	rig := gatewaytest.Start(t, gatewaytest.Options{})
 	agent := rig.Enrol(t, "n1")
-	flap(t, agent)
+	for range 10 {
+		agent.MustConnect(t)
+	}
 	long := engine.Damping{HalfLife: engine.HalfLifeMax, Threshold: engine.FlapThresholdMin}
 	if err := rig.O.SetDamping(t.Context(), long, orchestrator.Change{RequestID: rig.RequestID(), By: "ann"}); err != nil {
 		t.Fatal(err)
