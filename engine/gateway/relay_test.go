@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"quorate/engine"
@@ -15,45 +16,62 @@ import (
 	"quorate/internal/job"
 	"quorate/nodeagent"
 	"quorate/nodeagent/verb"
+	"quorate/planner"
 )
 
-// startRelay runs a real relay until the test ends, and returns where it serves and its
-// cache.
-func startRelay(t *testing.T, rig *gatewaytest.Rig, name string) (address, cache string) {
+// A site is a real relay, and what it keeps when it stops.
+type site struct {
+	t       *testing.T
+	config  nodeagent.RelayConfig
+	address string
+	cache   string
+	stop    func()
+}
+
+// startRelay runs a real relay with so large a cache until the test ends; 0 is no bound.
+func startRelay(t *testing.T, rig *gatewaytest.Rig, name string, cacheBytes int64) *site {
 	t.Helper()
 	token, _, err := rig.O.CreateToken(t.Context(), orchestrator.TokenRequest{Name: name, Role: engine.RelayRole})
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	s := &site{t: t, address: "127.0.0.1:0", cache: filepath.Join(dir, "cache"), config: nodeagent.RelayConfig{
+		Servers: []string{rig.Address}, Token: token, DataDir: dir, Version: "test", CacheBytes: cacheBytes,
+	}}
+	s.start()
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+// start runs the relay, where it served before.
+func (s *site) start() {
+	s.t.Helper()
+	udp, err := net.ListenPacket("udp", s.address)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
+	s.address = udp.LocalAddr().String()
 	// What comes over TCP has a port of its own here: the same one may be taken.
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	address = udp.LocalAddr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() {
-		done <- nodeagent.RunRelay(ctx, nodeagent.RelayConfig{
-			Servers: []string{rig.Address}, Token: token, DataDir: dir, Version: "test", UDP: udp, TCP: tcp,
-		})
-	}()
-	t.Cleanup(func() {
+	config := s.config
+	config.UDP, config.TCP = udp, tcp
+	go func() { done <- nodeagent.RunRelay(ctx, config) }()
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("relay %s: %v", name, err)
+			s.t.Errorf("relay: %v", err)
 		}
 	})
-	return address, filepath.Join(dir, "cache")
 }
 
-// startBehind runs a real agent that knows nothing but a relay.
-func startBehind(t *testing.T, rig *gatewaytest.Rig, name, relay string) (workDir string) {
+// startBehind runs a real agent that knows a relay, and perhaps orchestrators.
+func startBehind(t *testing.T, rig *gatewaytest.Rig, name, relay string, servers ...string) (workDir string) {
 	t.Helper()
 	token, _, err := rig.O.CreateToken(t.Context(), orchestrator.TokenRequest{Name: name})
 	if err != nil {
@@ -67,7 +85,7 @@ func startBehind(t *testing.T, rig *gatewaytest.Rig, name, relay string) (workDi
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- nodeagent.Run(ctx, nodeagent.Config{Relays: []string{relay}, Token: token, DataDir: dir, WorkDir: workDir, Version: "test"})
+		done <- nodeagent.Run(ctx, nodeagent.Config{Relays: []string{relay}, Servers: servers, Token: token, DataDir: dir, WorkDir: workDir, Version: "test"})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -83,8 +101,8 @@ func startBehind(t *testing.T, rig *gatewaytest.Rig, name, relay string) (workDi
 // shipped. Without its right to connect its agents lose their way, too.
 func TestSite(t *testing.T) {
 	rig := gatewaytest.Start(t, gatewaytest.Options{Verbs: verb.Lookup})
-	relay, cache := startRelay(t, rig, "site1")
-	dirs := []string{startBehind(t, rig, "n1", relay), startBehind(t, rig, "n2", relay)}
+	relay := startRelay(t, rig, "site1", 0)
+	dirs := []string{startBehind(t, rig, "n1", relay.address), startBehind(t, rig, "n2", relay.address)}
 	connected := func(s *engine.State) (n int) {
 		site := s.AgentByName("site1")
 		for _, a := range s.Agents {
@@ -96,14 +114,7 @@ func TestSite(t *testing.T) {
 	}
 	rig.Until(t, "both agents behind the relay", func(s *engine.State) bool { return connected(s) == len(dirs) })
 	content := []byte("shipped\n")
-	digest := gatewaytest.Must(rig.O.Blobs().PutBytes(content))
-	plan := rig.Plan(t, []string{"n1", "n2"}, gatewaytest.Task{ID: "svc-a", Jobs: 1})
-	add := &plan.Tasks[0].Jobs[0].Spec
-	add.Verb, add.Text = "ADD", "shipped copy"
-	add.Files = []job.File{{Name: "shipped", Digest: digest, Size: int64(len(content)), Mode: 0o644}}
-	if _, err := rig.O.Blobs().PutBytes(plan.Encode()); err != nil {
-		t.Fatal(err)
-	}
+	plan, digest := shipping(t, rig, content, "n1", "n2")
 	if status := rig.UntilEnded(t, rig.Run(t, plan)); status != "succeeded" {
 		t.Fatalf("run is %s", status)
 	}
@@ -112,7 +123,7 @@ func TestSite(t *testing.T) {
 			t.Errorf("%s: copy %q, %v", plan.Hosts[i], got, err)
 		}
 	}
-	if got, err := os.ReadFile(filepath.Join(cache, digest[:2], digest)); err != nil || string(got) != string(content) {
+	if got, err := os.ReadFile(filepath.Join(relay.cache, digest[:2], digest)); err != nil || string(got) != string(content) {
 		t.Errorf("the relay's cache has %q, %v", got, err)
 	}
 	rig.O.View(func(s *engine.State) {
@@ -135,6 +146,20 @@ func TestSite(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// shipping is a plan that copies content to hosts.
+func shipping(t *testing.T, rig *gatewaytest.Rig, content []byte, hosts ...string) (plan *planner.Plan, digest string) {
+	t.Helper()
+	digest = gatewaytest.Must(rig.O.Blobs().PutBytes(content))
+	plan = rig.Plan(t, hosts, gatewaytest.Task{ID: "svc-a", Jobs: 1})
+	add := &plan.Tasks[0].Jobs[0].Spec
+	add.Verb, add.Text = "ADD", "shipped copy"
+	add.Files = []job.File{{Name: "shipped", Digest: digest, Size: int64(len(content)), Mode: 0o644}}
+	if _, err := rig.O.Blobs().PutBytes(plan.Encode()); err != nil {
+		t.Fatal(err)
+	}
+	return plan, digest
 }
 
 // TestRelayTokens: who is no relay does not become one, and the other way round; the
