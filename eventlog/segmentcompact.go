@@ -4,8 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -16,14 +18,19 @@ const (
 	// compactTxBytes bounds what is copied in one transaction.
 	compactTxBytes  = 8 << 20
 	compactedSuffix = ".compacted"
+	// compactSpareBytes are left to others while there are two files.
+	compactSpareBytes = 256 << 20
 )
 
 // compact writes the database anew where most of it is free, which is after the first
-// segments of an old log were made, or after it came from another orchestrator. The
-// store waits: what is left is small.
+// segments of an old log were made, or after it came from another orchestrator, and
+// there is room for both. The store waits: what is left is small.
 func (s *Store) compact() (err error) {
 	z, err := s.Sizes()
 	if err != nil || z.FreeBytes < compactFreeBytes || z.FreeBytes < z.LiveBytes/compactShare*(compactShare-1) {
+		return err
+	}
+	if free, err := s.room(filepath.Dir(s.path)); err != nil || free < uint64(z.LiveBytes-z.FreeBytes)+compactSpareBytes {
 		return err
 	}
 	path := s.path + compactedSuffix
@@ -57,4 +64,13 @@ func (s *Store) copyTo(path string) error {
 	}
 	err = guarded(s.path, func() error { return bolt.Compact(to, s.db, compactTxBytes) })
 	return errors.Join(err, to.Sync(), to.Close())
+}
+
+// roomIn returns how many bytes are free on the file system of a directory.
+func roomIn(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return uint64(st.Bavail) * uint64(st.Bsize), nil
 }

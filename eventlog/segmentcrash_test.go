@@ -146,6 +146,14 @@ func TestCompactionIsSafe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.room = func(string) (uint64, error) { return compactSpareBytes, nil }
+	if _, err := s.Seal(t.Context(), n-20_000); err != nil {
+		t.Fatal(err)
+	}
+	if tight, err := s.Sizes(); err != nil || tight.LiveBytes < before.LiveBytes {
+		t.Errorf("without room for both files %+v became %+v: %v", before, tight, err)
+	}
+	s.room = func(string) (uint64, error) { return 2 * compactSpareBytes, nil }
 	last, err := s.Seal(t.Context(), n-2000)
 	if err != nil {
 		t.Fatal(err)

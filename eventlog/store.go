@@ -94,6 +94,7 @@ type Store struct {
 	sealing    sync.Mutex // one [Store.Seal] or [Store.Replace] at a time
 	// crashed is called at each step of sealing; a test fails there.
 	crashed func(step string) error
+	room    func(dir string) (free uint64, err error)
 
 	metaMu  sync.Mutex
 	head    Head
@@ -109,7 +110,7 @@ type Store struct {
 // and verifies its chain from where it was verified last. Errors are a
 // [*CorruptError], wrap [ErrInUse], or are of the file system.
 func OpenStore(path string, opt StoreOptions) (*Store, error) {
-	s := &Store{path: path, opt: opt, segments: newSegments(path)}
+	s := &Store{path: path, opt: opt, segments: newSegments(path), room: roomIn}
 	if err := s.open(); err != nil {
 		return nil, err
 	}

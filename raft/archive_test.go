@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lni/dragonboat/v4"
@@ -114,6 +115,24 @@ func TestExportOfSegments(t *testing.T) {
 		t.Errorf("%+v, %v", z, err)
 	}
 	g.append(101, "after")
+}
+
+// TestNothingMovesWithoutRoom wants what only tidies up to leave the last room to Raft,
+// and to go on where there is room again.
+func TestNothingMovesWithoutRoom(t *testing.T) {
+	g := newGroup(t)
+	var free atomic.Uint64
+	free.Store(64 << 30)
+	n := g.start(1, Config{Bootstrap: true, space: func() (uint64, uint64, error) { return free.Load(), 512 << 30, nil }})
+	g.fill(1, 6000)
+	g.must(n.Barrier(g.ctx))
+	g.must(n.machine.flush())
+	free.Store(floorBytes + 1<<20)
+	if last, err := n.Seal(g.ctx, 5000); !errors.Is(err, eventlog.ErrFull) || last != 0 {
+		t.Errorf("sealed up to %d: %v", last, err)
+	}
+	free.Store(64 << 30)
+	g.seal(1, 5000)
 }
 
 // TestDamagedSegmentHaltsTheReplica finds damage in a segment by a read and by the
