@@ -53,7 +53,7 @@ func (p *program) auditVerify(c *cli.Context) error {
 func verifyAny(ctx context.Context, path string, trust bundle.Trust) (*bundle.Report, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, fail(exitError, err, "name a bundle of \"quorate audit export\", or the data directory of a stopped orchestrator or a copy of it")
 	}
 	if err := uncompressed(path, info); err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func scriptTerminal(ts *testscript.TestScript, neg bool, args []string) {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	var stderr strings.Builder
-	cmd.Stdin, cmd.Stderr = far, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = far, far, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
 	ts.Check(cmd.Start())
 	ts.Check(far.Close())
@@ -42,7 +42,7 @@ func scriptTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = io.WriteString(near, keys)
 	ts.Check(err)
 	err = cmd.Wait()
-	ts.Check(os.WriteFile(ts.MkAbs("screen"), []byte(<-shown), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("screen"), []byte(strings.ReplaceAll(<-shown, "\r\n", "\n")), 0o600))
 	if err != nil || stderr.Len() > 0 {
 		ts.Fatalf("%s: %v: %s", strings.Join(args[1:], " "), err, &stderr)
 	}
