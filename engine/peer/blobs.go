@@ -11,8 +11,6 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/singleflight"
-
 	"quorate/eventlog"
 	"quorate/nodeagent/wire"
 )
@@ -51,8 +49,16 @@ type Blobs struct {
 	cfg    BlobsConfig
 	logger *slog.Logger
 
-	serving  chan struct{} // a slot for each connection that is served
-	fetching singleflight.Group
+	serving chan struct{} // a slot for each connection that is served
+
+	mu       sync.Mutex
+	fetching map[string]*fetching // by digest
+}
+
+// A fetching is a blob that somebody fetches, who is waited for by the others.
+type fetching struct {
+	done chan struct{}
+	err  error // once done is closed
 }
 
 // servingMax bounds the connections of other members that are served at once.
@@ -63,7 +69,7 @@ func NewBlobs(cfg BlobsConfig) *Blobs {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Blobs{cfg: cfg, logger: cfg.Logger, serving: make(chan struct{}, servingMax)}
+	return &Blobs{cfg: cfg, logger: cfg.Logger, serving: make(chan struct{}, servingMax), fetching: map[string]*fetching{}}
 }
 
 // others are the members but this one, those with higher numbers first: who asks
@@ -209,23 +215,38 @@ func (b *Blobs) put(conn net.Conn, digest string) error {
 // Fetch gets a blob from the first member that has a sound one. Those who want
 // the same at once share it. The error wraps fs.ErrNotExist where all of the
 // others say that they have none.
+//
+// Nothing of it goes on when it has returned: who comes first fetches by himself.
 func (b *Blobs) Fetch(ctx context.Context, digest string) error {
 	for again := false; ; again = true {
-		shared := b.fetching.DoChan(digest, func() (any, error) { return nil, b.fetch(ctx, digest) })
+		b.mu.Lock()
+		f := b.fetching[digest]
+		if f == nil {
+			f = &fetching{done: make(chan struct{})}
+			b.fetching[digest] = f
+			b.mu.Unlock()
+			f.err = b.fetch(ctx, digest)
+			b.mu.Lock()
+			delete(b.fetching, digest)
+			b.mu.Unlock()
+			close(f.done)
+			return f.err
+		}
+		b.mu.Unlock()
 		select {
-		case r := <-shared:
-			// Whoever came first may have given up: that is no answer for the others.
-			if r.Err != nil && r.Shared && ctx.Err() == nil && errors.Is(r.Err, context.Canceled) {
-				continue
-			}
-			// What another one has fetched may have been damaged since it was stored.
-			if r.Err == nil && r.Shared && !again && b.cfg.Blobs.Check(digest) != nil {
-				continue
-			}
-			return r.Err
+		case <-f.done:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		// Whoever came first may have given up: that is no answer for the others.
+		if errors.Is(f.err, context.Canceled) && ctx.Err() == nil {
+			continue
+		}
+		// What another one has fetched may have been damaged since it was stored.
+		if f.err == nil && !again && b.cfg.Blobs.Check(digest) != nil {
+			continue
+		}
+		return f.err
 	}
 }
 
