@@ -81,8 +81,15 @@ func (g *gateway) shake(ctx context.Context, relay *connection, st *stream) (*mu
 	if err := errors.Join(raw.SetReadDeadline(time.Time{}), raw.SetWriteDeadline(time.Time{})); err != nil {
 		return nil, err
 	}
-	context.AfterFunc(relay.carrier.context(), func() { _ = raw.Close() })
-	return mux.Server(ctx, raw, g.relaying.tls)
+	stop := context.AfterFunc(relay.carrier.context(), func() { _ = raw.Close() })
+	conn, err := mux.Server(ctx, raw, g.relaying.tls)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	// A relay's connection outlives thousands of tunnels, and is to keep none of them.
+	context.AfterFunc(conn.Context(), func() { stop() })
+	return conn, nil
 }
 
 // tunnelCarrier is a connection within a stream of a relay.
