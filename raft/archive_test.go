@@ -163,6 +163,15 @@ func TestDamagedSegmentHaltsTheReplica(t *testing.T) {
 			if err := n.Err(); !errors.Is(err, ErrHalted) || !bytes.Contains([]byte(err.Error()), []byte("at index 1: ")) {
 				t.Errorf("ended with %v", err)
 			}
+			g.stop(1)
+			b[20] ^= 1
+			g.must(os.WriteFile(path, b, 0o600))
+			if _, err := tryStart(t, Config{DataDir: g.dir(1), Replica: 1, transport: channels{}}); !errors.Is(err, ErrHalted) {
+				t.Errorf("started once the file was back: %v", err)
+			}
+			if got, err := Recover(Config{DataDir: g.dir(1)}, 101); err != nil || got.Index < 6000 {
+				t.Errorf("recovered %+v: %v", got, err)
+			}
 		})
 	}
 	t.Run("missing", func(t *testing.T) {
