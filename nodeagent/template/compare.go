@@ -52,6 +52,7 @@ func (r *renderer) equalWithin(a, b pyvalue.Value, depth int) (bool, error) {
 	if err := defined(a, b); err != nil {
 		return false, err
 	}
+	a, b = ungrouped(a), ungrouped(b)
 	switch x := a.(type) {
 	case *pyvalue.List:
 		if y, ok := b.(*pyvalue.List); ok && depth > 0 {
@@ -77,6 +78,14 @@ func (r *renderer) equalWithin(a, b pyvalue.Value, depth int) (bool, error) {
 	same, parts := pyvalue.EqualWithin(a, b, StepsMax-r.steps)
 	r.steps += parts
 	return same, r.step()
+}
+
+// ungrouped is the value, where it is a group the tuple that this is in Python.
+func ungrouped(v pyvalue.Value) pyvalue.Value {
+	if g, ok := v.(*group); ok {
+		return g.tuple()
+	}
+	return v
 }
 
 func (r *renderer) equalItems(a, b []pyvalue.Value, depth int) (bool, error) {
@@ -137,8 +146,9 @@ func (r *renderer) orderWithin(a, b pyvalue.Value, op string, depth int) (int, e
 		if y, ok := b.(*pyvalue.List); ok && depth < 100 {
 			return r.orderItems(x.Items, y.Items, op, depth)
 		}
-	case pyvalue.Tuple:
-		if y, ok := b.(pyvalue.Tuple); ok && depth < 100 {
+	}
+	if x, ok := ungrouped(a).(pyvalue.Tuple); ok && depth < 100 {
+		if y, ok := ungrouped(b).(pyvalue.Tuple); ok {
 			return r.orderItems(x, y, op, depth)
 		}
 	}
