@@ -164,4 +164,10 @@ func (l quicCarrier) signs() signs {
 	return signs{received: s.PacketsReceived, sent: s.PacketsSent, lost: s.PacketsLost, rtt: s.SmoothedRTT, deviation: s.MeanDeviation, latest: s.LatestRTT}
 }
 
+// overQUIC reports whether the link goes to an orchestrator over UDP.
+func (l *link) overQUIC() bool {
+	_, ok := l.carrier.(quicCarrier)
+	return ok
+}
+
 func (l quicCarrier) done() <-chan struct{} { return l.conn.Context().Done() }

@@ -167,11 +167,34 @@ func (a *agent) dial(ctx context.Context, address string) (*link, error) {
 	if a.relays.has(address) {
 		return a.relays.tunnel(ctx, address, a.clusterTLS())
 	}
+	if a.mute.Load() >= muteMax {
+		limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
+		l, err := dialTCP(limited, address, a.clusterTLS())
+		cancel()
+		if err == nil {
+			return l, nil
+		}
+	}
 	l, err := a.cfg.sockets.dial(ctx, address, a.clusterTLS())
 	if err != nil {
 		return nil, foreign(err, address, "identity")
 	}
 	return l, nil
+}
+
+// muteMax is how often in a row a connection over QUIC may be made and then bear no
+// answer until TCP is dialled first: some networks let nothing but handshakes through.
+const muteMax = 2
+
+// greeted notes whether an orchestrator was heard over QUIC after the handshake.
+func (a *agent) greeted(l *link, err error) {
+	switch {
+	case !l.overQUIC():
+	case err != nil && unanswered(err):
+		a.mute.Add(1)
+	default:
+		a.mute.Store(0)
+	}
 }
 
 // meet introduces the agent on a new connection. From then on nothing may be
@@ -182,6 +205,9 @@ func (a *agent) meet(ctx context.Context, d dialled, old *session, limit time.Du
 		old.pause()
 	}
 	control, welcome, err := a.greet(ctx, d.link, limit, old != nil && old.sentAway)
+	if ctx.Err() == nil {
+		a.greeted(d.link, err)
+	}
 	if err != nil {
 		d.link.close("agent closes the connection")
 		if old != nil {

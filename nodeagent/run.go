@@ -67,7 +67,8 @@ type agent struct {
 	stopJobs context.CancelCauseFunc
 	fatal    context.CancelCauseFunc
 
-	extending atomic.Bool // windows of attempts that wait are being extended
+	extending atomic.Bool  // windows of attempts that wait are being extended
+	mute      atomic.Int32 // connections over QUIC in a row that bore no answer
 
 	mu      sync.Mutex
 	running map[uint64]context.CancelCauseFunc

@@ -33,6 +33,10 @@ func (k *seeking) after(now time.Time) time.Duration {
 	return k.every
 }
 
+// failed is for an orchestrator that QUIC reaches, and over which it does not answer:
+// reports wait while it is asked.
+func (k *seeking) failed() { k.every = min(2*k.every, seekMax) }
+
 // seekQUIC tries QUIC again and again at the orchestrator that the agent is connected
 // to over TCP, and offers what it gets to the connect loop.
 func (s *session) seekQUIC(ctx context.Context) {
@@ -40,9 +44,14 @@ func (s *session) seekQUIC(ctx context.Context) {
 		return
 	}
 	s.agent.mu.Lock()
-	every := s.agent.seeking.after(time.Now())
+	s.agent.seeking.after(time.Now())
 	s.agent.mu.Unlock()
-	for sleep(ctx, every*3/4+rand.N(every/4)) {
+	every := func() time.Duration {
+		s.agent.mu.Lock()
+		defer s.agent.mu.Unlock()
+		return s.agent.seeking.every*3/4 + rand.N(s.agent.seeking.every/4)
+	}
+	for sleep(ctx, every()) {
 		limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
 		l, err := s.agent.cfg.sockets.dialQUIC(limited, s.address, s.agent.clusterTLS(), func() {})
 		cancel()
@@ -66,6 +75,9 @@ func (a *agent) improve(ctx context.Context, s *session, l *link) *session {
 	next, err := a.meet(ctx, dialled{address: s.address, link: l}, s, helloTimeoutOthers)
 	if err != nil {
 		a.log.Info("staying on TCP", "server", s.address, "error", err)
+		a.mu.Lock()
+		a.seeking.failed()
+		a.mu.Unlock()
 		if outcast(err) {
 			a.abandon()
 		}

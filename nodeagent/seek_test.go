@@ -27,6 +27,20 @@ func TestSeeking(t *testing.T) {
 	}
 }
 
+// TestSeekingInVain: QUIC that connects and bears no answer is tried the more rarely, too.
+func TestSeekingInVain(t *testing.T) {
+	var k seeking
+	k.after(time.Unix(1_000_000, 0))
+	for want := 2 * seekEvery; want <= seekMax; want *= 2 {
+		if k.failed(); k.every != want {
+			t.Errorf("it is tried again in %s, want %s", k.every, want)
+		}
+	}
+	if k.failed(); k.every != seekMax {
+		t.Errorf("it is tried again in %s, want %s", k.every, seekMax)
+	}
+}
+
 // TestPatience: TCP is dialled soon enough for an agent that UDP does not reach, and not
 // where QUIC only takes its time.
 func TestPatience(t *testing.T) {
