@@ -7,6 +7,7 @@ import (
 
 	cli "github.com/urfave/cli/v2"
 
+	"quorate/engine"
 	"quorate/engine/api"
 )
 
@@ -37,8 +38,8 @@ func (p *program) agentPolicy(c *cli.Context) error {
 	switch {
 	case c.IsSet("half-life") && c.Duration("half-life") <= 0:
 		return usage(commandLine(c)+" --help", "--half-life %s: want more than 0", c.Duration("half-life"))
-	case c.IsSet("threshold") && c.Uint("threshold") == 0:
-		return usage(commandLine(c)+" --help", "--threshold 0: want 1 or more")
+	case c.IsSet("threshold") && (c.Uint("threshold") < engine.FlapThresholdMin || c.Uint("threshold") > engine.FlapThresholdMax):
+		return usage(commandLine(c)+" --help", "--threshold %d: want %d to %d", c.Uint("threshold"), engine.FlapThresholdMin, engine.FlapThresholdMax)
 	}
 	client, err := p.dial()
 	if err != nil {
@@ -49,14 +50,14 @@ func (p *program) agentPolicy(c *cli.Context) error {
 		RequestID: requestID(), Flapping: c.String("flapping"), HalfLifeSeconds: c.Duration("half-life").Seconds(), Threshold: uint32(c.Uint("threshold")),
 	}
 	var out *api.Damping
-	err = persist(c.Context, func() (err error) {
-		if c.IsSet("flapping") || c.IsSet("half-life") || c.IsSet("threshold") {
+	if c.IsSet("flapping") || c.IsSet("half-life") || c.IsSet("threshold") {
+		err = persist(c.Context, func() (err error) {
 			out, err = client.SetDamping(c.Context, in)
-		} else {
-			out, err = client.Damping(c.Context)
-		}
-		return err
-	})
+			return err
+		})
+	} else {
+		out, err = client.Damping(c.Context)
+	}
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (p *program) agentPolicy(c *cli.Context) error {
 
 func (p *program) agentCalm(c *cli.Context) error {
 	in := api.AgentChange{RequestID: requestID(), Reason: c.String("reason")}
-	return p.onAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
+	return p.changeAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
 		return client.Calm(ctx, name, in)
 	})
 }
