@@ -21,8 +21,11 @@ const (
 
 	windowBytes       = 256 << 10 // of a stream; yamux has no smaller one
 	windowBytesClient = 2 << 20   // of a stream on a long line
-	messageBytes      = 16 << 10  // of one stream, until it is the next one's turn
-	streamsDefault    = 8
+	// messageBytes is of one stream, until it is the next one's turn; yamux queues 64 of
+	// them. What waits in the kernel behind that no other stream can overtake either.
+	messageBytes   = 4 << 10
+	unsentBytesMax = 64 << 10
+	streamsDefault = 8
 
 	keepAliveClient = 5 * time.Second
 	keepAliveServer = 10 * time.Second
@@ -89,7 +92,7 @@ func begin(ctx context.Context, raw net.Conn, secure *tls.Conn, s settings, opti
 		Streams(s.streamsBy(secure.ConnectionState().NegotiatedProtocol))(&s)
 	}
 	c := &Conn{
-		raw: raw, tls: secure, state: secure.ConnectionState(), path: pathOf(raw),
+		raw: raw, tls: secure, state: secure.ConnectionState(), path: pathTo(raw),
 		streams: map[*Stream]struct{}{}, slots: make(chan struct{}, s.streams), accepted: make(chan *Stream),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())

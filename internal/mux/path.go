@@ -23,7 +23,9 @@ type Stats struct {
 // A path asks the kernel about a TCP connection; the zero value has nobody to ask.
 type path struct{ socket syscall.RawConn }
 
-func pathOf(raw net.Conn) path {
+// pathTo also keeps the kernel from taking more than is soon sent, where it is a
+// connection over TCP.
+func pathTo(raw net.Conn) path {
 	tcp, ok := raw.(*net.TCPConn)
 	if !ok {
 		return path{}
@@ -32,6 +34,10 @@ func pathOf(raw net.Conn) path {
 	if err != nil {
 		return path{}
 	}
+	// Without it there is only more of a queue.
+	_ = socket.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytesMax)
+	})
 	return path{socket}
 }
 
