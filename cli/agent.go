@@ -158,6 +158,18 @@ func orDash(s string) string {
 	return s
 }
 
+// changeAgent runs a command that changes an agent, as often as it takes to know its
+// outcome, and prints the agent.
+func (p *program) changeAgent(c *cli.Context, do func(ctx context.Context, client *api.Client, name string) (*api.Agent, error)) error {
+	return p.onAgent(c, func(ctx context.Context, client *api.Client, name string) (agent *api.Agent, err error) {
+		err = persist(ctx, func() (err error) {
+			agent, err = do(ctx, client, name)
+			return err
+		})
+		return agent, err
+	})
+}
+
 // onAgent runs a command about one agent and prints the agent.
 func (p *program) onAgent(c *cli.Context, do func(ctx context.Context, client *api.Client, name string) (*api.Agent, error)) error {
 	if c.NArg() != 1 {
@@ -168,11 +180,7 @@ func (p *program) onAgent(c *cli.Context, do func(ctx context.Context, client *a
 		return err
 	}
 	defer client.Close()
-	var agent *api.Agent
-	err = persist(c.Context, func() (err error) {
-		agent, err = do(c.Context, client, c.Args().First())
-		return err
-	})
+	agent, err := do(c.Context, client, c.Args().First())
 	if err != nil {
 		return err
 	}
@@ -213,7 +221,7 @@ func (p *program) agentShow(c *cli.Context) error {
 
 func (p *program) agentApprove(c *cli.Context) error {
 	in := api.AgentChange{RequestID: requestID()}
-	return p.onAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
+	return p.changeAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
 		return client.Approve(ctx, name, in)
 	})
 }
@@ -224,11 +232,11 @@ func (p *program) agentRevoke(c *cli.Context) error {
 		return usage(commandLine(c)+" --help", "--reason is missing: the log keeps why")
 	}
 	if c.NArg() == 1 {
-		if err := p.con.confirm(c.Bool("yes"), "agent %s will be revoked for ever", c.Args().First()); err != nil {
+		if err := p.con.confirm(c.Bool("yes"), "%s will be revoked for ever", c.Args().First()); err != nil {
 			return err
 		}
 	}
-	return p.onAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
+	return p.changeAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
 		return client.Revoke(ctx, name, in)
 	})
 }
