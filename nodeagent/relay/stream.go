@@ -10,6 +10,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"quorate/internal/mux"
+	"quorate/nodeagent/wire"
 )
 
 // A Stream carries bytes both ways. Close ends our direction, Cancel drops both; it may
@@ -74,7 +75,12 @@ func (c muxConn) end(reason string)      { _ = c.conn.CloseWithError(0, reason) 
 
 // overTCP makes a connection of what was accepted.
 func overTCP(ctx context.Context, raw net.Conn, conf *tls.Config) (agentConn, error) {
-	c, err := mux.Server(ctx, raw, conf)
+	c, err := mux.Server(ctx, raw, conf, mux.StreamsBy(func(protocol string) int {
+		if protocol == wire.ALPNSiteEnrol {
+			return 1 // it is unknown, and each is memory
+		}
+		return streamsMax
+	}))
 	if err != nil {
 		return nil, err
 	}
