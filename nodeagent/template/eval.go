@@ -315,6 +315,7 @@ func (sl *slice) of(s *scope, v pyvalue.Value) (pyvalue.Value, error) {
 		}
 		part[i] = &n
 	}
+	v = ungrouped(v)
 	n, ok := length(v)
 	switch v.(type) {
 	case *pyvalue.List, pyvalue.Tuple, pyvalue.Str, rangeValue:

@@ -28,7 +28,7 @@ func (w *jsonWriter) value(v pyvalue.Value, depth int) error {
 	if err := w.r.step(); err != nil {
 		return err
 	}
-	switch v := v.(type) {
+	switch v := ungrouped(v).(type) {
 	case *pyvalue.List:
 		return w.list(v.Items, depth)
 	case pyvalue.Tuple:

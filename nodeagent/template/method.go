@@ -10,7 +10,7 @@ import (
 
 // method returns a method bound to its value.
 func method(v pyvalue.Value, id string) (*function, bool) {
-	switch v := v.(type) {
+	switch v := ungrouped(v).(type) {
 	case pyvalue.Str:
 		if call, ok := strMethod(id); ok {
 			return &function{id, func(a *arguments) (pyvalue.Value, error) { return call(a, string(v)) }}, true

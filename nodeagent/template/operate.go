@@ -172,6 +172,7 @@ func floatOp(op string, x, y float64) (pyvalue.Value, error) {
 
 // join concatenates two sequences of one type.
 func (r *renderer) join(a, b pyvalue.Value) (pyvalue.Value, bool, error) {
+	a, b = ungrouped(a), ungrouped(b)
 	switch x := a.(type) {
 	case pyvalue.Str:
 		if y, ok := b.(pyvalue.Str); ok {
@@ -208,7 +209,7 @@ func (r *renderer) repeat(v pyvalue.Value, n int) (pyvalue.Value, bool, error) {
 		}
 		return r.charge(size * n * unit)
 	}
-	switch v := v.(type) {
+	switch v := ungrouped(v).(type) {
 	case pyvalue.Str:
 		if err := times(len(v), 1); err != nil {
 			return nil, true, err

@@ -11,7 +11,7 @@ import (
 // percent is Python's formatting of text with the % operator.
 func (r *renderer) percent(format string, v pyvalue.Value) (string, error) {
 	p := &percentFormat{r: r, single: v}
-	switch v := v.(type) {
+	switch v := ungrouped(v).(type) {
 	case pyvalue.Tuple:
 		p.args, p.isTuple = v, true
 	case *pyvalue.Dict:

@@ -34,7 +34,7 @@ func testTable() map[string]testFunc {
 		"string":      byType("str"),
 		"mapping":     byType("dict"),
 		"number":      byType("int", "float", "bool"),
-		"sequence":    byType("str", "list", "tuple", "dict", "range"),
+		"sequence":    byType("str", "list", "tuple", "dict", "range", "_GroupTuple"),
 		"callable":    byType("builtin_function_or_method", "Macro", "Undefined", "LoopContext", "Joiner"),
 		"escaped":     byType(),
 		"iterable":    isIterable,
