@@ -50,14 +50,14 @@ func (p *program) agentPolicy(c *cli.Context) error {
 		RequestID: requestID(), Flapping: c.String("flapping"), HalfLifeSeconds: c.Duration("half-life").Seconds(), Threshold: uint32(c.Uint("threshold")),
 	}
 	var out *api.Damping
-	err = persist(c.Context, func() (err error) {
-		if c.IsSet("flapping") || c.IsSet("half-life") || c.IsSet("threshold") {
+	if c.IsSet("flapping") || c.IsSet("half-life") || c.IsSet("threshold") {
+		err = persist(c.Context, func() (err error) {
 			out, err = client.SetDamping(c.Context, in)
-		} else {
-			out, err = client.Damping(c.Context)
-		}
-		return err
-	})
+			return err
+		})
+	} else {
+		out, err = client.Damping(c.Context)
+	}
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (p *program) agentPolicy(c *cli.Context) error {
 
 func (p *program) agentCalm(c *cli.Context) error {
 	in := api.AgentChange{RequestID: requestID(), Reason: c.String("reason")}
-	return p.onAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
+	return p.changeAgent(c, func(ctx context.Context, client *api.Client, name string) (*api.Agent, error) {
 		return client.Calm(ctx, name, in)
 	})
 }
