@@ -173,7 +173,7 @@ func retryUnknown(t *testing.T, c *cluster, follow *command) (retried map[string
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range stepsOf(run, "unknown") {
+		for _, s := range stepsOf(run, "waiting") {
 			t.Logf("step %s is unknown", s.ID)
 			retried[s.ID] = true
 			if resolve := c.command("run", "resolve", "latest", s.ID, "--as", "retry", "--reason", "the agent was killed"); resolve.code() != 0 {
