@@ -35,23 +35,6 @@ func (s *site) shipment(name string, bytes int64) (digest string, args []string)
 	return hex.EncodeToString(hash.Sum(nil)), []string{"orchestrate", "--ignore-cache", s.write(name+".yaml", job)}
 }
 
-// arrivedAt wants the file on an agent.
-func (s *site) arrivedAt(agent int, name, digest string) {
-	s.t.Helper()
-	file, err := os.Open(filepath.Join(s.Agents()[agent].Dir, "root", name))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		s.t.Fatal(err)
-	}
-	if got := hex.EncodeToString(hash.Sum(nil)); got != digest {
-		s.t.Errorf("%s has SHA-256 %s, want %s", name, got, digest)
-	}
-}
-
 // sleeper starts a run of one job that would take an hour, and returns the run and the
 // process of the job.
 func (s *site) sleeper(name string) (run string, pid int) {
