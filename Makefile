@@ -34,7 +34,7 @@ test: ## all tests
 # The detector lets each process sleep for a second at its end, for races in what still
 # runs then; tests of the command line start hundreds.
 race: ## the concurrent packages under the race detector
-	GORACE=atexit_sleep_ms=0 CGO_ENABLED=1 $(GOTEST) -race -short ./engine/api ./engine/gateway/... ./engine/orchestrator ./engine/peer \
+	GORACE=atexit_sleep_ms=0 CGO_ENABLED=1 $(GOTEST) -race -short ./engine/api ./engine/gateway/... ./engine/orchestrator ./engine/peer ./internal/mux ./nodeagent/relay \
 		./eventlog ./nodeagent ./nodeagent/facts ./nodeagent/runner ./cli
 
 lint: ## gofmt, vet, staticcheck

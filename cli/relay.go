@@ -80,7 +80,7 @@ func (p *program) runRelay(c *cli.Context) error {
 	if cfg.UDP, cfg.TCP, err = bothPorts(c.String("listen")); err != nil {
 		return explainStart(err)
 	}
-	cfg.Logger.Info("serving the site", "agents", cfg.UDP.LocalAddr().String(), "data_dir", cfg.DataDir)
+	cfg.Logger.Info("listening for the agents of the site", "agents", cfg.UDP.LocalAddr().String(), "data_dir", cfg.DataDir)
 	notifySystemd(p.con.getenv, "READY=1")
 	return explainRelay(nodeagent.RunRelay(c.Context, cfg))
 }

@@ -249,12 +249,16 @@ func (a *agent) advise(err error) {
 	if refused := new(RefusedError); errors.As(err, &refused) {
 		code = refused.Code
 	}
-	again := fmt.Sprintf("make a token with \"quorate token create --name %s\", and start the agent with it and an empty --data-dir", a.id.Name)
+	kind, role := "agent", ""
+	if a.cfg.site != nil {
+		kind, role = "relay", "--role relay "
+	}
+	again := fmt.Sprintf("make a token with \"quorate token create %s--name %s\", and start the %s with it and an empty --data-dir", role, a.id.Name, kind)
 	if code == "quarantined" {
-		again = fmt.Sprintf("look what it did last on this host, then \"quorate agent revoke %s --reason TEXT\", ", a.id.Name) + again
+		again = fmt.Sprintf("look what it did last on this host, then \"quorate %s revoke %s --reason TEXT\", ", kind, a.id.Name) + again
 	}
 	a.advised.Do(func() {
-		a.log.Error("the cluster will not take this agent back", "code", code, "todo", again)
+		a.log.Error("the cluster will not take this "+kind+" back", "code", code, "todo", again)
 		if alone := a.ranAlone(); alone != "" && code == "quarantined" {
 			a.log.Error("what was done without a connection since the host has restarted may have run twice", "attempts", alone)
 		}

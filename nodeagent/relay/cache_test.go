@@ -92,10 +92,10 @@ func (o *origin) answer(far net.Conn) {
 	if cut >= 0 {
 		rest = rest[:min(cut, int64(len(rest)))]
 	}
-	n, _ := far.Write(rest)
 	o.mu.Lock()
-	o.sent += int64(n)
+	o.sent += int64(len(rest)) // before anybody has it, and can ask how much was sent
 	o.mu.Unlock()
+	_, _ = far.Write(rest) // who asked may have left
 }
 
 func (o *origin) add(size int) (digest string, content []byte) {
