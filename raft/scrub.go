@@ -11,8 +11,8 @@ import (
 
 const (
 	// scrubBytesPerSecond is how fast the store is read through: a million small
-	// records in some minutes, for about a hundredth of a processor.
-	scrubBytesPerSecond = 1 << 20
+	// records in a quarter of an hour, for less than a hundredth of a processor.
+	scrubBytesPerSecond = 256 << 10
 	// scrubInterval is between the end of one scrub and the next; so long again, at
 	// most, by chance, so that replicas do not scrub together.
 	scrubInterval = 12 * time.Hour
