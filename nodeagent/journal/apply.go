@@ -73,6 +73,8 @@ func (s *State) apply(r Record) (err error) {
 		s.stopped = true
 	case *Doubted:
 		s.applyDoubted(r)
+	case *EndedElsewhere:
+		s.applyEndedElsewhere(r)
 	default:
 		err = fmt.Errorf("record of type %T", r)
 	}
@@ -235,6 +237,7 @@ func (s *State) settle(a *Attempt, p Phase, r wire.Report) {
 	a.Spec, a.Running, a.Process, a.RestartUnder = nil, false, Process{}, ""
 	s.Seq++
 	s.addReport(r)
+	s.leaveQueues(a.ID)
 	s.release(a.ID, r.Outcome)
 }
 

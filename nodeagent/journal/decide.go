@@ -22,10 +22,11 @@ type Action uint8
 
 // The actions.
 const (
-	Start  Action = iota + 1 // run the attempt's jobs, once
-	Kill                     // end the attempt's jobs and wait until none is left
-	Reply                    // send Effect.Reply
-	Resend                   // send the reports that are not acknowledged
+	Start   Action = iota + 1 // run the attempt's jobs, once
+	Kill                      // end the attempt's jobs and wait until none is left
+	Reply                     // send Effect.Reply
+	Resend                    // send the reports that are not acknowledged
+	Release                   // look for what need not wait any more
 )
 
 // An Effect may happen when the decision's records are durable.

@@ -17,7 +17,7 @@ import (
 // the CRC, the 8-byte size of the file that was known to be synced when the frame
 // was written, and the record. Numbers are big-endian.
 const (
-	formatVersion  = 5
+	formatVersion  = 6
 	fileName       = "log"
 	newFileName    = "log.new"
 	headerBytes    = 16
@@ -70,9 +70,11 @@ func readFrame(data []byte) (body []byte, synced int64, length int) {
 }
 
 // versionNumbered is the first format in which the beginning of an attempt has a
-// report with a number, versionPublishing the first in which jobs publish values;
-// versionOldest is the oldest that is read.
+// report with a number, versionPublishing the first in which jobs publish values,
+// versionSites the first in which attempts wait for those of other agents; versionOldest
+// is the oldest that is read.
 const (
+	versionSites      = 6
 	versionPublishing = 3
 	versionNumbered   = 2
 	versionOldest     = 1
@@ -104,6 +106,8 @@ func replay(data []byte) (*State, int64, error) {
 				decode = decodeUnnumbered
 			case sum.Version < versionPublishing:
 				decode = decodeSilent
+			case sum.Version < versionSites:
+				decode = decodeSingle
 			}
 		}
 		if err == nil {

@@ -43,6 +43,7 @@ type Journal struct {
 	// permits are where the records end that are not on disk, by which attempts may
 	// start, or have more of their jobs start.
 	permits map[uint64]int64
+	endings endings
 	stopped bool // nothing is appended any more
 	err     error
 }
@@ -110,6 +111,9 @@ func (j *Journal) append(f func(s *State, add func(Record)) error) error {
 		buf = b
 		for _, attempt := range permits {
 			j.permits[attempt] = j.appended + int64(len(buf))
+		}
+		if j.state.Seq > before {
+			j.endings.note(j.state, before)
 		}
 		if r.Kind().Durable() && j.state.Seq > before {
 			j.heldTo = j.appended + int64(len(buf))
@@ -197,6 +201,8 @@ func (s *State) permits(r Record) []uint64 {
 		return []uint64{r.Attempt}
 	case *WindowExtended:
 		return []uint64{r.Attempt}
+	case *EndedElsewhere:
+		return s.behind[r.Attempt]
 	case *JobEnded:
 		// Without the record, a restart of the machine would prove that nothing has
 		// started behind the job.

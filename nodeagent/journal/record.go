@@ -31,6 +31,7 @@ const (
 	KindAwaits         Kind = 18
 	KindStopped        Kind = 19
 	KindDoubted        Kind = 20
+	KindEndedElsewhere Kind = 22
 )
 
 // A Record is one entry of the journal: a fact in the past tense.
@@ -276,6 +277,8 @@ func newRecord(k Kind) (Record, bool) {
 		return new(Stopped), true
 	case KindDoubted:
 		return new(Doubted), true
+	case KindEndedElsewhere:
+		return new(EndedElsewhere), true
 	}
 	return nil, false
 }

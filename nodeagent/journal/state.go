@@ -96,7 +96,9 @@ type State struct {
 	waits map[uint64]*wait
 	// behind are the attempts that wait for each.
 	behind map[uint64][]uint64
-	index  index
+	// elsewhere are those of them that are attempts of other agents.
+	elsewhere map[uint64]wire.Elsewhere
+	index     index
 	// reports are those above Acked, without holes.
 	reports     []wire.Report
 	reportBytes int
@@ -104,7 +106,8 @@ type State struct {
 
 // newState returns a State without any record.
 func newState() *State {
-	return &State{attempts: map[uint64]*Attempt{}, waits: map[uint64]*wait{}, behind: map[uint64][]uint64{}, index: newIndex()}
+	return &State{attempts: map[uint64]*Attempt{}, waits: map[uint64]*wait{}, behind: map[uint64][]uint64{},
+		elsewhere: map[uint64]wire.Elsewhere{}, index: newIndex()}
 }
 
 // Attempt returns what is known of an attempt. It is not to be changed.

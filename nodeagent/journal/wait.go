@@ -38,6 +38,10 @@ func wellEnded(p wire.Predecessor, outcome uint8) bool {
 // its end, or it is yet to come.
 func (s *State) waitsFor(m *wire.Dispatch) (after []wire.Predecessor, stranded bool, missing uint64) {
 	for _, p := range m.After {
+		if p.Elsewhere.Key != "" {
+			after = append(after, p) // its end is told whenever it is known
+			continue
+		}
 		a, ok := s.attempts[p.Attempt]
 		if !ok {
 			return nil, false, p.Attempt
@@ -128,7 +132,7 @@ func (s *State) determined(a *Attempt) bool {
 		return true
 	}
 	w := s.waits[a.ID]
-	return w != nil && slices.ContainsFunc(w.after, func(p wire.Predecessor) bool { return s.stuck(p.Attempt) })
+	return w != nil && slices.ContainsFunc(w.after, s.holdsBack)
 }
 
 // stuck reports whether the attempt cannot have ended without a record.
@@ -142,7 +146,7 @@ func (s *State) stuck(id uint64) bool {
 		return true
 	}
 	w := s.waits[id]
-	return w != nil && slices.ContainsFunc(w.after, func(p wire.Predecessor) bool { return s.stuck(p.Attempt) })
+	return w != nil && slices.ContainsFunc(w.after, s.holdsBack)
 }
 
 // Ahead decides to let jobs of attempts start that wait, in the order of their
@@ -188,6 +192,9 @@ func (s *State) applyAwaits(r *Awaits) error {
 	s.waits[r.Attempt] = w
 	for _, p := range w.after {
 		s.behind[p.Attempt] = append(s.behind[p.Attempt], r.Attempt)
+		if p.Elsewhere.Key != "" {
+			s.elsewhere[p.Attempt] = p.Elsewhere
+		}
 	}
 	return nil
 }
@@ -209,4 +216,5 @@ func (s *State) release(attempt uint64, outcome uint8) {
 		s.move(id, from)
 	}
 	delete(s.behind, attempt)
+	delete(s.elsewhere, attempt)
 }

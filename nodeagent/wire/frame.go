@@ -8,8 +8,7 @@ import (
 
 // AppendMessage appends the message's frame to dst.
 func AppendMessage(dst []byte, m Message) ([]byte, error) {
-	side, ok := m.Type().sender()
-	if !ok {
+	if _, ok := m.Type().sender(); !ok {
 		return dst, fmt.Errorf("message type %d: %w", m.Type(), ErrMalformed)
 	}
 	start := len(dst)
@@ -19,7 +18,7 @@ func AppendMessage(dst []byte, m Message) ([]byte, error) {
 		return dst, err
 	}
 	n := len(out) - start - 4
-	if n > side.frameBytesMax() {
+	if n > m.Type().frameBytesMax() {
 		return dst, fmt.Errorf("%T of %d bytes: %w", m, n, ErrTooLarge)
 	}
 	binary.BigEndian.PutUint32(out[start:], uint32(n))
@@ -70,7 +69,7 @@ func read(r io.Reader, side Side, mayPack bool) (m Message, packed []byte, err e
 	if length == 0 {
 		return nil, nil, fmt.Errorf("%w: empty frame", ErrMalformed)
 	}
-	if uint64(length) > uint64(sender.frameBytesMax()) {
+	if uint64(length) > uint64(t.frameBytesMax()) {
 		return nil, nil, fmt.Errorf("frame of %d bytes: %w", length, ErrTooLarge)
 	}
 	body, err := readBody(r, int(length)-1)

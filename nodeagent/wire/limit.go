@@ -43,14 +43,15 @@ const (
 func (t Type) sender() (Side, bool) {
 	switch t {
 	case TypeHello, TypeResults, TypeReply, TypeEnrol, TypeBlob, TypePing, TypeAsk, TypeFactsReply,
-		TypeDistrust, TypeTunnel:
+		TypeDistrust, TypeTunnel, TypeWatch, TypeAnnounce:
 		return Agent, true
 	case TypePackedAgent:
 		return Agent, true
 	case TypePackedOrchestrator:
 		return Orchestrator, true
 	case TypeWelcome, TypeDispatch, TypeCancel, TypeAck, TypeRefuse, TypeEnrolled, TypePong, TypeMove, TypeChallenge, TypeServers,
-		TypeLearn, TypeAnswer, TypeFactsAsk, TypeCheckpoint, TypeTunnelled:
+		TypeLearn, TypeAnswer, TypeFactsAsk, TypeCheckpoint, TypeTunnelled,
+		TypeEnded, TypeNoticed:
 		return Orchestrator, true
 	}
 	return 0, false
@@ -59,9 +60,12 @@ func (t Type) sender() (Side, bool) {
 // packed reports whether frames of the type carry others.
 func (t Type) packed() bool { return t == TypePackedAgent || t == TypePackedOrchestrator }
 
-// frameBytesMax is the limit of a frame that the side sends.
-func (s Side) frameBytesMax() int {
-	if s == Agent {
+// frameBytesMax is the limit of a frame of the type.
+func (t Type) frameBytesMax() int {
+	switch side, _ := t.sender(); {
+	case t == TypeWatch || t == TypeAnnounce || t == TypeNoticed:
+		return NoticesFrameBytesMax
+	case side == Agent:
 		return AgentFrameBytesMax
 	}
 	return OrchestratorFrameBytesMax
@@ -120,6 +124,14 @@ func newMessage(t Type) (Message, bool) {
 		return new(Tunnel), true
 	case TypeTunnelled:
 		return new(Tunnelled), true
+	case TypeEnded:
+		return new(Ended), true
+	case TypeWatch:
+		return new(Watch), true
+	case TypeAnnounce:
+		return new(Announce), true
+	case TypeNoticed:
+		return new(Noticed), true
 	}
 	return nil, false
 }

@@ -14,7 +14,7 @@ import "quorate/internal/job"
 // grows when messages change so that an earlier peer would misread them: the two
 // then part in the handshake, with a plain error.
 const (
-	ALPNAgent = "quorate-agent/5"
+	ALPNAgent = "quorate-agent/6"
 	ALPNEnrol = "quorate-enrol/1"
 	// ALPNRelay is what a site's relay speaks to an orchestrator: what agents do, and
 	// streams that begin with a [Tunnel].
@@ -62,6 +62,11 @@ const (
 
 	TypeTunnel    Type = 26 // agent to relay, and relay to orchestrator: first on a stream of its own
 	TypeTunnelled Type = 27 // the answer
+
+	TypeEnded    Type = 28 // orchestrator: an attempt of another agent has ended
+	TypeWatch    Type = 29 // agent to relay: first on a stream of its own, and again
+	TypeAnnounce Type = 30 // agent to relay, on that stream
+	TypeNoticed  Type = 31 // relay to agent, on that stream
 )
 
 // A Message is one of the messages above.
@@ -186,6 +191,8 @@ type Predecessor struct {
 	Attempt uint64
 	// Any is true where it may also fail or be cancelled.
 	Any bool
+	// Elsewhere is set where it is an attempt of another agent.
+	Elsewhere Elsewhere
 }
 
 // Step is what an attempt does: the jobs of one task on one host, in order.
