@@ -87,7 +87,7 @@ func nameOf(id uint64, at *journal.Attempt) string {
 	if at == nil {
 		return fmt.Sprint(id)
 	}
-	if _, err := fmt.Sscanf(at.Step, "%d %q %q", &run, &task, &host); err != nil {
+	if _, err := fmt.Sscanf(at.Step, stepFormat, &run, &task, &host); err != nil {
 		return fmt.Sprint(id)
 	}
 	return fmt.Sprintf("%d (task %s of run %d)", id, task, run)

@@ -57,9 +57,14 @@ func (a *agent) serveSite(ctx context.Context, cfg *RelayConfig) error {
 	if err != nil {
 		return err
 	}
-	return relay.Serve(ctx, relay.Config{
-		UDP: cfg.UDP, TCP: cfg.TCP, TLS: pki.SiteServerTLS(a.id.cert, a.id.ca), Open: a.openUpstream, Cache: cache, Logger: a.log,
+	notices, err := relay.OpenNotices(filepath.Join(a.cfg.DataDir, "notices.db"), a.log)
+	if err != nil {
+		return err
+	}
+	err = relay.Serve(ctx, relay.Config{
+		UDP: cfg.UDP, TCP: cfg.TCP, TLS: pki.SiteServerTLS(a.id.cert, a.id.ca), Open: a.openUpstream, Cache: cache, Notices: notices, Logger: a.log,
 	})
+	return errors.Join(err, notices.Close())
 }
 
 // runRelay is run, with the site's port beside it.

@@ -46,11 +46,13 @@ type agent struct {
 	blobs   *blobCache
 	trust   *trust
 	relays  *relays // or nil
-	verbs   map[string]*verb.Verb
-	execute executor
-	workDir string
-	boot    string
-	slots   chan struct{}
+	// neighbours are the other agents of the site, or nil.
+	neighbours *neighbours
+	verbs      map[string]*verb.Verb
+	execute    executor
+	workDir    string
+	boot       string
+	slots      chan struct{}
 
 	values     values
 	rehearsals *rehearsals
@@ -134,6 +136,7 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 		servers: newServerList(id.Servers, cfg.Servers),
 		relays:  newRelays(cfg.Relays, pki.SiteTLS(id.cert, id.ca), "identity", cfg.sockets),
 	}
+	a.neighbours = newNeighbours(a)
 	var journalID string
 	j.View(func(s *journal.State) { journalID = s.JournalID })
 	var err error
@@ -185,6 +188,7 @@ func (a *agent) run(ctx context.Context) error {
 	if len(open) > 0 && !certain {
 		waiting.Go(func() { a.awaitCluster(ctx) })
 	}
+	waiting.Go(func() { a.neighbours.run(ctx) })
 	a.connectLoop(ctx)
 	a.relays.close()
 	waiting.Wait()

@@ -33,6 +33,9 @@ const (
 	writeTimeout = 60 * time.Second
 )
 
+// stepFormat is how a journal names a step, by run, task and host, see [journal.Work].
+const stepFormat = "%d %q %q"
+
 // A session is one accepted connection.
 type session struct {
 	agent   *agent
@@ -313,6 +316,7 @@ func (s *session) handle(batch []wire.Message) error {
 	}
 	if len(effects) > 0 {
 		s.agent.startAll(s.agent.onward())
+		s.agent.neighbours.look()
 	}
 	for _, m := range answers {
 		s.agent.values.answered(m)
@@ -340,11 +344,13 @@ func (s *session) decide(st *journal.State, m wire.Message) (journal.Decision, e
 		var w journal.Work
 		if step, err := wire.DecodeStep(m.Spec); err == nil {
 			w = journal.Work{Jobs: uint32(len(step.Jobs)), KeepGoing: step.KeepGoing,
-				Step: fmt.Sprintf("%d %q %q", step.Run, step.Task, step.Host)}
+				Step: fmt.Sprintf(stepFormat, step.Run, step.Task, step.Host)}
 		}
 		return st.Dispatch(s.here, m, w), nil
 	case *wire.Cancel:
 		return st.Cancel(s.here, m), nil
+	case *wire.Ended:
+		return st.Ended(s.here, m), nil
 	case *wire.Ack:
 		d, err := st.Ack(m)
 		if err != nil {
@@ -373,6 +379,7 @@ func (s *session) effect(e journal.Effect) {
 		s.wake()
 	case journal.Resend:
 		s.resend()
+	case journal.Release: // whoever acts on the effects looks for what may go on
 	}
 }
 

@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// What the port for agents takes at a time. An agent has one connection, and a few
-// more while it looks for a better one.
+// What the port for agents takes at a time. An agent has two connections, one of which is
+// for notices, and a few more while it looks for a better one.
 const (
-	connectionsMax        = 4096
-	connectionsAddressMax = 512 // agents behind one NAT share an address
+	connectionsMax        = 8192
+	connectionsAddressMax = 1024 // agents behind one NAT share an address
 	// handshakesMax are those under way, in total and from one address; from the
 	// unproven ones on a QUIC client has to prove its address first.
 	handshakesMax        = 512

@@ -43,9 +43,11 @@ type Config struct {
 	TLS *tls.Config
 	// Open opens a stream to whichever orchestrator the relay is connected to, and
 	// waits for one as long as its context lets it.
-	Open   func(context.Context) (Stream, error)
-	Cache  *Cache
-	Logger *slog.Logger
+	Open  func(context.Context) (Stream, error)
+	Cache *Cache
+	// Notices are those of the site, or nil where none are taken.
+	Notices *Notices
+	Logger  *slog.Logger
 }
 
 // A relay is one Serve.
@@ -224,6 +226,10 @@ func (r *relay) answer(ctx context.Context, c agentConn, s Stream, enrols bool) 
 		if !enrols {
 			return r.blob(ctx, s, m)
 		}
+	case *wire.Watch:
+		if !enrols {
+			return r.notices(ctx, c, s, m)
+		}
 	}
-	return errors.New("protocol: a tunnel or a blob is to be asked for on this stream")
+	return errors.New("protocol: a tunnel, a blob or notices are to be asked for on this stream")
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"time"
@@ -27,6 +28,8 @@ type Stream interface {
 type agentConn interface {
 	accept(ctx context.Context) (Stream, error)
 	protocol() string
+	// certificate is the agent's, which TLS has verified, or nil.
+	certificate() *x509.Certificate
 	remote() net.Addr
 	ended() <-chan struct{}
 	end(reason string)
@@ -47,6 +50,8 @@ func (c quicConn) protocol() string       { return c.conn.ConnectionState().TLS.
 func (c quicConn) remote() net.Addr       { return c.conn.RemoteAddr() }
 func (c quicConn) ended() <-chan struct{} { return c.conn.Context().Done() }
 func (c quicConn) end(reason string)      { _ = c.conn.CloseWithError(0, reason) }
+
+func (c quicConn) certificate() *x509.Certificate { return leaf(c.conn.ConnectionState().TLS) }
 
 // QUICStream is a [Stream] over UDP.
 type QUICStream struct{ *quic.Stream }
@@ -72,6 +77,15 @@ func (c muxConn) protocol() string       { return c.conn.TLS().NegotiatedProtoco
 func (c muxConn) remote() net.Addr       { return c.conn.RemoteAddr() }
 func (c muxConn) ended() <-chan struct{} { return c.conn.Context().Done() }
 func (c muxConn) end(reason string)      { _ = c.conn.CloseWithError(0, reason) }
+
+func (c muxConn) certificate() *x509.Certificate { return leaf(c.conn.TLS()) }
+
+func leaf(state tls.ConnectionState) *x509.Certificate {
+	if len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	return state.PeerCertificates[0]
+}
 
 // overTCP makes a connection of what was accepted.
 func overTCP(ctx context.Context, raw net.Conn, conf *tls.Config) (agentConn, error) {
