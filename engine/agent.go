@@ -158,8 +158,10 @@ func (s *State) RequestIndex(id string) (uint64, bool) {
 	return i, ok
 }
 
-// settledAttempt takes the attempt off its agent's list.
-func (a *Agent) settledAttempt(at *Attempt) {
+// settledAttempt takes the attempt off its agent's list, and elsewhere off what that
+// waits for.
+func (a *Agent) settledAttempt(at *Attempt, elsewhere uint32) {
+	a.elsewhere -= elsewhere
 	a.Open = without(a.Open, at.ID)
 	a.begun = without(a.begun, at.ID)
 }

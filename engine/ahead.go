@@ -8,12 +8,13 @@ import (
 )
 
 // A step may be scheduled ahead, while what it waits for is still under way, where
-// all of that is on its own host: the agent keeps the order by itself, so that a
-// chain of steps costs one round trip. It takes no room in the run, but the place
-// of one of those it waits for when that one ends: each gives its place to one
+// all of that is on its own host or its site: the agents keep the order by themselves,
+// so that a chain of steps costs one round trip. It takes no room in the run, but the
+// place of one of those it waits for when that one ends: each gives its place to one
 // heir, so that no more is ever under way than the run allows.
 
-// A Predecessor is an attempt of the same agent whose end another waits for.
+// A Predecessor is an attempt of the same agent, or one of its site, whose end another
+// waits for.
 type Predecessor struct {
 	Attempt uint64
 	// Any is true where every end will do that settles its step, and false where it
@@ -21,10 +22,10 @@ type Predecessor struct {
 	Any bool
 }
 
-// predecessors returns the steps under way on the host that the step there waits
-// for, and false where it waits for anything else, or nothing. Those that about
-// accepts count as under way too.
-func (r *Run) predecessors(task, host uint32, about func(stepRef) bool) (refs []stepRef, ok bool) {
+// predecessors returns the steps under way on the host, or its site, that the step
+// there waits for, and false where it waits for anything else, or nothing. Those that
+// about accepts count as under way too.
+func (s *State) predecessors(r *Run, task, host uint32, about func(stepRef) bool) (refs []stepRef, ok bool) {
 	if r.Graph.needs[task].who != byHosts {
 		return nil, false
 	}
@@ -34,8 +35,11 @@ func (r *Run) predecessors(task, host uint32, about func(stepRef) bool) (refs []
 		switch {
 		case e.all && e.met(p.Status), !e.all && !here, !e.all && e.met(p.step(k)):
 			continue
-		case !here || r.Graph.needs[e.task].who != byHosts || e.all && r.Graph.StepCount(e.task)-p.count(e) != 1:
-			return nil, false
+		case e.all:
+			if refs, ok = s.left(r, e, host, about, refs); !ok {
+				return nil, false
+			}
+			continue
 		}
 		ref := stepRef{e.task, uint32(k)}
 		if p.step(k) != Running && !about(ref) {
@@ -63,32 +67,39 @@ func (g *Graph) after(task, provider uint32) bool {
 	return g.needs[task].edges[i].after
 }
 
-// follows reports whether a step may be scheduled ahead behind the attempt: it is
-// this agent's, and may still end as it has to.
-func (a *Attempt) follows(agent uint64, after bool) bool {
-	return a.Agent == agent && a.Outcome == 0 && !a.Cancel && !a.Recall && (after || !a.JobFailed)
+// follows reports whether the agent's step, whose newest attempt is given, may be
+// scheduled ahead behind the other attempt: it is this agent's or one's of its site,
+// and may still end as it has to.
+func (s *State) follows(agent *Agent, newest uint64, a *Attempt, after bool) bool {
+	here := a.Agent == agent.ID || s.together(agent, s.Agents[a.Agent])
+	return here && a.Outcome == 0 && !a.Cancel && !a.Recall && (after || !a.JobFailed) && !s.givenBack(newest, a)
 }
 
 // aheadOf judges a step that is to be scheduled ahead. It returns the attempts that
 // it waits for and the one whose place it takes, or why it may not be.
 func (s *State) aheadOf(r *Run, task, host uint32, agent *Agent) (after []Predecessor, place *Attempt, why string) {
-	refs, ok := r.predecessors(task, host, nobody)
+	refs, ok := s.predecessors(r, task, host, nobody)
 	if !ok {
-		return nil, nil, "the step waits for more than what is under way on its host"
+		return nil, nil, "the step waits for more than what is under way on its host, or its site"
 	}
 	if len(agent.Open) >= int(r.AheadMax) {
 		return nil, nil, "the agent holds all that may be sent ahead"
 	}
+	pos, _ := r.Graph.stepAt(task, host)
+	newest := r.Step(task, pos).Attempt
 	for _, ref := range refs {
 		any := r.Graph.after(task, ref.task)
 		a := s.Attempts[r.Tasks[ref.task].Steps[ref.pos].Attempt]
-		if !a.follows(agent.ID, any) {
+		if !s.follows(agent, newest, a, any) {
 			return nil, nil, fmt.Sprintf("attempt %d cannot be followed", a.ID)
 		}
-		if place == nil && a.heir == 0 {
+		if a.heir == 0 && (place == nil || place.Host != host && a.Host == host) {
 			place = a
 		}
 		after = append(after, Predecessor{a.ID, any})
+	}
+	if n := s.elsewhere(agent.ID, after); n > elsewhereMax || n > 0 && n+agent.elsewhere > elsewhereHeldMax {
+		return nil, nil, "the step waits for too much on other hosts"
 	}
 	if place == nil {
 		return nil, nil, "none of the steps that it waits for has its place to give"
@@ -153,7 +164,7 @@ func (s *State) lookAhead(r *Run, task, host uint32) {
 	if !ok || host == NoHost || r.stopped() || r.Tasks[task].step(pos) != Pending || r.doomedStep(task, pos) {
 		return
 	}
-	if _, ok := r.predecessors(task, host, nobody); !ok {
+	if _, ok := s.predecessors(r, task, host, nobody); !ok {
 		return
 	}
 	ref := stepRef{task, uint32(pos)}
@@ -186,11 +197,13 @@ func (s *State) lookBehind(r *Run, task, host uint32) {
 	for _, e := range r.Graph.out[task] {
 		s.lookAhead(r, e.task, host)
 	}
+	s.lookAround(r, task, nil)
 }
 
 // lookAgain notes what may be scheduled ahead since the step is settled: what waits
-// for it and for others, and what waits for the last step that its task has left.
-func (s *State) lookAgain(r *Run, task uint32, pos int) {
+// for it and for others, and what waits for the last steps that its task has left. It
+// ran until now, or has waited for an operator.
+func (s *State) lookAgain(r *Run, task uint32, pos int, ran bool) {
 	t := &r.Tasks[task]
 	host := r.Graph.hostAt(task, pos)
 	last := NoHost
@@ -207,12 +220,18 @@ func (s *State) lookAgain(r *Run, task uint32, pos int) {
 			if h, ok := r.lastHost(e.task); ok {
 				s.lookAhead(r, e.task, h)
 			}
+			s.lookOver(r, e.task)
 		case t.Status.Settled() && r.Tasks[e.task].tally[Pending] > 0:
 			for _, h := range r.Graph.HostSets[r.Graph.Tasks[e.task].HostSet] {
 				s.lookAhead(r, e.task, h)
 			}
 		}
 	}
+	var before *Agent
+	if ran {
+		before = s.Agents[s.Attempts[t.Steps[pos].Attempt].Agent]
+	}
+	s.lookAround(r, task, before)
 }
 
 // lastHost returns the host of the only step that a task waits for of one that it
@@ -261,6 +280,9 @@ func (s *State) recall(r *Run, a *Attempt) {
 		if k, ok := r.Graph.stepAt(e.task, a.Host); ok && r.Tasks[e.task].Steps != nil && !e.met(status) {
 			s.recallStep(r, e.task, k, a.ID)
 		}
+	}
+	for _, id := range s.BehindElsewhere(a.ID) {
+		s.Attempts[id].Recall = true // such edges are met by success alone
 	}
 }
 

@@ -1,5 +1,7 @@
 package engine
 
+import "slices"
+
 // A Command is what the agent of an attempt under way is to be told. It follows
 // from the folded state alone, so a gateway that lags can only repeat old ones.
 type Command struct {
@@ -9,6 +11,9 @@ type Command struct {
 	Unstarted           bool   // cancel it only where it has not started
 	Reason              string // of a cancel
 	After               []Predecessor
+	// Elsewhere are those of After that other agents have under way. Once they have ended
+	// on record the agent is to be told so, see [State.ElsewhereOf].
+	Elsewhere []Elsewhere
 }
 
 // Command returns what to tell the agent about its attempt, which is under way.
@@ -29,6 +34,7 @@ func (s *State) Command(attempt uint64) Command {
 			c.After = append(c.After, p)
 		}
 	}
+	c.Elsewhere = slices.DeleteFunc(s.ElsewhereOf(a), func(e Elsewhere) bool { return s.Attempts[e.Attempt].Outcome != 0 })
 	if a.Cancel {
 		c.Reason = "the run was cancelled"
 		if r := s.Run(a.Run); r.Cancelled != nil && r.Cancelled.Reason != "" {

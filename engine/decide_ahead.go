@@ -7,7 +7,14 @@ type ahead struct {
 	started map[runStep]bool // steps that it starts
 	given   map[runStep]bool // steps whose place it gives away
 	open    map[uint64]int   // attempts that it adds to an agent's
+	waits   map[uint64]int   // and what they wait for on other agents
+	tasks   map[runTask]int  // how many steps of a task it starts
 	spent   map[runStep]bool // steps that it starts and that are unknown at once
+}
+
+type runTask struct {
+	run  uint64
+	task uint32
 }
 
 type runStep struct {
@@ -22,20 +29,35 @@ func (d *decision) started(s *State, r *Run, ref stepRef, a *Agent) {
 	d.chain(s, r, ref, a)
 }
 
-// chain proposes what follows the step on its host, as far as that goes.
+// chain proposes what follows the step on its host, and on its site, as far as that
+// goes.
 func (d *decision) chain(s *State, r *Run, ref stepRef, a *Agent) {
-	host := r.Graph.hostAt(ref.task, int(ref.pos))
-	if r.AheadMax == 0 || host == NoHost {
+	if r.AheadMax == 0 || r.Graph.hostAt(ref.task, int(ref.pos)) == NoHost {
 		return
 	}
-	for work := []stepRef{ref}; len(work) > 0; {
+	type link struct {
+		stepRef
+		agent *Agent
+	}
+	for work := []link{{ref, a}}; len(work) > 0; {
 		last := work[len(work)-1]
 		work = work[:len(work)-1]
-		for _, e := range r.Graph.out[last.task] {
+		host := r.Graph.hostAt(last.task, int(last.pos))
+		follow := func(e edge, host uint32, a *Agent) {
 			pos, ok := r.Graph.stepAt(e.task, host)
 			next := stepRef{e.task, uint32(pos)}
 			if ok && !d.full() && d.follow(s, r, next, a) {
-				work = append(work, next)
+				work = append(work, link{next, a})
+			}
+		}
+		around := s.relays > 0 && last.agent.Via != 0 && r.underWay(last.task, d.ahead.tasks[runTask{r.ID, last.task}])
+		for _, e := range r.Graph.out[last.task] {
+			if follow(e, host, last.agent); around && e.all {
+				s.eachAt(r, e.task, last.agent.Via, func(h uint32, a *Agent) {
+					if h != host && !d.held(s, r, a) {
+						follow(e, h, a)
+					}
+				})
 			}
 		}
 	}
@@ -44,9 +66,11 @@ func (d *decision) chain(s *State, r *Run, ref stepRef, a *Agent) {
 func (h *ahead) note(r *Run, ref stepRef, a *Agent) {
 	if h.started == nil {
 		h.started, h.given, h.open = map[runStep]bool{}, map[runStep]bool{}, map[uint64]int{}
+		h.waits, h.tasks = map[uint64]int{}, map[runTask]int{}
 	}
 	if h.open[a.ID]++; r.AheadMax > 0 {
 		h.started[runStep{r.ID, ref}] = true
+		h.tasks[runTask{r.ID, ref.task}]++
 	}
 }
 
@@ -73,7 +97,7 @@ func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 		len(a.Open)+d.ahead.open[a.ID] >= int(r.AheadMax) {
 		return false
 	}
-	place, ok := d.place(s, r, ref.task, st.Host, a)
+	place, elsewhere, ok := d.place(s, r, ref.task, st.Host, a)
 	if !ok {
 		return false
 	}
@@ -83,6 +107,7 @@ func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 	} else {
 		d.ahead.note(r, ref, a)
 		d.ahead.given[place] = true
+		d.ahead.waits[a.ID] += elsewhere
 	}
 	d.propose(&eventlog.StepScheduled{
 		Run: r.ID, Task: ref.task, Host: st.Host, Agent: a.ID, Supersedes: st.Attempt, Epoch: s.Epoch,
@@ -92,23 +117,33 @@ func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 }
 
 // place returns the step whose place the task's step on the host may take, as
-// [State.aheadOf] judges it once the decision's events are folded.
-func (d *decision) place(s *State, r *Run, task, host uint32, a *Agent) (place runStep, found bool) {
-	refs, ok := r.predecessors(task, host, func(ref stepRef) bool { return d.ahead.started[runStep{r.ID, ref}] })
+// [State.aheadOf] judges it once the decision's events are folded, and how many of
+// those that it waits for are on other hosts.
+func (d *decision) place(s *State, r *Run, task, host uint32, a *Agent) (place runStep, elsewhere int, found bool) {
+	refs, ok := s.predecessors(r, task, host, func(ref stepRef) bool { return d.ahead.started[runStep{r.ID, ref}] })
 	if !ok {
-		return runStep{}, false
+		return runStep{}, 0, false
 	}
+	pos, _ := r.Graph.stepAt(task, host)
+	newest := r.Step(task, pos).Attempt
+	own := false
 	for _, ref := range refs {
 		key := runStep{r.ID, ref}
 		after := r.Graph.after(task, ref.task)
 		at := s.Attempts[r.Step(ref.task, int(ref.pos)).Attempt]
-		fresh := d.ahead.started[key]
-		switch {
-		case fresh && at != nil && at.JobFailed && !after, !fresh && !at.follows(a.ID, after):
-			return runStep{}, false
-		case !found && !d.ahead.given[key] && (fresh || at.heir == 0):
-			place, found = key, true
+		fresh, here := d.ahead.started[key], r.Graph.hostAt(ref.task, int(ref.pos)) == host
+		if fresh && at != nil && at.JobFailed && !after || !fresh && !s.follows(a, newest, at, after) {
+			return runStep{}, 0, false
+		}
+		if !here {
+			elsewhere++
+		}
+		if !d.ahead.given[key] && (fresh || at.heir == 0) && (!found || here && !own) {
+			place, found, own = key, true, here
 		}
 	}
-	return place, found
+	if elsewhere > elsewhereMax || elsewhere > 0 && int(a.elsewhere)+d.ahead.waits[a.ID]+elsewhere > elsewhereHeldMax {
+		return runStep{}, 0, false
+	}
+	return place, elsewhere, found
 }

@@ -93,6 +93,7 @@ func DecodeState(r io.Reader) (*State, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
+	s.derive()
 	return s, nil
 }
 

@@ -55,6 +55,9 @@ func (s *State) foldAgentEnrolled(e *eventlog.AgentEnrolled) string {
 	s.Agents[a.ID] = a
 	s.names[a.Name] = a.ID
 	s.keys[a.KeyDigest] = a.ID
+	if a.Relay {
+		s.relays++
+	}
 	if slices.Contains(a.Labels, ControllerLabel) && !a.Relay {
 		s.controllers = append(s.controllers, a.ID)
 	}

@@ -90,6 +90,7 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int, after []Predec
 	s.Attempts[a.ID] = a
 	agent := s.Agents[e.Agent]
 	agent.Open = append(agent.Open, a.ID)
+	agent.elsewhere += s.elsewhere(agent.ID, after)
 	agent.Last = a.ID
 	st.Attempt = a.ID
 	st.Attempts++
@@ -238,7 +239,7 @@ func (s *State) takeEnd(a *Attempt, e *eventlog.AttemptEnded) string {
 func (s *State) settle(a *Attempt, o eventlog.Outcome, reason, by string) {
 	a.Outcome, a.Reason, a.By, a.EndedAt = o, reason, by, s.Time
 	a.Jobs.clip()
-	s.Agents[a.Agent].settledAttempt(a)
+	s.Agents[a.Agent].settledAttempt(a, s.elsewhere(a.Agent, a.After))
 	s.conclude(a)
 	s.bequeath(s.Run(a.Run), a)
 }

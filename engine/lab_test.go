@@ -89,6 +89,25 @@ func (l *lab) agent(name string, labels ...string) uint64 {
 	})
 }
 
+// site enrols a relay of that name, and has agents connect through it.
+func (l *lab) site(name string, agents ...string) uint64 {
+	l.t.Helper()
+	hash := fmt.Sprintf("token-%d", len(l.recs))
+	l.ok(&eventlog.TokenCreated{TokenHash: hash, Name: name, Role: RelayRole})
+	relay := l.ok(&eventlog.AgentEnrolled{TokenHash: hash, Name: name, KeyDigest: "key-" + hash, JournalID: "journal-" + hash})
+	for _, a := range agents {
+		l.connect(a, relay)
+	}
+	return relay
+}
+
+// connect has the agent connect anew, through the relay or, where that is 0, by itself.
+func (l *lab) connect(name string, relay uint64) {
+	l.t.Helper()
+	a := l.s.AgentByName(name)
+	l.ok(&eventlog.AgentConnected{Agent: a.ID, Session: fmt.Sprintf("session-%d", len(l.recs)), JournalID: a.JournalID, JournalSeq: a.JournalSeq, Relay: relay})
+}
+
 // run records the plan and starts a run of it.
 func (l *lab) run(p *eventlog.PlanRecorded, with ...func(*eventlog.RunCreated)) *Run {
 	l.t.Helper()

@@ -25,6 +25,13 @@ func recount(s *State) error {
 		if fmt.Sprint(open) != fmt.Sprint(a.Open) {
 			return fmt.Errorf("agent %d: open %v, counted %v", a.ID, a.Open, open)
 		}
+		var waits uint32
+		for _, id := range open {
+			waits += uint32(len(s.ElsewhereOf(s.Attempts[id])))
+		}
+		if waits != a.elsewhere {
+			return fmt.Errorf("agent %d: waits for %d attempts elsewhere, counted %d", a.ID, a.elsewhere, waits)
+		}
 	}
 	return nil
 }
@@ -35,7 +42,7 @@ func recountRun(s *State, r *Run) error {
 		JobsSucceeded: r.Counts.JobsSucceeded, JobsFailed: r.Counts.JobsFailed, JobsUnchanged: r.Counts.JobsUnchanged,
 	}
 	jobs := Counts{}
-	running, parked := map[uint32]uint32{}, 0
+	running, elsewhere, parked := map[uint32]uint32{}, map[uint32]uint32{}, 0
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		var tally [statuses]uint32
@@ -49,7 +56,11 @@ func recountRun(s *State, r *Run) error {
 				} else {
 					running[st.Host]++
 				}
-				if a := s.Attempts[st.Attempt]; a.Outcome != 0 || a.Successor != 0 {
+				a := s.Attempts[st.Attempt]
+				if len(s.ElsewhereOf(a)) > 0 {
+					elsewhere[st.Host]++ // it may have another host's place; its agent keeps to the limit
+				}
+				if a.Outcome != 0 || a.Successor != 0 {
 					return fmt.Errorf("task %d: step %d runs, attempt %d is settled", i, pos, a.ID)
 				}
 			}
@@ -101,19 +112,19 @@ func recountRun(s *State, r *Run) error {
 	if r.Outcome != 0 {
 		return nil
 	}
-	return recountQueue(s, r, running, parked)
+	return recountQueue(s, r, running, elsewhere, parked)
 }
 
 // recountQueue compares the queues with the steps: while nothing stops the run,
 // a step is ready exactly if nothing that it waits for is left.
-func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error {
+func recountQueue(s *State, r *Run, running, elsewhere map[uint32]uint32, parked int) error {
 	queued := map[stepRef]bool{}
 	for i, sl := range r.queue.slots {
 		host := uint32(i)
 		if i == len(r.queue.slots)-1 {
 			host = NoHost
 		}
-		if sl.running != running[host] || sl.running > r.queue.stepsPerHostMax {
+		if sl.running != running[host] || sl.running > r.queue.stepsPerHostMax+elsewhere[host] {
 			return fmt.Errorf("slot %d: %d under way, counted %d, limit %d", i, sl.running, running[host], r.queue.stepsPerHostMax)
 		}
 		if fit := len(sl.refs) > 0 && sl.running < r.queue.stepsPerHostMax; fit != sl.listed {

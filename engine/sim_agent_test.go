@@ -43,6 +43,7 @@ type simAgent struct {
 	name    string
 	journal string
 	session string // empty while not connected
+	relay   uint64 // that it comes through, or 0
 	n       int    // sessions there were
 
 	epochMax, floor uint64
@@ -60,6 +61,7 @@ type simMessage struct {
 	cancel   uint64
 	recall   bool       // a cancel for what has not started
 	ack      *[2]uint64 // seq, floor
+	ended    uint64     // an attempt of another agent that has ended well on record
 }
 
 func (a *simAgent) handle(m simMessage) {
@@ -74,6 +76,8 @@ func (a *simAgent) handle(m simMessage) {
 		a.cancel(m.cancel, m.recall)
 	case m.ack != nil:
 		a.ack(m.ack[0], m.ack[1])
+	case m.ended != 0:
+		a.release(m.ended, eventlog.Succeeded)
 	}
 }
 
@@ -94,6 +98,8 @@ func (a *simAgent) dispatch(sp *simSpec) {
 	for _, p := range sp.after {
 		e := a.entries[p.Attempt]
 		switch {
+		case a.w.s.Attempts[p.Attempt].Agent != a.id:
+			spec.after = append(spec.after, p)
 		case e == nil:
 			return // busy
 		case e.outcome == 0:
@@ -166,6 +172,14 @@ func (a *simAgent) end(attempt uint64, o eventlog.Outcome) {
 	a.unacked = append(a.unacked, &eventlog.AttemptEnded{Attempt: attempt, Outcome: o, Reason: "agent", Seq: a.seq})
 	a.w.ends[attempt] = o
 	a.entries[attempt].outcome = o
+	if a.relay != 0 && a.w.rng.IntN(4) > 0 {
+		a.w.notices = append(a.w.notices, simNotice{a.relay, attempt, o})
+	}
+	a.release(attempt, o)
+}
+
+// release tells those that wait for the attempt that it has ended.
+func (a *simAgent) release(attempt uint64, o eventlog.Outcome) {
 	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
 		e := a.entries[id]
 		i := slices.IndexFunc(e.after, func(p Predecessor) bool { return p.Attempt == attempt })
@@ -244,4 +258,27 @@ func (a *simAgent) wipe() {
 	a.n++
 	a.journal = fmt.Sprintf("%s-wiped-%d", a.journal, a.n)
 	a.entries, a.unacked, a.seq, a.floor = map[uint64]*simEntry{}, nil, 0, 0
+}
+
+// A simNotice is what an agent lets its site know of an end.
+type simNotice struct {
+	relay, attempt uint64
+	outcome        eventlog.Outcome
+}
+
+// hear lets one agent of the site hear of an end there, perhaps late, perhaps not once.
+func (w *simWorld) hear() {
+	if len(w.notices) == 0 {
+		return
+	}
+	i := w.rng.IntN(len(w.notices))
+	n := w.notices[i]
+	for _, a := range w.agents {
+		if a.relay == n.relay && w.rng.IntN(3) > 0 {
+			a.release(n.attempt, n.outcome)
+		}
+	}
+	if w.rng.IntN(3) > 0 {
+		w.notices = slices.Delete(w.notices, i, i+1)
+	}
 }

@@ -106,6 +106,10 @@ func (w *simWorld) giveUp(a *simAgent) {
 // calm lets the world run without faults until every run has ended.
 func (w *simWorld) calm() {
 	w.faults = false
+	clear(w.cut)
+	if w.rng.IntN(2) == 0 {
+		w.notices = nil // the cluster tells as well
+	}
 	for range 400 {
 		if w.t.Failed() || len(w.s.active) == 0 {
 			return
@@ -134,7 +138,26 @@ func (w *simWorld) calm() {
 	}
 }
 
+// checkPlaces: what has begun at agents and is under way on record never exceeds what
+// the run may have under way.
+func (w *simWorld) checkPlaces() {
+	begun := map[uint64]uint32{}
+	for _, a := range w.agents {
+		for id, e := range a.entries {
+			if at := w.s.Attempts[id]; e.state == simIntent && at != nil && at.Outcome == 0 && (e.running || e.next > 0) {
+				begun[at.Run]++
+			}
+		}
+	}
+	for run, n := range begun {
+		if most, _ := w.s.Run(run).Limits(); n > most {
+			w.t.Errorf("%d steps of run %d are under way, and it may have %d", n, run, most)
+		}
+	}
+}
+
 func (w *simWorld) check() {
+	w.checkPlaces()
 	if err := recount(w.s); err != nil {
 		w.t.Error(err)
 	}

@@ -54,6 +54,9 @@ type simWorld struct {
 	net     []simMessage
 	pending []eventlog.Event // proposals on their way
 	stale   []eventlog.Event // decisions to be proposed again
+	relays  []uint64         // of sites
+	notices []simNotice      // on their way at a site
+	cut     map[uint64]bool  // relays whose link is down
 
 	failing float64 // chance that a job fails
 	faults  bool
@@ -80,6 +83,7 @@ func simulate(t *testing.T, seed uint64, seen map[simMove]bool) {
 	w := &simWorld{
 		lab: newLab(t), rng: rand.New(rand.NewPCG(seed, 0)), seen: seen, faults: true,
 		effects: map[simJob]int{}, byAttempt: map[[2]uint64]int{}, retried: map[simStep]int{}, ends: map[uint64]eventlog.Outcome{},
+		cut: map[uint64]bool{},
 	}
 	defer func() {
 		if t.Failed() {
@@ -94,6 +98,9 @@ func simulate(t *testing.T, seed uint64, seen map[simMove]bool) {
 	w.enrol(&simAgent{name: "ctl"}, ControllerLabel)
 	for i := range 3 {
 		w.ok(randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts))
+	}
+	for i := range w.rng.IntN(3) {
+		w.relays = append(w.relays, w.site(fmt.Sprintf("relay-%d", i)))
 	}
 	for range 2000 + w.rng.IntN(3000) {
 		w.act()
@@ -195,6 +202,12 @@ func (w *simWorld) act() {
 		w.restart()
 	case n < 996:
 		w.check()
+	case len(w.relays) > 0:
+		relay := w.relays[w.rng.IntN(len(w.relays))]
+		w.cut[relay] = !w.cut[relay]
+	}
+	if w.rng.IntN(10) == 0 {
+		w.hear()
 	}
 }
 
@@ -239,10 +252,17 @@ func (w *simWorld) gateway(a *simAgent) {
 		w.replace(a)
 		return
 	}
+	if w.cut[a.relay] {
+		a.session = "" // the site goes on
+		return
+	}
 	if a.session == "" {
+		if len(w.relays) > 0 && (a.n == 0 || w.rng.IntN(6) == 0) {
+			a.relay = append(w.relays, 0)[w.rng.IntN(len(w.relays)+1)]
+		}
 		a.n++
 		a.session = fmt.Sprintf("%s-%d", a.name, a.n)
-		w.propose(&eventlog.AgentConnected{Agent: a.id, Session: a.session, JournalID: a.journal, JournalSeq: a.seq, Came: eventlog.Arrival(1 + w.rng.IntN(3))})
+		w.propose(&eventlog.AgentConnected{Agent: a.id, Session: a.session, JournalID: a.journal, JournalSeq: a.seq, Came: eventlog.Arrival(1 + w.rng.IntN(3)), Relay: a.relay})
 	}
 	msg := simMessage{to: a, session: a.session, epoch: w.s.Epoch}
 	for _, id := range rec.Open {
@@ -258,6 +278,12 @@ func (w *simWorld) gateway(a *simAgent) {
 			}
 		}
 		w.net = append(w.net, m)
+		for _, e := range w.s.ElsewhereOf(at) {
+			if m := msg; e.Released {
+				m.ended = e.Attempt
+				w.net = append(w.net, m)
+			}
+		}
 	}
 	msg.ack = &[2]uint64{rec.JournalSeq, rec.Floor()}
 	w.net = append(w.net, msg)
@@ -303,7 +329,7 @@ func (w *simWorld) deliver() {
 
 // send brings the agent's reports to a gateway, which proposes them.
 func (w *simWorld) send(a *simAgent) {
-	if a.session == "" {
+	if a.session == "" || w.cut[a.relay] {
 		return
 	}
 	w.pending = append(w.pending, a.unacked...)

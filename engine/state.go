@@ -47,6 +47,7 @@ type State struct {
 	changes     []valueChange      // of values that hosts published, by index
 	trimAt      int                // how many changes are too many
 	damping     Damping            // as far as it was ever set
+	relays      int                // that ever enrolled: without one there are no sites
 }
 
 // NewState returns the state of an empty log.
@@ -137,6 +138,8 @@ type Agent struct {
 
 	// begun are those of Open that its journal is known to hold, ascending.
 	begun []uint64
+	// elsewhere counts the attempts of other agents that those of Open wait for.
+	elsewhere uint32
 	// values are what its host has published, by name; nil where that is nothing.
 	values map[string]*Published
 }
@@ -306,8 +309,8 @@ type Attempt struct {
 	// Jobs are the results so far.
 	Jobs                 JobResults
 	ScheduledAt, EndedAt int64
-	// After are the attempts of the same agent that it waits for there, where it was
-	// sent ahead.
+	// After are the attempts that it waits for at its agent, where it was sent ahead: of
+	// the same agent, or of others of its site.
 	After []Predecessor
 
 	heir  uint64 // the attempt that takes its place in the run when it ends, or 0

@@ -4,11 +4,12 @@ package engine
 func (s *State) finish(r *Run, task uint32, pos int, to TaskStatus, reason string) {
 	st := &r.Tasks[task].Steps[pos]
 	st.Reason = reason
+	ran := st.Status == Running
 	s.move(r, task, pos, to)
 	if to.Settled() {
 		r.release(task, pos) // before a doom allocates steps that count this one as settled
 		r.trimAhead()
-		s.lookAgain(r, task, pos)
+		s.lookAgain(r, task, pos, ran)
 	}
 	if at := s.Attempts[st.Attempt]; at != nil {
 		s.recall(r, at)

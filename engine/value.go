@@ -134,8 +134,11 @@ func (s *State) park(a *Attempt) bool {
 		return false
 	}
 	st := &r.Tasks[a.Task].Steps[pos]
-	if st.Attempt != a.ID || st.Status != Running || st.parked {
+	if st.Attempt != a.ID || st.Status != Running {
 		return false
+	}
+	if st.parked {
+		return s.leavePlace(a)
 	}
 	st.parked = true
 	r.queue.ended(a.Host)

@@ -241,7 +241,7 @@ type RunCreated struct {
 	// Check asks the agents what their jobs would do, and has them do nothing of it.
 	Check bool `json:"check" added:"true"`
 	// AheadMax bounds the attempts that one agent holds when steps are sent ahead of
-	// what they wait for on the same host; 0 sends none ahead.
+	// what they wait for on the same host, or its site; 0 sends none ahead.
 	AheadMax uint32 `json:"ahead_max" added:"true"`
 }
 
@@ -271,7 +271,7 @@ type StepScheduled struct {
 	// what is known to be done for a successor.
 	FromJob uint32 `json:"from_job"`
 	// Ahead is true where the step still waits for others that are under way on the
-	// same host: the agent keeps their order.
+	// same host, or on hosts of its site: the agents keep their order.
 	Ahead bool `json:"ahead" added:"true"`
 }
 
