@@ -82,12 +82,11 @@ func (a *agent) ranAlone() string {
 
 // nameOf names an attempt by its number and the step that it is one of, see [journal.Work].
 func nameOf(id uint64, at *journal.Attempt) string {
-	var run uint64
-	var task, host string
 	if at == nil {
 		return fmt.Sprint(id)
 	}
-	if _, err := fmt.Sscanf(at.Step, stepFormat, &run, &task, &host); err != nil {
+	run, task, _, err := journal.ParseStepName(at.Step)
+	if err != nil {
 		return fmt.Sprint(id)
 	}
 	return fmt.Sprintf("%d (task %s of run %d)", id, task, run)

@@ -138,6 +138,9 @@ func (run *jobRun) publish(all []wire.Value, waits bool) error {
 	}
 	a.values.note(all)
 	a.notify(true) // others wait for it
+	if waits {
+		a.startAll(a.onward()) // its place is free
+	}
 	return nil
 }
 

@@ -21,8 +21,9 @@ var errNotice = errors.New("the notice does not count")
 // notice is the agent's signed word about the end of one of its attempts.
 func (id *identity) notice(e journal.Ending) (wire.Notice, error) {
 	n := wire.Notice{Key: id.cert.Leaf.RawSubjectPublicKeyInfo, Attempt: e.Attempt, Outcome: e.Outcome}
-	if _, err := fmt.Sscanf(e.Step, stepFormat, &n.Run, &n.Task, &n.Host); err != nil {
-		return n, fmt.Errorf("step %s: %w", e.Step, err)
+	var err error
+	if n.Run, n.Task, n.Host, err = journal.ParseStepName(e.Step); err != nil {
+		return n, err
 	}
 	signer, ok := id.cert.PrivateKey.(crypto.Signer)
 	if !ok {

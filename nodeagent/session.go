@@ -33,9 +33,6 @@ const (
 	writeTimeout = 60 * time.Second
 )
 
-// stepFormat is how a journal names a step, by run, task and host, see [journal.Work].
-const stepFormat = "%d %q %q"
-
 // A session is one accepted connection.
 type session struct {
 	agent   *agent
@@ -344,7 +341,7 @@ func (s *session) decide(st *journal.State, m wire.Message) (journal.Decision, e
 		var w journal.Work
 		if step, err := wire.DecodeStep(m.Spec); err == nil {
 			w = journal.Work{Jobs: uint32(len(step.Jobs)), KeepGoing: step.KeepGoing,
-				Step: fmt.Sprintf(stepFormat, step.Run, step.Task, step.Host)}
+				Step: journal.StepName(step.Run, step.Task, step.Host)}
 		}
 		return st.Dispatch(s.here, m, w), nil
 	case *wire.Cancel:

@@ -166,7 +166,7 @@ func (a *agent) take() {
 	case *wire.Dispatch:
 		var w journal.Work
 		if step, err := wire.DecodeStep(m.Spec); err == nil {
-			w = journal.Work{Jobs: uint32(len(step.Jobs)), KeepGoing: step.KeepGoing, Step: fmt.Sprintf("%d %q %q", step.Run, step.Task, step.Host)}
+			w = journal.Work{Jobs: uint32(len(step.Jobs)), KeepGoing: step.KeepGoing, Step: journal.StepName(step.Run, step.Task, step.Host)}
 		}
 		d = a.state.Dispatch(here, m, w)
 	case *wire.Cancel:

@@ -128,7 +128,9 @@ func (s *State) applyDoubted(r *Doubted) {
 	}
 	for id, w := range s.waits {
 		if a := s.attempts[id]; a != nil && a.Phase == Intent && a.Ended == 0 && !a.Running && len(w.after) == 0 {
+			from := s.placeOf(id)
 			w.stranded = true
+			s.move(id, from)
 		}
 	}
 }

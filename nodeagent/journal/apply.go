@@ -75,6 +75,8 @@ func (s *State) apply(r Record) (err error) {
 		s.applyDoubted(r)
 	case *EndedElsewhere:
 		s.applyEndedElsewhere(r)
+	case *Yielded:
+		err = s.applyYielded(r.Attempt)
 	default:
 		err = fmt.Errorf("record of type %T", r)
 	}
@@ -184,6 +186,9 @@ func (s *State) applyPublished(r *Published) error {
 	if !a.Running || r.Report.Seq != s.Seq+1 {
 		return fmt.Errorf("values of attempt %d, report %d, are out of turn", a.ID, r.Report.Seq)
 	}
+	if r.Report.Waits {
+		s.yielded[a.ID] = true
+	}
 	s.Seq++
 	s.addReport(r.Report)
 	return nil
@@ -235,6 +240,7 @@ func (s *State) applyForbidden(r wire.Report) error {
 func (s *State) settle(a *Attempt, p Phase, r wire.Report) {
 	a.Phase, a.EndSeq = p, r.Seq
 	a.Spec, a.Running, a.Process, a.RestartUnder = nil, false, Process{}, ""
+	delete(s.yielded, a.ID)
 	s.Seq++
 	s.addReport(r)
 	s.leaveQueues(a.ID)

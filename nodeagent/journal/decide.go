@@ -89,7 +89,8 @@ func (s *State) raise(d *Decision, epoch uint64) {
 
 // Work is what the journal has to know of a step.
 type Work struct {
-	// Step names it among all steps of the cluster; empty where it cannot be read.
+	// Step names it among all steps of the cluster, see [StepName]; empty where it
+	// cannot be read.
 	Step      string
 	Jobs      uint32
 	KeepGoing bool
@@ -139,6 +140,7 @@ func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decisi
 		open = m.Supersedes
 	}
 	waits, stranded, missing := s.waitsFor(m)
+	held := false
 	switch {
 	case newest > m.Attempt:
 		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, supersededReason(newest))})
@@ -151,8 +153,12 @@ func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decisi
 		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, strandedReason)})
 		d.effect(Resend, m.Attempt)
 	default:
-		if len(waits) > 0 {
-			d.Records = append(d.Records, &Awaits{Attempt: m.Attempt, After: waits})
+		places := m.Places
+		if w.Step == "" {
+			places = 0
+		}
+		if held = len(waits) > 0 || s.taken(w.Step, places); held {
+			d.Records = append(d.Records, &Awaits{Attempt: m.Attempt, After: waits, Places: places, Heir: len(m.After) > 0})
 		}
 		// At or below the floor it can never start anyway.
 		forbids := m.Supersedes > s.Floor && !known
@@ -162,7 +168,7 @@ func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decisi
 		}
 		d.Records = append(d.Records, &Intended{Attempt: m.Attempt, Supersedes: m.Supersedes,
 			Forbids: forbids, Hash: hash, Spec: m.Spec, Step: w.Step, Seq: seq,
-			Jobs: w.Jobs, Window: s.firstWindow(w.Jobs, len(waits) > 0), KeepGoing: w.KeepGoing})
+			Jobs: w.Jobs, Window: s.firstWindow(w.Jobs, held), KeepGoing: w.KeepGoing})
 		d.effect(Start, m.Attempt)
 	}
 	return d

@@ -71,8 +71,8 @@ func readFrame(data []byte) (body []byte, synced int64, length int) {
 
 // versionNumbered is the first format in which the beginning of an attempt has a
 // report with a number, versionPublishing the first in which jobs publish values,
-// versionSites the first in which attempts wait for those of other agents; versionOldest
-// is the oldest that is read.
+// versionSites the first in which attempts wait for those of other agents, and for
+// places; versionOldest is the oldest that is read.
 const (
 	versionSites      = 6
 	versionPublishing = 3

@@ -16,6 +16,9 @@ func (s *State) Records() []Record {
 			records = append(records, r)
 		}
 		records = append(records, &Kept{Attempt: *s.attempts[id]})
+		if s.yielded[id] {
+			records = append(records, &Yielded{Attempt: id})
+		}
 	}
 	for _, r := range s.reports {
 		records = append(records, &KeptReport{Report: r})

@@ -8,34 +8,51 @@ import "slices"
 type index struct {
 	// steps are the attempts of each step, by [Work.Step].
 	steps map[string][]uint64
-	// due are the attempts that waited and may start, or never will.
+	// due are the attempts that waited and may start, or never will, but for those that
+	// wait for a place.
 	due map[uint64]bool
 	// closed are the attempts that wait of which no job may start, ascending.
 	closed []uint64
 	// reserved counts the jobs that may start of attempts that wait, or have just started.
 	reserved uint32
+	// pools are of the runs of which something is here, by [runOf].
+	pools map[string]*pool
 }
 
-func newIndex() index { return index{steps: map[string][]uint64{}, due: map[uint64]bool{}} }
+func newIndex() index {
+	return index{steps: map[string][]uint64{}, due: map[uint64]bool{}, pools: map[string]*pool{}}
+}
 
 // A place is where the index has an attempt.
 type place struct {
 	due, closed bool
 	reserved    uint32
+	// run is the pool that it is of, if any, see there for the others.
+	run                  string
+	under, stuck, inLine bool
 }
 
-// placeOf says where the attempt belongs, which is nowhere unless it waits, or did,
-// and nothing of it has started.
+// placeOf says where the attempt belongs, which is in its run's pool alone unless it
+// waits, or did, and nothing of it has started.
 func (s *State) placeOf(id uint64) (p place) {
-	w, a := s.waits[id], s.attempts[id]
-	if w == nil || a == nil || a.Phase != Intent || a.Ended > 0 || a.Running {
+	a := s.attempts[id]
+	if a == nil || a.Phase != Intent {
 		return place{}
 	}
-	return place{
-		due:      w.stranded || len(w.after) == 0,
-		closed:   a.Window == 0 && a.Jobs > 0,
-		reserved: a.Window,
+	p.run = runOf(a.Step)
+	w := s.waits[id]
+	if w == nil || a.Ended > 0 || a.Running {
+		p.under = !s.yielded[id]
+	} else {
+		ready := !w.stranded && len(w.after) == 0
+		p.inLine = ready && w.places > 0 && p.run != ""
+		p.under = ready && !p.inLine
+		p.due = w.stranded || p.under
+		p.closed = a.Window == 0 && a.Jobs > 0
+		p.reserved = a.Window
 	}
+	p.stuck = p.under && a.unmoved()
+	return p
 }
 
 // move keeps the index right about an attempt that a record has changed.
@@ -43,6 +60,7 @@ func (s *State) move(id uint64, from place) {
 	to := s.placeOf(id)
 	x := &s.index
 	x.reserved += to.reserved - from.reserved
+	s.movePool(id, from, to)
 	switch {
 	case to.due:
 		x.due[id] = true
@@ -86,8 +104,8 @@ func (s *State) drop(a *Attempt) {
 	s.index.steps[a.Step] = rest
 }
 
-// attemptOf returns the attempt that a record is of, or 0 where it is of none, or of
-// none that can have been known as waiting before.
+// attemptOf returns the attempt that a record is of, or 0 where it is of none, or
+// changes nothing about where that belongs.
 func attemptOf(r Record) uint64 {
 	switch r := r.(type) {
 	case *Kept:
@@ -98,6 +116,14 @@ func attemptOf(r Record) uint64 {
 		return r.Attempt
 	case *JobStarted:
 		return r.Attempt
+	case *RestartAsked:
+		return r.Attempt
+	case *Doubted:
+		return r.Attempt
+	case *Yielded:
+		return r.Attempt
+	case *Published:
+		return r.Report.Attempt
 	case *JobEnded:
 		return r.Report.Attempt
 	case *AttemptEnded:

@@ -26,6 +26,9 @@ func walkIndex(seed uint64) error {
 	here := Here{ClusterID: "c", Session: "s"}
 	fence := wire.Fence{ClusterID: "c", Session: "s", JournalID: "j"}
 	attempt := uint64(0)
+	if err := s.Apply(&Booted{BootID: "boot"}); err != nil {
+		return err
+	}
 	for move := range 300 {
 		var records []Record
 		switch pick := r.IntN(12); {
@@ -39,7 +42,8 @@ func walkIndex(seed uint64) error {
 				slices.SortFunc(m.After, func(a, b wire.Predecessor) int { return int(a.Attempt) - int(b.Attempt) })
 				m.After = slices.CompactFunc(m.After, func(a, b wire.Predecessor) bool { return a.Attempt == b.Attempt })
 			}
-			d := s.Dispatch(here, m, Work{Step: fmt.Sprint(r.IntN(20)), Jobs: uint32(r.IntN(40))})
+			m.Places = uint32(r.IntN(4))
+			d := s.Dispatch(here, m, Work{Step: StepName(uint64(r.IntN(2)), fmt.Sprint(r.IntN(20)), "h"), Jobs: uint32(r.IntN(40))})
 			records = d.Records
 		case pick < 9:
 			records = workOn(r, s)
@@ -86,6 +90,10 @@ func workOn(r *rand.Rand, s *State) []Record {
 	a := s.attempts[open[r.IntN(len(open))]]
 	var rec Record
 	switch {
+	case a.Running && r.IntN(4) == 0:
+		rec, _ = s.Publish(wire.Report{Attempt: a.ID, Waits: r.IntN(2) == 0})
+	case a.Running && r.IntN(6) == 0:
+		rec, _ = s.AskRestart(a.ID, a.RestartUnder != "")
 	case a.Running:
 		rec, _ = s.EndJob(wire.Report{Attempt: a.ID, Outcome: OutcomeSucceeded})
 	case a.Ended < min(a.Window, a.Jobs) && r.IntN(3) > 0:
@@ -105,11 +113,27 @@ func checkIndex(s *State) error {
 			want.steps[a.Step] = append(want.steps[a.Step], id)
 		}
 		w := s.waits[id]
-		if w == nil || a.Phase != Intent || a.Ended > 0 || a.Running {
+		waiting := w != nil && a.Ended == 0 && !a.Running
+		queues := waiting && w.places > 0 && len(w.after) == 0 && !w.stranded
+		if a.Phase == Intent && (queues || !s.yielded[id] && (!waiting || len(w.after) == 0 && !w.stranded)) {
+			p := want.pools[runOf(a.Step)]
+			if p == nil {
+				p = &pool{}
+				want.pools[runOf(a.Step)] = p
+			}
+			if queues {
+				p.line = append(p.line, id)
+				slices.SortStableFunc(p.line, func(a, b uint64) int { return count(s.waits[b].heir) - count(s.waits[a].heir) })
+			} else {
+				p.under++
+				p.stuck += count(a.RestartUnder != "" && !a.Lost || a.Window == 0 && a.Jobs > 0)
+			}
+		}
+		if !waiting || a.Phase != Intent {
 			continue
 		}
 		want.reserved += a.Window
-		if !s.Waits(id) || w.stranded {
+		if !queues && (!s.Waits(id) || w.stranded) {
 			want.due[id] = true
 		}
 		if a.Window == 0 && a.Jobs > 0 {

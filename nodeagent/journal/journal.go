@@ -207,7 +207,7 @@ func (s *State) permits(r Record) []uint64 {
 		// Without the record, a restart of the machine would prove that nothing has
 		// started behind the job.
 		if a := s.attempts[r.Report.Attempt]; a != nil && a.RestartUnder != "" {
-			return s.behind[a.ID]
+			return s.heldUp(a)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 // everything to its end.
 func simulate(seed uint64, m mutant, moves int, finish bool) error {
 	w := newWorld(rand.New(rand.NewPCG(seed, 1)), m)
+	w.places = uint32(seed % 2)
 	for range moves {
 		if err := w.move(); err != nil {
 			return err
@@ -103,7 +104,7 @@ func (w *world) stepName(step int) string {
 	if w.mut == onlyDirect || w.mut == noSupersede {
 		return "" // the journal's second line of defence
 	}
-	return fmt.Sprint("step", step)
+	return StepName(1, fmt.Sprint(step), "h")
 }
 
 func (w *world) fence() wire.Fence {
@@ -124,14 +125,14 @@ func (w *world) resendCommands() error {
 		if a.cancel {
 			w.toAgent = append(w.toAgent, &wire.Cancel{Fence: fence, Attempt: id})
 		} else {
-			w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: fence, Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}, After: after})
+			w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: fence, Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}, After: after, Places: w.places})
 		}
 	}
 	// A stale gateway repeats what was settled since. It holds the connection, so
 	// what was settled before that is no news to it.
 	id := uint64(w.r.IntN(int(w.lastIndex) + 1))
 	if a := w.attempts[id]; a != nil && (a.outcome == 0 || a.settledIn == w.sessions) && w.r.IntN(3) == 0 {
-		w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: w.fence(), Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}, After: w.after(a)})
+		w.toAgent = append(w.toAgent, &wire.Dispatch{Fence: w.fence(), Attempt: id, Supersedes: a.supersedes, Spec: []byte{byte(a.step)}, After: w.after(a), Places: w.places})
 	}
 	return nil
 }
@@ -224,6 +225,9 @@ func (w *world) deliver() error {
 			m.Fence.JournalID = w.state.JournalID
 		}
 		a := w.attempts[m.Attempt]
+		if w.mut == ignorePlaces {
+			m.Places = 0
+		}
 		d = w.state.Dispatch(here, m, Work{Step: w.stepName(a.step), Jobs: stepJobs - a.from})
 	case *wire.Cancel:
 		if w.mut == noJournalID {
@@ -311,6 +315,9 @@ func (w *world) work() error {
 		a.Window = a.Jobs // in memory, and not on disk
 	}
 	if err := w.inOrder(id); err != nil {
+		return err
+	}
+	if err := w.inPlace(a); err != nil {
 		return err
 	}
 	rec, err := w.state.StartJob(id, a.Ended, 0)

@@ -31,6 +31,7 @@ const (
 	KindAwaits         Kind = 18
 	KindStopped        Kind = 19
 	KindDoubted        Kind = 20
+	KindYielded        Kind = 21
 	KindEndedElsewhere Kind = 22
 )
 
@@ -97,13 +98,17 @@ type Intended struct {
 	Seq uint64
 }
 
-// Awaits says that the attempt, once it is intended, waits for others. It comes
-// before what intends it, so that no crash can leave that one alone.
+// Awaits says that the attempt, once it is intended, waits for others, and then for
+// one of so many places of its run, unless Places is 0. It comes before what intends
+// it, so that no crash can leave that one alone.
 type Awaits struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
 	Attempt uint64
 	After   []wire.Predecessor
+	Places  uint32
+	// Heir is true where it was sent to come behind others, also when those have ended.
+	Heir bool
 }
 
 // Begun gives the beginning of an attempt its report, where an earlier program
@@ -279,6 +284,8 @@ func newRecord(k Kind) (Record, bool) {
 		return new(Doubted), true
 	case KindEndedElsewhere:
 		return new(EndedElsewhere), true
+	case KindYielded:
+		return new(Yielded), true
 	}
 	return nil, false
 }

@@ -98,7 +98,9 @@ type State struct {
 	behind map[uint64][]uint64
 	// elsewhere are those of them that are attempts of other agents.
 	elsewhere map[uint64]wire.Elsewhere
-	index     index
+	// yielded are the attempts under way that have given their place on.
+	yielded map[uint64]bool
+	index   index
 	// reports are those above Acked, without holes.
 	reports     []wire.Report
 	reportBytes int
@@ -106,8 +108,10 @@ type State struct {
 
 // newState returns a State without any record.
 func newState() *State {
-	return &State{attempts: map[uint64]*Attempt{}, waits: map[uint64]*wait{}, behind: map[uint64][]uint64{},
-		elsewhere: map[uint64]wire.Elsewhere{}, index: newIndex()}
+	return &State{
+		attempts: map[uint64]*Attempt{}, waits: map[uint64]*wait{}, behind: map[uint64][]uint64{},
+		elsewhere: map[uint64]wire.Elsewhere{}, yielded: map[uint64]bool{}, index: newIndex(),
+	}
 }
 
 // Attempt returns what is known of an attempt. It is not to be changed.

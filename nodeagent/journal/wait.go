@@ -10,6 +10,10 @@ import (
 // A wait is what an attempt waits for.
 type wait struct {
 	after []wire.Predecessor
+	// places is how many attempts of its run may be under way when it starts, or 0, and
+	// heir is true where it comes behind others.
+	places uint32
+	heir   bool
 	// stranded is true once one of them has ended otherwise: it will never start.
 	stranded bool
 }
@@ -68,10 +72,10 @@ func (s *State) firstWindow(jobs uint32, waits bool) uint32 {
 	return min(jobs, WindowJobs)
 }
 
-// Waits reports whether the attempt waits for another one.
+// Waits reports whether the attempt waits for another one, or for a place.
 func (s *State) Waits(attempt uint64) bool {
 	w := s.waits[attempt]
-	return w != nil && (len(w.after) > 0 || w.stranded)
+	return w != nil && (len(w.after) > 0 || w.stranded || w.places > 0 && s.queues(attempt))
 }
 
 // Behind returns the attempts that wait for one, and those that wait for these.
@@ -120,33 +124,36 @@ func (s *State) Runnable() (ids []uint64) {
 			ids = append(ids, id)
 		}
 	}
+	ids = append(ids, s.nextInLine()...)
 	slices.Sort(ids)
 	return ids
 }
 
 // determined reports whether nothing of the attempt can have happened that is not in
 // the records, also if the machine went down since. That holds, too, for one that
-// waits for an attempt which cannot have ended.
-func (s *State) determined(a *Attempt) bool {
-	if a.determined() {
-		return true
-	}
-	w := s.waits[a.ID]
-	return w != nil && slices.ContainsFunc(w.after, s.holdsBack)
-}
+// waits for an attempt which cannot have ended, or for one of the places of such.
+func (s *State) determined(a *Attempt) bool { return a.determined() || s.barred(a) }
 
 // stuck reports whether the attempt cannot have ended without a record.
 func (s *State) stuck(id uint64) bool {
 	a := s.attempts[id]
-	if a == nil || a.Phase != Intent || a.Lost {
+	return a != nil && a.Phase == Intent && (a.unmoved() || !a.Lost && s.barred(a))
+}
+
+// unmoved is stuck as far as the attempt's own records tell. One that has started may
+// have been cancelled, whose record is lost.
+func (a *Attempt) unmoved() bool {
+	return !a.Lost && (a.RestartUnder != "" || a.Window == 0 && a.Jobs > 0)
+}
+
+// barred reports whether the attempt cannot have started without a record, because of
+// what it waits for.
+func (s *State) barred(a *Attempt) bool {
+	w := s.waits[a.ID]
+	if w == nil || a.Ended > 0 || a.Running {
 		return false
 	}
-	// One that has started may have been cancelled, whose record is lost.
-	if a.RestartUnder != "" || a.Window == 0 && a.Jobs > 0 {
-		return true
-	}
-	w := s.waits[id]
-	return w != nil && slices.ContainsFunc(w.after, s.holdsBack)
+	return s.occupied(a, w.places) || slices.ContainsFunc(w.after, s.holdsBack)
 }
 
 // Ahead decides to let jobs of attempts start that wait, in the order of their
@@ -173,7 +180,7 @@ func (s *State) awaits(id uint64) *Awaits {
 	if w == nil || s.attempts[id].Phase != Intent {
 		return nil
 	}
-	r := &Awaits{Attempt: id, After: w.after}
+	r := &Awaits{Attempt: id, After: w.after, Places: w.places, Heir: w.heir}
 	if w.stranded {
 		// No attempt has the number 0, and so it never ends well.
 		r.After = append(slices.Clone(w.after), wire.Predecessor{})
@@ -185,7 +192,7 @@ func (s *State) applyAwaits(r *Awaits) error {
 	if s.attempts[r.Attempt] != nil {
 		return fmt.Errorf("attempt %d waits after it was intended", r.Attempt)
 	}
-	w := &wait{after: slices.Clone(r.After)}
+	w := &wait{after: slices.Clone(r.After), places: r.Places, heir: r.Heir}
 	if n := len(w.after); n > 0 && w.after[n-1].Attempt == 0 {
 		w.after, w.stranded = w.after[:n-1], true
 	}

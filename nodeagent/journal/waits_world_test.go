@@ -47,6 +47,24 @@ func (w *world) inOrder(id uint64) error {
 	return fmt.Errorf("attempt %d starts before %d has ended", id, before.id)
 }
 
+// inPlace is the bound of what is under way: an attempt that needs a place has one when
+// its first job starts.
+func (w *world) inPlace(a *Attempt) error {
+	places, under := int(w.places), 0
+	if places == 0 || a.Ended > 0 {
+		return nil
+	}
+	for _, id := range w.state.Open() {
+		if b := w.state.attempts[id]; b.Running || b.Ended > 0 {
+			under++
+		}
+	}
+	if under >= places {
+		return fmt.Errorf("attempt %d starts while %d are under way", a.ID, under)
+	}
+	return nil
+}
+
 // giveBack ends what will never start.
 func (w *world) giveBack() error {
 	for {

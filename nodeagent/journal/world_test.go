@@ -32,11 +32,12 @@ const (
 	begunWithoutNumber mutant = "begun without number"
 	stopStays          mutant = "take a stop back without a sync"
 	ignoreWaits        mutant = "start what waits"
+	ignorePlaces       mutant = "start without a place"
 )
 
 var mutants = []mutant{executeBeforeSync, rerunAfterRestart, dropWithoutFloor, noTombstone, noSupersede,
 	guessNotStarted, retryOnTimeout, leaveChildren, noJournalID, ackBeforeCommit, executeAfterAdopt,
-	trustNumbers, windowNotSynced, onlyDirect, statusFromTheShell, begunWithoutNumber, stopStays, ignoreWaits}
+	trustNumbers, windowNotSynced, onlyDirect, statusFromTheShell, begunWithoutNumber, stopStays, ignoreWaits, ignorePlaces}
 
 const (
 	cluster   = "c"
@@ -100,6 +101,8 @@ type world struct {
 	quarantined bool
 	ended       map[uint64]bool // attempts whose end the agent has known
 	old         bool            // a backup of the disk is in the machine
+
+	places uint32 // how many attempts may be under way at once, or 0
 
 	effects map[[2]int]int // by step and job
 	retries map[int]int    // of a step that an operator decided on

@@ -33,7 +33,7 @@ func samples() []Message {
 		&Checkpoint{Note: []byte("n"), Older: 300, Proof: []byte("p")},
 		&Distrust{Reason: "r", Note: []byte("n")},
 		&Dispatch{Fence: fence, Attempt: 10, Supersedes: 9, Spec: step, After: []Predecessor{
-			{Attempt: 8, Any: true}, {Attempt: 7, Elsewhere: Elsewhere{Key: "k", Run: 1, Task: "t", Host: "h"}}}},
+			{Attempt: 8, Any: true}, {Attempt: 7, Elsewhere: Elsewhere{Key: "k", Run: 1, Task: "t", Host: "h"}}}, Places: 8},
 		&Ended{Fence: fence, Attempt: 7, Outcome: 1},
 		&Watch{Afresh: true, Of: []Watched{{Key: "k", Attempt: 300}}},
 		&Announce{Notices: []Notice{{Key: []byte("k"), Run: 1, Task: "t", Host: "h", Attempt: 300, Outcome: 2, Signature: []byte("s")}}},
