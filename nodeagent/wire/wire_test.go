@@ -108,7 +108,7 @@ func TestGolden(t *testing.T) {
 		{&Answer{ID: 1}, "00000005139301a0a0"},
 		{&FactsAsk{ID: 1}, "00000003149101"},
 		{&FactsReply{ID: 1, Facts: []Fact{{Name: "n", Value: []byte("t")}}}, "000000111593019198c2a16ec4017400a0000000c2"},
-		{&Dispatch{Attempt: 2, After: []Predecessor{{Attempt: 1}}}, "00000013039594a0a0a0000200c0919301c294a000a0a0"},
+		{&Dispatch{Attempt: 2, After: []Predecessor{{Attempt: 1}}}, "00000014039694a0a0a0000200c0919301c294a000a0a000"},
 		{&Ended{Attempt: 1, Outcome: 2}, "000000091c9394a0a0a0000102"},
 		{&Watch{Of: []Watched{{Key: "k", Attempt: 1}}}, "000000081d92c29192a16b01"},
 		{&Announce{Notices: []Notice{{Key: []byte("k"), Run: 1, Task: "t", Host: "h", Attempt: 2, Outcome: 3, Signature: []byte("s")}}}, "000000111e919197c4016b01a174a1680203c40173"},
