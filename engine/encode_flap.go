@@ -1,7 +1,11 @@
 package engine
 
-// versionDamping is the first version that knows of agents that flap.
-const versionDamping = 3
+// versionDamping is the first version that knows of agents that flap, and versionBlame
+// the first that knows whom they have left.
+const (
+	versionDamping = 3
+	versionBlame   = 4
+)
 
 func (c *codec) damping(d *Damping) {
 	if c.version < versionDamping {
@@ -30,7 +34,15 @@ func (c *codec) steadiness(st *Steadiness) {
 		number(c, &v.Gateway)
 		c.text(&v.Text)
 		c.flags(&v.Counts)
+		if c.version >= versionBlame {
+			number(c, &v.charged)
+			number(c, &v.left)
+			number(c, &v.via)
+		}
 	})
+	if c.version >= versionBlame {
+		number(c, &st.sentTo)
+	}
 }
 
 func (d digest) damping(x *Damping) {
@@ -42,14 +54,14 @@ func (d digest) damping(x *Damping) {
 }
 
 func (d digest) steadiness(st *Steadiness) {
-	if st.Connections == 0 { // as before it was kept
+	if st.Connections == 0 && st.sentTo == 0 { // as before it was kept
 		return
 	}
 	d.flags(st.Flapping, st.blameless)
-	d.u64(uint64(st.FlappingSince), st.Connections, st.Flaps, st.penalty, uint64(st.penaltyAt), uint64(len(st.Changes)))
+	d.u64(uint64(st.FlappingSince), st.Connections, st.Flaps, st.penalty, uint64(st.penaltyAt), st.sentTo, uint64(len(st.Changes)))
 	for i := range st.Changes {
 		v := &st.Changes[i]
-		d.u64(uint64(v.Time), uint64(v.Kind), v.Gateway)
+		d.u64(uint64(v.Time), uint64(v.Kind), v.Gateway, v.charged, v.left, v.via)
 		d.str(v.Text)
 		d.flags(v.Counts)
 	}

@@ -16,8 +16,8 @@ import (
 const (
 	reconnectCost = 1000
 	// movedCost is of a connection to another gateway that the agent says it was asked
-	// for: a fleet that is spread anew does not flap, and an agent that says so each
-	// time gets twice as many, and no more.
+	// for and that is not on record, as where the one before has no majority: an agent
+	// that says so each time gets twice as many, and no more.
 	movedCost = 500
 	// connectFactor is at how many thresholds a gateway lets an agent wait, and
 	// penaltyFactor at how many nothing more is added: three half-lives behind the last
@@ -41,6 +41,9 @@ const (
 	FlapThresholdMin = 2
 	FlapThresholdMax = 1000
 )
+
+// relayPauseMax is how long a relay waits that flaps: its whole site waits for it.
+const relayPauseMax = 10 * second
 
 // ChangesMax is how many of an agent's newest changes of connection are kept.
 const ChangesMax = 20
@@ -89,8 +92,8 @@ func (d *Damping) calmBelow() uint64 { return d.flapsFrom() / 2 }
 
 // ConnectionsMax is how many connections of one agent its gateways put on record within
 // a time, in nanoseconds, at most, whatever the agent does. Each of the gateways may add
-// one to it where they are asked at the same moment, and the relay of its site one for
-// each connection of its own, to which the same bound applies.
+// one to it where they are asked at the same moment, and so do the loss of its gateway,
+// a move that its gateway asks for, and, twice, a connection of its site's relay.
 func (d *Damping) ConnectionsMax(within int64) int {
 	// What is taken counts for movedCost at least; no more than the limit and one
 	// reconnection above it is on record at a time, and of what is on record half is
@@ -138,7 +141,8 @@ type Steadiness struct {
 
 	penalty   uint64 // thousandths of a reconnection, at penaltyAt
 	penaltyAt int64
-	blameless bool // its connection before ended by an orchestrator's doing
+	blameless bool   // its connection before ended by an orchestrator's doing
+	sentTo    uint64 // the gateway that its own has asked it to go to, or 0
 }
 
 // A ConnectionChange is one record of an agent's connection.
@@ -150,6 +154,12 @@ type ConnectionChange struct {
 	Text string
 	// Counts is true where it counts against the agent.
 	Counts bool
+
+	// charged is what it counts, in thousandths of a reconnection. left is the gateway
+	// whose connection it took the place of while that was on record, and via the relay
+	// of the one before, or 0: where that was lost the agent is to be excused.
+	charged   uint64
+	left, via uint64
 }
 
 // PenaltyAt returns what counts against the agent at a time, unix nanoseconds, in
@@ -163,7 +173,11 @@ func (s *State) PenaltyAt(a *Agent, now int64) uint64 {
 // nanoseconds, so that it cannot flood the log: in nanoseconds, 0 where it may be taken.
 func (s *State) ConnectPause(a *Agent, now int64) int64 {
 	d := s.Damping()
-	return d.until(s.PenaltyAt(a, now), connectFactor*d.flapsFrom())
+	pause := d.until(s.PenaltyAt(a, now), connectFactor*d.flapsFrom())
+	if a.Relay {
+		return min(pause, relayPauseMax)
+	}
+	return pause
 }
 
 // CalmIn is how long an agent that flaps has to stay connected from a time on, unix

@@ -83,6 +83,10 @@ func (s *State) apply(e eventlog.Event) string {
 		return s.foldValuesPublished(e)
 	case *eventlog.CheckpointSigned:
 		return s.foldCheckpointSigned(e)
+	case *eventlog.GatewayLost:
+		return s.foldGatewayLost(e)
+	case *eventlog.AgentsSent:
+		return s.foldAgentsSent(e)
 	}
 	return s.applyCommand(e)
 }

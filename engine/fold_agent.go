@@ -139,6 +139,7 @@ func (s *State) foldAgentConnected(e *eventlog.AgentConnected) string {
 	a.Via = e.Relay
 	a.Transport = e.Transport
 	a.SeenAt = s.Time
+	s.relayChanged(a)
 	return ""
 }
 
@@ -153,6 +154,7 @@ func (s *State) foldAgentDisconnected(e *eventlog.AgentDisconnected) string {
 	a.Connected, a.Session = false, ""
 	a.SeenAt = s.Time
 	a.left(s.Time, e.Reason, e.Blameless)
+	s.relayChanged(a)
 	return ""
 }
 

@@ -40,6 +40,9 @@ func (s *State) foldAgentCalmed(e *eventlog.AgentCalmed) string {
 	}
 	if e.By != "" {
 		a.penalty, a.penaltyAt = 0, s.Time
+		for i := range a.Changes {
+			a.Changes[i].charged = 0 // there is nothing left to excuse
+		}
 	}
 	a.Flapping, a.FlappingSince = false, 0
 	return ""
@@ -47,21 +50,17 @@ func (s *State) foldAgentCalmed(e *eventlog.AgentCalmed) string {
 
 // penalise counts a connection, by what is on record of the one before.
 func (s *State) penalise(a *Agent, e *eventlog.AgentConnected) {
-	cost := uint64(reconnectCost)
-	switch {
-	case e.Came == 0: // what older records say stays what it was
+	cost := s.costOf(a, e)
+	a.sentTo = 0
+	if e.Came == 0 { // what older records say stays what it was
 		return
-	case a.Connections == 0, e.Came == eventlog.Dropped, !a.Connected && a.blameless:
-		cost = 0
-	case e.Came == eventlog.Asked && a.Connected && a.Gateway != e.Gateway:
-		cost = movedCost
 	}
 	d := s.Damping()
 	now := s.PenaltyAt(a, s.Time)
 	if now < d.calmBelow() {
 		a.Flapping, a.FlappingSince = false, 0
 	}
-	a.penalty = min(now+cost, penaltyFactor*d.flapsFrom())
+	a.penalty = min(now+cost, max(now, penaltyFactor*d.flapsFrom()))
 	a.penaltyAt = s.Time
 	if a.penalty >= d.flapsFrom() && cost > 0 && !a.Flapping {
 		a.Flapping, a.FlappingSince = true, s.Time
@@ -71,16 +70,59 @@ func (s *State) penalise(a *Agent, e *eventlog.AgentConnected) {
 		a.Flaps++
 	}
 	a.blameless = false
-	a.changed(ConnectionChange{s.Time, eventlog.KindAgentConnected, e.Gateway, e.Address, cost > 0})
+	change := ConnectionChange{
+		Time: s.Time, Kind: eventlog.KindAgentConnected, Gateway: e.Gateway, Text: e.Address, Counts: cost > 0,
+		charged: a.penalty - now, via: a.Via,
+	}
+	if cost == 0 && a.strayed() {
+		change.via = a.Changes[len(a.Changes)-1].via // it strays on
+	}
+	if a.Connected && a.Gateway != e.Gateway {
+		change.left = a.Gateway
+	}
+	a.changed(change)
+}
+
+// costOf is what a connection counts.
+func (s *State) costOf(a *Agent, e *eventlog.AgentConnected) uint64 {
+	moves := a.Connected && a.Gateway != e.Gateway
+	switch {
+	case a.Connections == 0, e.Came == eventlog.Dropped, !a.Connected && a.blameless:
+		return 0
+	case s.relayLost(a), a.strayed() && e.Relay != 0, moves && a.sentTo == e.Gateway:
+		return 0
+	case e.Came == eventlog.Asked && moves:
+		return movedCost
+	}
+	return reconnectCost
+}
+
+// relayLost reports whether the relay that the agent's newest connection came through
+// has gone, or come anew, since: that counts against the relay alone.
+func (s *State) relayLost(a *Agent) bool {
+	relay := s.Agents[a.Via]
+	return relay != nil && (!relay.Connected || relay.Connection > a.Connection)
+}
+
+// strayed reports whether the agent has gone to a gateway by itself because its relay was
+// lost, from where it may go home.
+func (a *Agent) strayed() bool {
+	n := len(a.Changes)
+	if n == 0 || !a.Connected || a.Via != 0 {
+		return false
+	}
+	came := &a.Changes[n-1]
+	return came.Kind == eventlog.KindAgentConnected && came.via != 0 && !came.Counts
 }
 
 // left notes the end of a connection.
 func (a *Agent) left(at int64, reason string, blameless bool) {
+	a.sentTo = 0
 	if a.Connections == 0 {
 		return
 	}
 	a.blameless = blameless
-	a.changed(ConnectionChange{at, eventlog.KindAgentDisconnected, a.Gateway, reason, false})
+	a.changed(ConnectionChange{Time: at, Kind: eventlog.KindAgentDisconnected, Gateway: a.Gateway, Text: reason})
 }
 
 func (a *Agent) changed(c ConnectionChange) {

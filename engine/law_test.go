@@ -64,6 +64,10 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 			Work:      rapid.SampledFrom([]string{"", WorkHeld, WorkLast, WorkNormal, "?"}).Draw(t, "work"),
 			Threshold: rapid.Uint32Range(0, 5).Draw(t, "threshold"), RequestID: request,
 		}
+	case small.Draw(t, "lost") == 0:
+		return &eventlog.GatewayLost{Gateway: run}
+	case small.Draw(t, "sent") == 0:
+		return &eventlog.AgentsSent{Gateway: run, To: uint64(task), Agents: []uint64{index, 2, 3, 4, 5}}
 	case small.Draw(t, "calm") == 0:
 		return &eventlog.AgentCalmed{Agent: index, By: name, RequestID: request}
 	}

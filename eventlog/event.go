@@ -43,6 +43,8 @@ const (
 	KindAttemptBegan        Kind = 26
 	KindValuesPublished     Kind = 27
 	KindCheckpointSigned    Kind = 28
+	KindGatewayLost         Kind = 29
+	KindAgentsSent          Kind = 30
 	KindDampingSet          Kind = 31
 	KindAgentCalmed         Kind = 33
 )

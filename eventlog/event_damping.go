@@ -38,6 +38,30 @@ type AgentCalmed struct {
 	RequestID string `json:"request_id"`
 }
 
+// GatewayLost says that a gateway's connections ended because of itself: its process has
+// died, or it answers nobody. Agents that left it then are not to blame.
+type GatewayLost struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Gateway uint64 `json:"gateway"` // replica
+	Reason  string `json:"reason"`
+}
+
+// AgentsSent says that a gateway asks agents that are connected to it to go to another.
+type AgentsSent struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Gateway uint64   `json:"gateway"` // replica
+	To      uint64   `json:"to"`      // likewise
+	Agents  []uint64 `json:"agents"`
+}
+
+// Kind implements Event.
+func (*GatewayLost) Kind() Kind { return KindGatewayLost }
+
+// Kind implements Event.
+func (*AgentsSent) Kind() Kind { return KindAgentsSent }
+
 // Kind implements Event.
 func (*DampingSet) Kind() Kind { return KindDampingSet }
 

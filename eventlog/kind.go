@@ -23,7 +23,7 @@ var catalogue = buildCatalogue(
 	&TaskSkipped{}, &StepResolved{}, &RunEnded{}, &OperatorIssued{},
 	&OrchestratorJoined{}, &OrchestratorMoved{}, &OrchestratorRemoved{},
 	&StateHashed{}, &ClusterRecovered{}, &AttemptBegan{}, &ValuesPublished{},
-	&CheckpointSigned{}, &DampingSet{}, &AgentCalmed{},
+	&CheckpointSigned{}, &DampingSet{}, &AgentCalmed{}, &GatewayLost{}, &AgentsSent{},
 )
 
 func buildCatalogue(events ...Event) []catalogued {

@@ -122,8 +122,8 @@ func (a *agent) learn(servers []string) {
 func (a *agent) stay(ctx context.Context, s *session) *session {
 	for {
 		select {
-		case <-a.homesick(s):
-			if next := a.goHome(ctx, s); next != nil {
+		case way := <-s.home:
+			if next := a.goHome(ctx, s, way); next != nil {
 				return next
 			}
 		case <-s.ended:
@@ -191,6 +191,9 @@ func (a *agent) move(ctx context.Context, s *session, m *wire.Move) *session {
 		return nil
 	}
 	a.log.Info("moving to another orchestrator", "from", s.address, "reason", m.Reason)
+	if a.cfg.site != nil {
+		return a.succeed(ctx, s, next)
+	}
 	return a.replace(ctx, s, next)
 }
 

@@ -6,29 +6,49 @@ import (
 	"time"
 )
 
-// homeEvery is how often an agent that had to do without the relays of its site tries
-// them again, by half of it more or less.
-const homeEvery = 20 * time.Second
+// homeFirst is how long an agent waits that had to do without the relays of its site
+// until it tries them again, and homeEvery how long after many times; each by half of it
+// more or less.
+const (
+	homeFirst = 2 * time.Second
+	homeEvery = 20 * time.Second
+)
 
-// homesick fires when it is time to look whether a relay is back; never where the
-// session came through one, or there is none.
-func (a *agent) homesick(s *session) <-chan time.Time {
-	if a.relays == nil || s.link.viaRelay() != nil {
-		return nil
+// seekHome looks for a relay while the session came through none, and offers what it
+// gets to the connect loop.
+func (s *session) seekHome(ctx context.Context) {
+	relays := s.agent.relays
+	if relays == nil || s.link.viaRelay() != nil {
+		return
 	}
-	return time.After(homeEvery/2 + rand.N(homeEvery))
+	for pause := homeFirst; sleep(ctx, pause/2+rand.N(pause)); pause = min(2*pause, homeEvery) {
+		for _, address := range relays.addresses {
+			l, err := relays.tunnel(ctx, address, s.agent.clusterTLS())
+			if err != nil {
+				s.agent.log.Debug("no way through the relay yet", "relay", address, "error", err)
+				continue
+			}
+			select {
+			case s.home <- dialled{address: address, link: l}:
+			case <-ctx.Done():
+				l.close("the agent is connected elsewhere")
+			}
+			break
+		}
+	}
 }
 
-// goHome returns a session through a relay, which takes the place of the other one, or
-// nil.
-func (a *agent) goHome(ctx context.Context, s *session) *session {
-	limited, cancel := context.WithTimeout(ctx, moveTimeout)
-	defer cancel()
-	next, err := a.reachAny(limited, a.relays.addresses, s, nil)
+// goHome goes on through a relay, or stays where the orchestrator does not welcome the
+// agent there.
+func (a *agent) goHome(ctx context.Context, s *session, way dialled) *session {
+	next, err := a.meet(ctx, way, s, helloTimeoutOthers)
 	if err != nil {
-		a.log.Debug("the relays of the site still do not take the agent", "error", err)
+		a.log.Info("staying without a relay", "relay", way.address, "error", err)
+		if outcast(err) {
+			a.abandon()
+		}
 		return nil
 	}
-	a.log.Info("going on through the site's relay", "relay", next.address)
+	a.log.Info("going on through the site's relay", "relay", way.address)
 	return a.replace(ctx, s, next)
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"quorate/internal/job"
 	"quorate/internal/pki"
@@ -109,6 +110,37 @@ func (a *agent) openUpstream(ctx context.Context) (relay.Stream, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// What stays of a relay's connections when another one takes their place, for the
+// tunnels in them: so many, for so long. Their gateways ask the agents to follow, and
+// close them when the last has left.
+const (
+	retiredMax  = 2
+	retiredTime = 40 * time.Second
+)
+
+// succeed is replace for a relay whose orchestrator before is still there.
+func (a *agent) succeed(ctx context.Context, old, next *session) *session {
+	select {
+	case a.retired <- struct{}{}:
+	default:
+		return a.replace(ctx, old, next)
+	}
+	a.begin(ctx, next)
+	close(old.retired)
+	a.sessions.Go(func() {
+		defer func() { <-a.retired }()
+		limit := time.NewTimer(retiredTime)
+		defer limit.Stop()
+		select {
+		case <-old.link.done():
+		case <-limit.C:
+		case <-ctx.Done():
+		}
+		old.link.close("the relay is connected elsewhere")
+	})
+	return next
 }
 
 // upstream is a stream of the relay's own connection.

@@ -60,6 +60,7 @@ type agent struct {
 	servers   *serverList    // the connect loop's
 	heartbeat time.Duration  // the connect loop's: what the last gateway asked for
 	sessions  sync.WaitGroup // those that run
+	retired   chan struct{}  // slots of a relay's connections before
 	resuming  sync.Once
 	resumed   chan struct{} // closed once what an earlier run left goes on
 	advised   sync.Once     // what to do where the cluster has given up on the agent
@@ -133,6 +134,7 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 		running: map[uint64]context.CancelCauseFunc{},
 		acked:   make(chan struct{}),
 		resumed: make(chan struct{}),
+		retired: make(chan struct{}, retiredMax),
 		servers: newServerList(id.Servers, cfg.Servers),
 		relays:  newRelays(cfg.Relays, pki.SiteTLS(id.cert, id.ca), "identity", cfg.sockets),
 	}

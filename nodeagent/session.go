@@ -46,6 +46,8 @@ type session struct {
 	moves   chan *wire.Move        // holds the newest
 	told    chan []string          // holds the newest addresses of orchestrators
 	better  chan *link             // to the same orchestrator, over QUIC
+	home    chan dialled           // through a relay of the site that is back
+	retired chan struct{}          // closed when the session is over and its link is to stay
 	silent  chan (<-chan struct{}) // the gateway is silent until the channel in it is closed
 	refused chan struct{}          // holds one token when the gateway's host says that it is gone
 	ended   chan struct{}          // closed when the session is over, for the reason err
@@ -72,8 +74,8 @@ func newSession(a *agent, l *link, address string, control stream, w *wire.Welco
 		changed: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 		here:   journal.Here{ClusterID: w.ClusterID, Session: w.Session},
 		pulse:  pulse{every: heartbeat(w)},
-		better: make(chan *link),
-		moves:  make(chan *wire.Move, 1), told: make(chan []string, 1), silent: make(chan (<-chan struct{}), 1), refused: make(chan struct{}, 1), ended: make(chan struct{}),
+		better: make(chan *link), home: make(chan dialled), retired: make(chan struct{}),
+		moves: make(chan *wire.Move, 1), told: make(chan []string, 1), silent: make(chan (<-chan struct{}), 1), refused: make(chan struct{}, 1), ended: make(chan struct{}),
 		sent: w.Acked, resent: time.Now(), heard: time.Now(),
 	}
 }
@@ -128,6 +130,7 @@ func (s *session) run(ctx context.Context) error {
 	both.Go(func() { s.watch(ctx) })
 	both.Go(func() { s.watchRefusals(ctx) })
 	both.Go(func() { s.seekQUIC(ctx) })
+	both.Go(func() { s.seekHome(ctx) })
 	s.wake()
 	for ctx.Err() == nil {
 		select {
@@ -137,11 +140,18 @@ func (s *session) run(ctx context.Context) error {
 			}
 		case <-s.link.done():
 			cancel(errors.New("the connection is gone"))
+		case <-s.retired:
+			cancel(errRetired)
 		case <-ctx.Done():
 		}
 	}
 	err := context.Cause(ctx)
-	s.link.close("agent closes the connection")
+	if errors.Is(err, errRetired) {
+		_ = s.control.SetReadDeadline(time.Unix(1, 0))
+		_ = s.control.Close()
+	} else {
+		s.link.close("agent closes the connection")
+	}
 	both.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,6 +160,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	return err
 }
+
+// errRetired says that the session is over, and its link is not.
+var errRetired = errors.New("the relay is connected elsewhere")
 
 // gather takes what has arrived together.
 func gather(first wire.Message, more <-chan wire.Message) []wire.Message {

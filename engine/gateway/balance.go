@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorate/engine"
+	"quorate/eventlog"
 )
 
 const (
@@ -187,6 +188,9 @@ func (g *gateway) balance(ctx context.Context) {
 		}
 		now := time.Now()
 		moves := h.moves(func(m uint64) bool { return b.shunned(m, now) }, func(m uint64) bool { return b.proven[m] })
+		if !g.announceMoves(ctx, moves) {
+			continue
+		}
 		for to, agents := range moves {
 			g.sendSome(sessions, agents, to)
 		}
@@ -197,6 +201,25 @@ func (g *gateway) balance(ctx context.Context) {
 			b.learn(to, g.left(agents), time.Now())
 		}
 	}
+}
+
+// announceMoves puts on record whom this gateway sends away, so that it does not count
+// against them, and reports whether it did.
+func (g *gateway) announceMoves(ctx context.Context, moves map[uint64][]uint64) bool {
+	if len(moves) == 0 {
+		return true
+	}
+	var events []eventlog.Event
+	for _, to := range slices.Sorted(maps.Keys(moves)) {
+		events = append(events, &eventlog.AgentsSent{Gateway: g.o.Replica(), To: to, Agents: moves[to]})
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	if _, _, err := g.o.Propose(ctx, events...); err != nil {
+		g.logger.Debug("agents are not sent away: the log did not take it", "error", err)
+		return false
+	}
+	return true
 }
 
 // settle waits until one agent of each move has left, or has had moveTime for it.

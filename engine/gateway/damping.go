@@ -79,14 +79,13 @@ type arrivals struct {
 }
 
 // came says why an agent connects. A connection on record at this gateway from before
-// the process began was not lost by the agent, and neither was one through a relay that
-// has itself been lost since: that counts against the relay alone.
+// the process began was not lost by the agent.
 func (g *gateway) came(id uint64, asked bool) (came eventlog.Arrival) {
 	g.o.View(func(s *engine.State) {
 		g.arrivals.once.Do(func() { g.arrivals.from = s.Serial(s.Index) })
 		a := s.Agent(id)
 		switch {
-		case a.Connected && a.Gateway == g.o.Replica() && a.Connection <= g.arrivals.from, lostWithRelay(s, a):
+		case a.Connected && a.Gateway == g.o.Replica() && a.Connection <= g.arrivals.from:
 			came = eventlog.Dropped
 		case asked:
 			came = eventlog.Asked
@@ -95,11 +94,4 @@ func (g *gateway) came(id uint64, asked bool) (came eventlog.Arrival) {
 		}
 	})
 	return came
-}
-
-// lostWithRelay reports whether the relay that the agent's connection on record came
-// through has gone, or come anew, since.
-func lostWithRelay(s *engine.State, a *engine.Agent) bool {
-	relay := s.Agent(a.Via)
-	return relay != nil && (!relay.Connected || relay.Connection > a.Connection)
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"quorate/engine"
@@ -35,15 +34,10 @@ func (s *session) sendTo(servers []string, reason string) {
 func (g *gateway) sendElsewhere(sessions []*session, reason string) (others int) {
 	servers := make([][]string, len(sessions))
 	g.o.View(func(st *engine.State) {
-		own := ""
-		if m := st.Member(g.o.Replica()); m != nil {
-			own = m.AgentAddress
-		}
 		for i, s := range sessions {
-			if s.conn.via() != 0 {
-				continue // it goes where its relay goes
+			if s.conn.via() == 0 { // or it follows its relay
+				servers[i] = g.elsewhere(st, s.agent)
 			}
-			servers[i] = slices.DeleteFunc(serversOf(st, s.agent), func(a string) bool { return a == own })
 		}
 	})
 	for i, s := range sessions {

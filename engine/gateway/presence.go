@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 
 // presence puts the ends of sessions on record, those that come together in one
 // append: when a site loses its link, all its agents are gone at once. What is no news
-// any more when its turn comes is left out, and agents that flap get some time to come
-// back before it does: the next connection says the same.
+// any more when its turn comes is left out, and agents that flap, or whose relay does, get
+// some time to come back before it does: the next connection says the same.
 type presence struct {
 	o      *orchestrator.Orchestrator
 	logger *slog.Logger
@@ -23,6 +24,7 @@ type presence struct {
 	mu    sync.Mutex
 	queue []parted
 	held  []held // by the time when their turn comes
+	lost  bool   // the death of the process before is to be put on record, behind the queue
 	more  chan struct{}
 }
 
@@ -46,7 +48,11 @@ func newPresence(o *orchestrator.Orchestrator, hold time.Duration, logger *slog.
 func (p *presence) gone(s *session, reason string) {
 	end := parted{&eventlog.AgentDisconnected{Agent: s.agent, Session: s.nonce, Reason: reason}, s.welcomed}
 	flaps := false
-	p.o.View(func(st *engine.State) { flaps = s.welcomed && st.Agent(s.agent).Flapping })
+	p.o.View(func(st *engine.State) {
+		a := st.Agent(s.agent)
+		relay := st.Agent(a.Via)
+		flaps = s.welcomed && (a.Flapping || relay != nil && relay.Flapping)
+	})
 	if !flaps {
 		p.add(end)
 		return
@@ -71,21 +77,35 @@ func (p *presence) wake() {
 	}
 }
 
-// leftovers ends, on record, the sessions of this replica that the process
-// before it left open.
+// restarted is why the connections of the process before are gone.
+const restarted = "the orchestrator was restarted"
+
+// leftovers ends, on record, the sessions of this replica that the process before it
+// left open, and says, behind that, that it has died: agents that noticed it, and went
+// elsewhere, are excused.
 func (p *presence) leftovers(ctx context.Context, ours func(agent uint64) (session string)) {
 	if err := p.o.CaughtUp(ctx); err != nil {
 		return
 	}
+	missed := false
 	p.o.View(func(s *engine.State) {
+		missed = slices.Contains(s.Deserted(), p.o.Replica())
 		for _, a := range s.Agents {
 			if a.Connected && a.Gateway == p.o.Replica() && ours(a.ID) != a.Session {
+				missed = true
 				p.add(parted{&eventlog.AgentDisconnected{
-					Agent: a.ID, Session: a.Session, Reason: "the orchestrator was restarted", Blameless: true,
+					Agent: a.ID, Session: a.Session, Reason: restarted, Blameless: true,
 				}, true})
 			}
 		}
+		missed = missed && len(s.Members()) > 1
 	})
+	if missed {
+		p.mu.Lock()
+		p.lost = true
+		p.mu.Unlock()
+		p.wake()
+	}
 }
 
 // run records until ctx ends. What is not recorded by then is noticed by the
@@ -134,6 +154,8 @@ func (p *presence) take(now time.Time) (events []eventlog.Event, next time.Durat
 	if p.queue = p.queue[len(some):]; len(p.queue) > 0 {
 		next = 0
 	}
+	lost := p.lost && len(p.queue) == 0
+	p.lost = p.lost && !lost
 	p.mu.Unlock()
 	p.o.View(func(st *engine.State) {
 		for _, end := range some {
@@ -142,5 +164,8 @@ func (p *presence) take(now time.Time) (events []eventlog.Event, next time.Durat
 			}
 		}
 	})
+	if lost {
+		events = append(events, &eventlog.GatewayLost{Gateway: p.o.Replica(), Reason: restarted})
+	}
 	return events, next
 }

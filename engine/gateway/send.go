@@ -34,6 +34,9 @@ func (s *session) send(ctx context.Context) error {
 		case <-retry.C:
 		}
 		again, err := s.turn(out)
+		if errors.Is(err, errReplaced) && s.goneElsewhere() {
+			s.handOver(ctx)
+		}
 		if err != nil {
 			return err
 		}

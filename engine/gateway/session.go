@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type session struct {
 	welcomed bool // it is, and the agent was told
 	// connection is the index of its AgentConnected; reports count under it alone.
 	connection uint64
+	handing    sync.Once // a relay's: its agents are to follow it
 
 	ended chan struct{} // closed when nothing of the session runs any more
 	wake  chan struct{} // holds one: the sender has something to look at
@@ -287,7 +289,11 @@ func (s *session) run(ctx context.Context) error {
 		s.part(ctx, context.Cause(ctx))
 	})
 	part(func(ctx context.Context) error {
-		return s.receive(ctx, bufio.NewReaderSize(s.control, receiveBytes))
+		err := s.receive(ctx, bufio.NewReaderSize(s.control, receiveBytes))
+		if s.conn.relays() && errors.Is(err, io.EOF) {
+			s.handOver(ctx) // it has said good-bye, and its agents have not
+		}
+		return err
 	})
 	part(s.serveStreams)
 	cancel(s.send(ctx))

@@ -45,8 +45,8 @@ func (o *Orchestrator) keepVigil(ctx context.Context) {
 	v := &vigil{silent: map[uint64]int{}, newest: map[uint64]uint64{}, absent: map[uint64]bool{}}
 	for pause := vigilAgain; wait(ctx, pause, nil); {
 		pause = vigilEvery
-		newest := o.newestConnections()
-		asked := v.watched(newest)
+		newest, deserted := o.newestConnections()
+		asked := v.watched(newest, deserted)
 		if len(asked) == 0 {
 			continue
 		}
@@ -58,6 +58,9 @@ func (o *Orchestrator) keepVigil(ctx context.Context) {
 			pause = vigilAgain
 		}
 		for _, member := range v.look(asked, there, newest) {
+			if newest[member] == 0 && !slices.Contains(deserted, member) {
+				continue // nobody has missed it
+			}
 			if o.endSessions(ctx, member) {
 				v.absent[member] = true
 			}
@@ -66,31 +69,27 @@ func (o *Orchestrator) keepVigil(ctx context.Context) {
 }
 
 // newestConnections returns the newest connection of an agent at each of the other
-// members that holds one.
-func (o *Orchestrator) newestConnections() map[uint64]uint64 {
-	newest := map[uint64]uint64{}
+// members that holds one, and the members that agents have left of their own accord.
+func (o *Orchestrator) newestConnections() (newest map[uint64]uint64, deserted []uint64) {
+	newest = map[uint64]uint64{}
 	o.View(func(s *engine.State) {
 		for _, a := range s.Agents {
 			if a.Connected && a.Gateway != o.cfg.Replica {
 				newest[a.Gateway] = max(newest[a.Gateway], a.Connection)
 			}
 		}
+		deserted = slices.DeleteFunc(s.Deserted(), func(m uint64) bool { return m == o.cfg.Replica })
 	})
-	return newest
+	return newest, deserted
 }
 
-// watched are the members to ask: those with agents, and those that were absent.
-func (v *vigil) watched(newest map[uint64]uint64) (members []uint64) {
-	for member := range newest {
-		members = append(members, member)
-	}
-	for member := range v.absent {
-		if _, too := newest[member]; !too {
-			members = append(members, member)
-		}
-	}
+// watched are the members to ask: those with agents, those that agents have left, and
+// those that were absent.
+func (v *vigil) watched(newest map[uint64]uint64, deserted []uint64) (members []uint64) {
+	members = slices.AppendSeq(slices.Clone(deserted), maps.Keys(newest))
+	members = slices.AppendSeq(members, maps.Keys(v.absent))
 	slices.Sort(members)
-	return members
+	return slices.Compact(members)
 }
 
 // look counts the answers of a round and returns the members whose agents are to
@@ -108,27 +107,30 @@ func (v *vigil) look(asked, there []uint64, newest map[uint64]uint64) (gone []ui
 			v.silent[member] = 0
 			continue
 		}
-		if v.silent[member]++; v.silent[member] >= vigilRounds && !v.absent[member] && newest[member] != 0 {
+		if v.silent[member]++; v.silent[member] >= vigilRounds && !v.absent[member] {
 			gone = append(gone, member)
 		}
 	}
 	return gone
 }
 
-// endSessions puts on record that the agents of a member are connected no more. It
-// reports whether that is done; what is not is tried again in the next round.
+// endSessions puts on record that the agents of a member are connected no more, and,
+// behind that, that it was lost: those that went elsewhere before are excused. It reports
+// whether that is done; what is not is tried again in the next round.
 func (o *Orchestrator) endSessions(ctx context.Context, member uint64) bool {
 	var events []eventlog.Event
+	reason := fmt.Sprintf("orchestrator %d does not answer", member)
 	o.View(func(s *engine.State) {
 		for _, id := range slices.Sorted(maps.Keys(s.Agents)) {
 			if a := s.Agents[id]; a.Connected && a.Gateway == member {
 				events = append(events, &eventlog.AgentDisconnected{
-					Agent: id, Session: a.Session, Reason: fmt.Sprintf("orchestrator %d does not answer", member), Blameless: true,
+					Agent: id, Session: a.Session, Reason: reason, Blameless: true,
 				})
 			}
 		}
 	})
 	o.logger.Warn("an orchestrator does not answer; its agents count as disconnected", "replica", member, "agents", len(events))
+	events = append(events, &eventlog.GatewayLost{Gateway: member, Reason: reason})
 	for part := range slices.Chunk(events, absentEventsMax) {
 		if _, _, err := o.Propose(ctx, part...); err != nil {
 			if ctx.Err() == nil {

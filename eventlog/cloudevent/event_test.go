@@ -78,6 +78,7 @@ func eventType(t *testing.T, kind eventlog.Kind) reflect.Type {
 		&eventlog.TaskSkipped{}, &eventlog.StepResolved{}, &eventlog.RunEnded{}, &eventlog.OperatorIssued{}, &eventlog.OrchestratorJoined{},
 		&eventlog.OrchestratorMoved{}, &eventlog.OrchestratorRemoved{}, &eventlog.StateHashed{}, &eventlog.ClusterRecovered{}, &eventlog.AttemptBegan{},
 		&eventlog.ValuesPublished{}, &eventlog.CheckpointSigned{}, &eventlog.DampingSet{}, &eventlog.AgentCalmed{},
+		&eventlog.GatewayLost{}, &eventlog.AgentsSent{},
 	} {
 		if e.Kind() == kind {
 			return reflect.TypeOf(e).Elem()
