@@ -89,8 +89,8 @@ func (l *lab) agent(name string, labels ...string) uint64 {
 	})
 }
 
-// site enrols a relay of that name, and has agents connect through it.
-func (l *lab) site(name string, agents ...string) uint64 {
+// relay enrols a relay of that name, and has agents connect through it.
+func (l *lab) relay(name string, agents ...string) uint64 {
 	l.t.Helper()
 	hash := fmt.Sprintf("token-%d", len(l.recs))
 	l.ok(&eventlog.TokenCreated{TokenHash: hash, Name: name, Role: RelayRole})

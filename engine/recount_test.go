@@ -57,8 +57,8 @@ func recountRun(s *State, r *Run) error {
 					running[st.Host]++
 				}
 				a := s.Attempts[st.Attempt]
-				if len(s.ElsewhereOf(a)) > 0 {
-					elsewhere[st.Host]++ // it may have another host's place; its agent keeps to the limit
+				if len(a.After) > 0 && s.relays > 0 {
+					elsewhere[st.Host]++ // it may have the place of another host; its agent keeps to the limit
 				}
 				if a.Outcome != 0 || a.Successor != 0 {
 					return fmt.Errorf("task %d: step %d runs, attempt %d is settled", i, pos, a.ID)

@@ -87,11 +87,21 @@ func (a *simAgent) dispatch(sp *simSpec) {
 	}
 	// The attempt before the one it supersedes may be the one that still runs,
 	// when that one never got here: so every attempt of the step counts.
+	open := uint64(0)
 	for id, e := range a.entries {
-		same := e.run == sp.run && e.task == sp.task && e.host == sp.host
-		if same && (e.state == simIntent || id > sp.attempt) {
-			return // busy, or older than what is known
+		switch same := e.run == sp.run && e.task == sp.task && e.host == sp.host; {
+		case same && id > sp.attempt:
+			return // older than what is known
+		case same && e.state == simIntent:
+			open = id
 		}
+	}
+	if e := a.entries[open]; e != nil {
+		if len(e.after) > 0 { // it is in nobody's way
+			e.state = simTombstone
+			a.end(open, eventlog.NotStarted)
+		}
+		return // busy
 	}
 	spec, stranded := *sp, false
 	spec.after = nil

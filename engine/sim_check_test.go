@@ -198,6 +198,19 @@ func (w *simWorld) resolved(id uint64) bool {
 	return false
 }
 
+// early counts the attempts whose success is on record before the end of one elsewhere
+// that they waited for.
+func (w *simWorld) early() (n int) {
+	for _, a := range w.s.Attempts {
+		for _, e := range w.s.ElsewhereOf(a) {
+			if b := w.s.Attempts[e.Attempt]; a.Outcome == eventlog.Succeeded && (b.Outcome == 0 || a.EndedAt < b.EndedAt) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 func (w *simWorld) final() {
 	w.check()
 	w.restart()

@@ -53,6 +53,27 @@ func randomPlan(rng *rand.Rand, id string, hosts int) *eventlog.PlanRecorded {
 	return p
 }
 
+// across makes most tasks of the plan wait for all of another one, which few hosts have.
+func across(rng *rand.Rand, p *eventlog.PlanRecorded) {
+	for h := range uint32(len(p.Hosts)) {
+		p.HostSets = append(p.HostSets, []uint32{h})
+	}
+	single := len(p.HostSets) - len(p.Hosts)
+	for i := range p.Tasks {
+		t := &p.Tasks[i]
+		t.Driver = string(planner.DriverDirectord)
+		if rng.IntN(4) > 0 {
+			t.HostSet = uint32(single + rng.IntN(len(p.Hosts)))
+		}
+		if i > 0 && rng.IntN(4) > 0 {
+			t.Requires = []eventlog.PlanDep{{Task: uint32(rng.IntN(i)), Scope: uint8(planner.ScopeAll)}}
+			if t.Requires[0].Task < uint32(i-1) && rng.IntN(3) == 0 {
+				t.Requires = append(t.Requires, eventlog.PlanDep{Task: uint32(i - 1), Scope: uint8(rng.IntN(2))})
+			}
+		}
+	}
+}
+
 // jobsFor are the jobs of the task on the host from a job on, as a gateway
 // takes them from the plan.
 func jobsFor(g *Graph, task, host, from uint32) (jobs []uint32) {

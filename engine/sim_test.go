@@ -25,11 +25,15 @@ func TestSim(t *testing.T) {
 		return
 	}
 	seen := map[simMove]bool{}
+	early := 0
 	for seed := range *seedsFlag {
-		simulate(t, uint64(seed), seen)
+		early += simulate(t, uint64(seed), seen)
 		if t.Failed() {
 			return
 		}
+	}
+	if early == 0 && *seedsFlag >= 200 {
+		t.Error("no seed saw a step succeed on record before one elsewhere that it waited for")
 	}
 	if *seedsFlag < 5000 {
 		return
@@ -58,6 +62,7 @@ type simWorld struct {
 	notices []simNotice      // on their way at a site
 	cut     map[uint64]bool  // relays whose link is down
 
+	site    bool    // the agents are of one, mostly
 	failing float64 // chance that a job fails
 	faults  bool
 	seen    map[simMove]bool
@@ -79,7 +84,7 @@ type simJob struct {
 	job uint32
 }
 
-func simulate(t *testing.T, seed uint64, seen map[simMove]bool) {
+func simulate(t *testing.T, seed uint64, seen map[simMove]bool) (early int) {
 	w := &simWorld{
 		lab: newLab(t), rng: rand.New(rand.NewPCG(seed, 0)), seen: seen, faults: true,
 		effects: map[simJob]int{}, byAttempt: map[[2]uint64]int{}, retried: map[simStep]int{}, ends: map[uint64]eventlog.Outcome{},
@@ -96,20 +101,26 @@ func simulate(t *testing.T, seed uint64, seen map[simMove]bool) {
 		w.enrol(&simAgent{name: fmt.Sprintf("h%d", h)})
 	}
 	w.enrol(&simAgent{name: "ctl"}, ControllerLabel)
+	w.site = seed%2 == 1 && hosts > 1
 	for i := range 3 {
-		w.ok(randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts))
+		p := randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts)
+		if w.site {
+			across(w.rng, p)
+		}
+		w.ok(p)
 	}
-	for i := range w.rng.IntN(3) {
-		w.relays = append(w.relays, w.site(fmt.Sprintf("relay-%d", i)))
+	if w.site {
+		w.relays = append(w.relays, w.relay("near"), w.relay("far"))[:1+w.rng.IntN(2)]
 	}
 	for range 2000 + w.rng.IntN(3000) {
 		w.act()
 		if w.t.Failed() {
-			return
+			return 0
 		}
 	}
 	w.calm()
 	w.final()
+	return w.early()
 }
 
 func (w *simWorld) enrol(a *simAgent, labels ...string) {
@@ -168,6 +179,7 @@ func (w *simWorld) moved(e eventlog.Event, from, to TaskStatus) {
 func (w *simWorld) act() {
 	a := w.agents[w.rng.IntN(len(w.agents))]
 	switch n := w.rng.IntN(1000); {
+	case w.site && n >= 860 && n < 955 && w.rng.IntN(8) > 0: // most goes well there
 	case n < 70:
 		w.lead()
 	case n < 350:
@@ -206,7 +218,7 @@ func (w *simWorld) act() {
 		relay := w.relays[w.rng.IntN(len(w.relays))]
 		w.cut[relay] = !w.cut[relay]
 	}
-	if w.rng.IntN(10) == 0 {
+	if w.rng.IntN(5) == 0 {
 		w.hear()
 	}
 }
@@ -216,13 +228,17 @@ func (w *simWorld) another() {
 	if len(w.s.active) > 1 || len(w.s.Runs) > 8 {
 		return
 	}
+	ahead := uint32(w.rng.IntN(2) * w.rng.IntN(20))
+	if w.site {
+		ahead = 20
+	}
 	w.propose(&eventlog.RunCreated{
 		PlanID:          fmt.Sprintf("plan-%d", w.rng.IntN(3)),
 		RequestID:       fmt.Sprintf("run-%d", w.rng.IntN(30)),
 		StepsMax:        uint32(w.rng.IntN(6)),
 		StepsPerHostMax: uint32(w.rng.IntN(3)),
 		FailFast:        w.rng.IntN(3) == 0,
-		AheadMax:        uint32(w.rng.IntN(2) * w.rng.IntN(20)),
+		AheadMax:        ahead,
 	})
 }
 
@@ -257,7 +273,10 @@ func (w *simWorld) gateway(a *simAgent) {
 		return
 	}
 	if a.session == "" {
-		if len(w.relays) > 0 && (a.n == 0 || w.rng.IntN(6) == 0) {
+		switch n := w.rng.IntN(20); {
+		case w.site && (a.n == 0 || n == 0):
+			a.relay = w.relays[0]
+		case w.site && n == 1:
 			a.relay = append(w.relays, 0)[w.rng.IntN(len(w.relays)+1)]
 		}
 		a.n++

@@ -16,7 +16,7 @@ func siteLab(t *testing.T, hosts int, p *eventlog.PlanRecorded, with ...func(*ev
 		names = append(names, fmt.Sprintf("h%d", h))
 		l.agent(names[h])
 	}
-	l.site("relay", names...)
+	l.relay("relay", names...)
 	return l, l.run(p, append([]func(*eventlog.RunCreated){func(e *eventlog.RunCreated) { e.AheadMax = 100 }}, with...)...)
 }
 
@@ -50,14 +50,16 @@ func essence(l *lab, r *Run) string {
 // sites, or without one, a step at a time.
 func TestSiteChain(t *testing.T) {
 	t.Parallel()
-	chain := func() *eventlog.PlanRecorded { return plan(2, on(0), on(1, all(0)...), on(0, all(1)...), on(1, all(2)...)) }
+	chain := func() *eventlog.PlanRecorded {
+		return plan(2, on(0), on(1, all(0)...), on(0, all(1)...), on(1, all(2)...))
+	}
 	cases := []struct {
 		name string
 		with func(l *lab)
 		want string
 	}{
 		{"one site", func(l *lab) {}, "schedule 0@0 from 0; schedule 1@1 from 0; schedule 2@0 from 0; schedule 3@1 from 0"},
-		{"two sites", func(l *lab) { l.site("other", "h1") }, "schedule 0@0 from 0"},
+		{"two sites", func(l *lab) { l.relay("other", "h1") }, "schedule 0@0 from 0"},
 		{"one without a relay", func(l *lab) { l.connect("h0", 0) }, "schedule 0@0 from 0"},
 		{"the relay is revoked", func(l *lab) { l.ok(&eventlog.AgentRevoked{Agent: l.s.AgentByName("relay").ID}) }, "schedule 0@0 from 0"},
 		{"one is revoked", func(l *lab) { l.ok(&eventlog.AgentRevoked{Agent: l.s.AgentByName("h1").ID}) }, "schedule 0@0 from 0"},

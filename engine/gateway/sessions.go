@@ -124,6 +124,9 @@ func (ss *sessions) recalled(state *engine.State, attempt uint64) {
 		ss.tellAll(note)
 	default:
 		ss.tell(a.Agent, note)
+		for _, id := range state.BehindElsewhere(attempt) {
+			ss.tell(state.Attempts[id].Agent, note)
+		}
 	}
 }
 

@@ -251,7 +251,10 @@ func (s *State) settle(a *Attempt, p Phase, r wire.Report) {
 // floor and its end is acknowledged; until then it answers repeats.
 func (s *State) applyAcked(seq, floor uint64) {
 	s.Acked = max(s.Acked, seq)
-	s.Floor = max(s.Floor, floor)
+	if floor > s.Floor {
+		s.Floor = floor
+		s.strandOverdue()
+	}
 	n := 0
 	for n < len(s.reports) && s.reports[n].Seq <= s.Acked && !s.fresh(s.reports[n].Seq) {
 		s.reportBytes -= s.reports[n].Bytes()

@@ -146,7 +146,7 @@ func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decisi
 		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, supersededReason(newest))})
 		d.effect(Resend, m.Attempt)
 	case open != 0:
-		d.reply(m.Attempt, wire.StatusBusy, fmt.Sprintf("attempt %d has not ended", open))
+		s.giveWay(&d, open, m.Attempt)
 	case missing != 0:
 		d.reply(m.Attempt, wire.StatusBusy, fmt.Sprintf("attempt %d, which it waits for, is not known here", missing))
 	case stranded:
@@ -224,7 +224,11 @@ func (s *State) Ack(m *wire.Ack) (Decision, error) {
 	if m.Seq <= s.Acked && m.Floor <= s.Floor {
 		return Decision{}, nil
 	}
-	return Decision{Records: []Record{&Acked{Seq: m.Seq, Floor: m.Floor}}}, nil
+	d := Decision{Records: []Record{&Acked{Seq: m.Seq, Floor: m.Floor}}}
+	if m.Floor > s.Floor && len(s.overdue(m.Floor)) > 0 {
+		d.effect(Release, m.Floor)
+	}
+	return d, nil
 }
 
 // Welcome decides about the newest report that the cluster has committed. After a
