@@ -195,7 +195,7 @@ func (s *session) reply(ctx context.Context, r *wire.Reply) error {
 		return nil
 	case wire.StatusRejected:
 		log.Warn("the agent rejected a command")
-		s.repeat(r.Attempt, rejectedRetryDelay)
+		s.repeat(r.Attempt, rejectedRetryDelay) // also what is another agent's, and has ended
 		return nil
 	case wire.StatusGone:
 		// The agent may have heard from another gateway that the attempt is settled.

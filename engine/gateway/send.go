@@ -53,13 +53,14 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 	s.notes.left = left{}
 	s.notes.mu.Unlock()
 
-	commands, more, ack, err := s.look(noted.cancels, noted.again)
+	seen, err := s.look(&noted)
 	if err != nil {
 		return 0, err
 	}
-	if more {
+	if seen.more {
 		again = 0
 	}
+	commands, ack := seen.commands, seen.ack
 	for i := range commands {
 		if err := s.put(out, &commands[i]); err != nil {
 			s.g.logger.Error("an attempt cannot be sent", "agent", s.name, "attempt", commands[i].attempt.ID, "error", err)
@@ -67,6 +68,9 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 			again = retryDelay
 			break
 		}
+	}
+	if err := s.putEnded(out, seen.ended, seen.epoch); err != nil {
+		return 0, err
 	}
 	if err := s.takeAsks(noted.asks, out); err != nil {
 		return 0, err
@@ -129,12 +133,21 @@ func (s *session) putNoted(out *wire.Writer, noted *left) error {
 	return nil
 }
 
+// seen is what a look at the state brings.
+type seen struct {
+	commands []command
+	more     bool // there is more of these
+	ack      wire.Ack
+	ended    []wire.Ended // without their fences, which are of the epoch
+	epoch    uint64
+}
+
 // look copies what is to be sent out of the state: attempts not sent in this
-// session in the order of their numbers, then cancels, then repeats. A session that
-// is not the agent's on record has nothing to say any more, and what it reports does
-// not count: the agent is served elsewhere, and this process may have slept through
-// that.
-func (s *session) look(cancels bool, repeat []uint64) (commands []command, more bool, ack wire.Ack, err error) {
+// session in the order of their numbers, then cancels, then repeats, and ends of what
+// they wait for elsewhere. A session that is not the agent's on record has nothing to
+// say any more, and what it reports does not count: the agent is served elsewhere, and
+// this process may have slept through that.
+func (s *session) look(noted *left) (l seen, err error) {
 	s.g.o.View(func(state *engine.State) {
 		a := state.Agent(s.agent)
 		if refused := barred(a); refused != nil {
@@ -148,32 +161,37 @@ func (s *session) look(cancels bool, repeat []uint64) (commands []command, more 
 		}
 		first, _ := slices.BinarySearch(a.Open, s.sent+1)
 		fresh := a.Open[first:]
-		if more = len(fresh) > dispatchesMax; more {
+		if l.more = len(fresh) > dispatchesMax; l.more {
 			fresh = fresh[:dispatchesMax]
 		}
-		if cancels {
+		if noted.cancels {
 			s.forget(a.Open)
 			for _, id := range a.Open[:first] {
 				at := state.Attempts[id]
 				if hard, told := s.told[id]; at.Cancel && !hard || at.Recall && !told {
-					commands = append(commands, commandFor(state, id))
+					l.commands = append(l.commands, commandFor(state, id))
 				}
 			}
 		}
-		for _, id := range repeat {
+		for _, id := range noted.again {
 			if _, open := slices.BinarySearch(a.Open[:first], id); open {
-				commands = append(commands, commandFor(state, id))
+				l.commands = append(l.commands, commandFor(state, id))
 			}
 		}
+		s.tidyAwaited(a.Open)
+		for _, id := range slices.Concat(noted.ended, noted.again) {
+			l.ended = s.released(state, id, l.ended)
+		}
 		for _, id := range fresh {
-			commands = append(commands, commandFor(state, id))
+			l.commands = append(l.commands, commandFor(state, id))
+			l.ended = s.await(state, id, l.ended)
 		}
 		if len(fresh) > 0 {
 			s.sent = fresh[len(fresh)-1]
 		}
-		ack = wire.Ack{Seq: a.JournalSeq, Floor: a.Floor()}
+		l.ack, l.epoch = wire.Ack{Seq: a.JournalSeq, Floor: a.Floor()}, state.Epoch
 	})
-	return commands, more, ack, err
+	return l, err
 }
 
 // errReplaced says that another session is the agent's on record.
@@ -217,18 +235,10 @@ func (s *session) put(out *wire.Writer, c *command) error {
 	if err != nil {
 		return err
 	}
-	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.Supersedes, Spec: spec, After: predecessors(c.After)})
+	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.Supersedes, Spec: spec, After: predecessors(&c.Command)})
 	if errors.Is(err, wire.ErrTooLarge) {
 		// Plans are checked for this before they are recorded.
 		return fmt.Errorf("step %s of run %d: %w", step.Task, step.Run, err)
 	}
 	return err
-}
-
-func predecessors(after []engine.Predecessor) []wire.Predecessor {
-	var out []wire.Predecessor
-	for _, p := range after {
-		out = append(out, wire.Predecessor{Attempt: p.Attempt, Any: p.Any})
-	}
-	return out
 }

@@ -47,6 +47,10 @@ type session struct {
 	learned map[string]uint64
 	asks    map[uint64]*question
 	asked   time.Time
+	// behind are attempts of other agents, with those of this one that wait for them; it
+	// is tidied when it has so many.
+	behind map[uint64][]uint64
+	tidyAt int
 
 	// The receiver's.
 	received uint64         // the number of the newest report that was taken
@@ -65,6 +69,7 @@ type notes struct {
 type left struct {
 	cancels bool       // an attempt may be marked for cancelling
 	again   []uint64   // attempts to send once more
+	ended   []uint64   // attempts of other agents of which there is news
 	pong    bool       // the agent asks whether we are there
 	move    *wire.Move // where the agent is to go, or nil
 	asks    []wire.Ask // what the agent wants to know

@@ -15,6 +15,8 @@ import (
 type sessions struct {
 	mu      sync.Mutex
 	byAgent map[uint64]*session
+	// behind are those that are to hear of the end of another agent's attempt.
+	behind map[uint64]map[*session]struct{}
 	// waiting are those whose agents wait for what the log may bring.
 	waiting map[*session]struct{}
 }
@@ -36,6 +38,9 @@ func (ss *sessions) remove(s *session) {
 		delete(ss.byAgent, s.agent)
 	}
 	delete(ss.waiting, s)
+	for attempt := range s.behind { // nothing of the session runs any more
+		ss.forgo(s, attempt)
+	}
 }
 
 // waits notes whether the session is to look at each record that may answer a
@@ -90,8 +95,10 @@ func (ss *sessions) observe(state *engine.State, _ *eventlog.Record, event event
 		ss.tell(e.Agent, nil) // a session before this one is over
 	case *eventlog.AgentRevoked:
 		ss.tell(e.Agent, nil)
+		ss.tellAll(func(n *notes) { n.cancels = true }) // of what waits for it elsewhere
 	case *eventlog.AgentQuarantined:
 		ss.tell(e.Agent, nil)
+		ss.tellAll(func(n *notes) { n.cancels = true })
 	case *eventlog.AgentDisconnected:
 		ss.tell(e.Agent, nil) // by who took this gateway for dead
 	case *eventlog.OrchestratorJoined, *eventlog.OrchestratorMoved, *eventlog.OrchestratorRemoved, *eventlog.ClusterRecovered:
@@ -101,9 +108,11 @@ func (ss *sessions) observe(state *engine.State, _ *eventlog.Record, event event
 		ss.tellAll(func(n *notes) { n.cancels = true })
 	case *eventlog.AttemptEnded:
 		ss.recalled(state, e.Attempt)
+		ss.settled(e.Attempt)
 		ss.tellWaiting()
 	case *eventlog.StepResolved:
 		ss.recalled(state, e.Attempt)
+		ss.settled(e.Attempt)
 		ss.tellWaiting()
 	case *eventlog.ValuesPublished, *eventlog.JobEnded, *eventlog.TaskSkipped, *eventlog.RunCreated:
 		ss.tellWaiting()

@@ -189,11 +189,15 @@ func TestEndings(t *testing.T) {
 	if got, err := j.TakeEndings(); len(got) > 0 || err != nil {
 		t.Errorf("taken twice: %+v, %v", got, err)
 	}
-	if got := stateOf(j).Endings(); !slices.Equal(got, want) {
+	unacknowledged := func() (all []Ending) {
+		j.View(func(s *State) { all = s.Endings() })
+		return all
+	}
+	if got := unacknowledged(); !slices.Equal(got, want) {
 		t.Errorf("not acknowledged %+v, want %+v", got, want)
 	}
 	mustAppend(t, j, &Acked{Seq: 3})
-	if got := stateOf(j).Endings(); len(got) > 0 {
+	if got := unacknowledged(); len(got) > 0 {
 		t.Errorf("acknowledged %+v", got)
 	}
 }

@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"slices"
+
+	"quorate/engine"
+	"quorate/eventlog"
+	"quorate/nodeagent/wire"
+)
+
+// What attempts wait for on other agents of their site. An agent hears of those ends from
+// the site, if that goes well, and from its gateway in any case, as soon as they are on
+// record.
+
+// elsewhereSpare is how many attempts of other agents a session keeps in mind at least
+// until it looks which of them nothing waits for any more.
+const elsewhereSpare = 256
+
+// await notes what the attempt waits for on other agents, and returns the ends with those
+// of it that are on record. The state is being looked at.
+func (s *session) await(state *engine.State, id uint64, ends []wire.Ended) []wire.Ended {
+	for _, e := range state.ElsewhereOf(state.Attempts[id]) {
+		if s.behind == nil {
+			s.behind = map[uint64][]uint64{}
+		}
+		if !slices.Contains(s.behind[e.Attempt], id) {
+			s.behind[e.Attempt] = append(s.behind[e.Attempt], id)
+			s.g.sessions.awaits(s, e.Attempt)
+		}
+		if e.Released {
+			ends = append(ends, wire.Ended{Attempt: e.Attempt, Outcome: uint8(s.outcomeFor(state, e.Attempt))})
+		}
+	}
+	return ends
+}
+
+// released returns the ends with that of the other agent's attempt, where it has ended as
+// anything needs that waits for it.
+func (s *session) released(state *engine.State, attempt uint64, ends []wire.Ended) []wire.Ended {
+	if o := s.outcomeFor(state, attempt); o != 0 {
+		ends = append(ends, wire.Ended{Attempt: attempt, Outcome: uint8(o)})
+	}
+	return ends
+}
+
+// outcomeFor is what the agent is told of the end of another one's attempt, or 0 where
+// that is nothing yet. What counts is what became of the step, which an operator may
+// have decided, for those that wait for it.
+func (s *session) outcomeFor(state *engine.State, attempt uint64) (o eventlog.Outcome) {
+	for _, id := range s.behind[attempt] {
+		a := state.Attempts[id]
+		if a == nil || a.Outcome != 0 {
+			continue
+		}
+		for _, e := range state.ElsewhereOf(a) {
+			switch {
+			case e.Attempt != attempt || !e.Released:
+			case !e.Any || state.Attempts[attempt].Outcome == eventlog.Succeeded:
+				return eventlog.Succeeded
+			default:
+				o = eventlog.Failed
+			}
+		}
+	}
+	return o
+}
+
+// tidyAwaited forgets what only attempts have waited for that are settled.
+func (s *session) tidyAwaited(open []uint64) {
+	if len(s.behind) < s.tidyAt {
+		return
+	}
+	for attempt, ids := range s.behind {
+		ids = slices.DeleteFunc(ids, func(id uint64) bool {
+			_, still := slices.BinarySearch(open, id)
+			return !still
+		})
+		if s.behind[attempt] = ids; len(ids) == 0 {
+			delete(s.behind, attempt)
+			s.g.sessions.awaitsNot(s, attempt)
+		}
+	}
+	s.tidyAt = max(elsewhereSpare, 2*len(s.behind))
+}
+
+// putEnded frames ends.
+func (s *session) putEnded(out *wire.Writer, ends []wire.Ended, epoch uint64) error {
+	for i := range ends {
+		ends[i].Fence = s.fence
+		ends[i].Fence.Epoch = epoch
+		if err := out.Add(&ends[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// predecessors are what an attempt waits for, as its agent is told.
+func predecessors(c *engine.Command) []wire.Predecessor {
+	var out []wire.Predecessor
+	rest := c.Elsewhere // in the order of After
+	for _, p := range c.After {
+		w := wire.Predecessor{Attempt: p.Attempt, Any: p.Any}
+		if len(rest) > 0 && rest[0].Attempt == p.Attempt {
+			w.Elsewhere = wire.Elsewhere{Key: rest[0].KeyDigest, Run: rest[0].Run, Task: rest[0].Task, Host: rest[0].Host}
+			rest = rest[1:]
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// awaits notes that the session is to hear of the end of another agent's attempt.
+func (ss *sessions) awaits(s *session, attempt uint64) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.behind == nil {
+		ss.behind = map[uint64]map[*session]struct{}{}
+	}
+	if ss.behind[attempt] == nil {
+		ss.behind[attempt] = map[*session]struct{}{}
+	}
+	ss.behind[attempt][s] = struct{}{}
+}
+
+func (ss *sessions) awaitsNot(s *session, attempt uint64) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.forgo(s, attempt)
+}
+
+func (ss *sessions) forgo(s *session, attempt uint64) {
+	if delete(ss.behind[attempt], s); len(ss.behind[attempt]) == 0 {
+		delete(ss.behind, attempt)
+	}
+}
+
+// settled tells the sessions that wait for another agent's attempt that there is news of it.
+func (ss *sessions) settled(attempt uint64) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for s := range ss.behind[attempt] {
+		s.note(func(n *notes) {
+			n.ended = append(n.ended, attempt)
+			n.cancels = true // or what waits for it is called back
+		})
+	}
+}
