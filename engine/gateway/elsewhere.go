@@ -114,13 +114,13 @@ func predecessors(c *engine.Command) []wire.Predecessor {
 func (ss *sessions) awaits(s *session, attempt uint64) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if ss.behind == nil {
-		ss.behind = map[uint64]map[*session]struct{}{}
+	if ss.awaited == nil {
+		ss.awaited = map[uint64]map[*session]struct{}{}
 	}
-	if ss.behind[attempt] == nil {
-		ss.behind[attempt] = map[*session]struct{}{}
+	if ss.awaited[attempt] == nil {
+		ss.awaited[attempt] = map[*session]struct{}{}
 	}
-	ss.behind[attempt][s] = struct{}{}
+	ss.awaited[attempt][s] = struct{}{}
 }
 
 func (ss *sessions) awaitsNot(s *session, attempt uint64) {
@@ -130,8 +130,8 @@ func (ss *sessions) awaitsNot(s *session, attempt uint64) {
 }
 
 func (ss *sessions) forgo(s *session, attempt uint64) {
-	if delete(ss.behind[attempt], s); len(ss.behind[attempt]) == 0 {
-		delete(ss.behind, attempt)
+	if delete(ss.awaited[attempt], s); len(ss.awaited[attempt]) == 0 {
+		delete(ss.awaited, attempt)
 	}
 }
 
@@ -139,7 +139,7 @@ func (ss *sessions) forgo(s *session, attempt uint64) {
 func (ss *sessions) settled(attempt uint64) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	for s := range ss.behind[attempt] {
+	for s := range ss.awaited[attempt] {
 		s.note(func(n *notes) {
 			n.ended = append(n.ended, attempt)
 			n.cancels = true // or what waits for it is called back

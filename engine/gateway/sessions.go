@@ -15,8 +15,8 @@ import (
 type sessions struct {
 	mu      sync.Mutex
 	byAgent map[uint64]*session
-	// behind are those that are to hear of the end of another agent's attempt.
-	behind map[uint64]map[*session]struct{}
+	// awaited are those that are to hear of the end of another agent's attempt.
+	awaited map[uint64]map[*session]struct{}
 	// waiting are those whose agents wait for what the log may bring.
 	waiting map[*session]struct{}
 }
