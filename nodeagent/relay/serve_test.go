@@ -38,7 +38,9 @@ type bench struct {
 	echoed chan []byte // what the orchestrator took for the agent's words
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return newBenchWith(t, nil) }
+
+func newBenchWith(t *testing.T, notices *Notices) *bench {
 	t.Helper()
 	ca, err := pki.New()
 	if err != nil {
@@ -67,7 +69,7 @@ func newBench(t *testing.T) *bench {
 	done := make(chan error, 1)
 	go func() {
 		done <- Serve(ctx, Config{
-			UDP: udp, TCP: tcp, TLS: pki.SiteServerTLS(b.identity(ca, ca.IssueRelay), ca.Certificate()), Open: open, Cache: cache,
+			UDP: udp, TCP: tcp, TLS: pki.SiteServerTLS(b.identity(ca, ca.IssueRelay), ca.Certificate()), Open: open, Cache: cache, Notices: notices,
 			Logger: slog.New(slog.DiscardHandler),
 		})
 	}()
@@ -418,20 +420,23 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// enrolling connects to the relay as somebody without a certificate.
+func (b *bench) enrolling() *quic.Conn {
+	b.t.Helper()
+	c, err := quic.DialAddr(b.t.Context(), b.udp.String(), pki.SiteEnrolTLS(b.ca.Pin()), &quic.Config{HandshakeIdleTimeout: patience / 2})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = c.CloseWithError(0, "") })
+	return c
+}
+
 // TestEnrolsOnly: who has no certificate gets one tunnel, and no blobs.
 func TestEnrolsOnly(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	digest, _ := b.origin.add(1000)
-	dial := func() *quic.Conn {
-		c, err := quic.DialAddr(t.Context(), b.udp.String(), pki.SiteEnrolTLS(b.ca.Pin()), &quic.Config{HandshakeIdleTimeout: patience / 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.CloseWithError(0, "") })
-		return c
-	}
-	s, err := dial().OpenStreamSync(t.Context())
+	s, err := b.enrolling().OpenStreamSync(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -442,7 +447,7 @@ func TestEnrolsOnly(t *testing.T) {
 	if size, err := wire.ReadBlobSize(s); err == nil {
 		t.Errorf("a blob of %d bytes for somebody without a certificate", size)
 	}
-	s, err = dial().OpenStreamSync(t.Context())
+	s, err = b.enrolling().OpenStreamSync(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
