@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"quorate/internal/admission"
 	"quorate/internal/mux"
 	"quorate/internal/pace"
 	"quorate/nodeagent/wire"
@@ -77,15 +78,10 @@ func (c *connection) remote() string      { return c.carrier.remoteAddr().String
 
 // addressOf is the address without the port.
 func addressOf(addr net.Addr) netip.Addr {
-	switch a := addr.(type) {
-	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap()
-	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap()
-	case siteAddr:
-		return addressOf(a.Addr)
+	if a, ok := addr.(siteAddr); ok {
+		addr = a.Addr
 	}
-	return netip.Addr{}
+	return admission.AddressOf(addr)
 }
 
 // done is closed when the connection is.

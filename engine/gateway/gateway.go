@@ -24,6 +24,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"quorate/engine/orchestrator"
+	"quorate/internal/admission"
 	"quorate/internal/pki"
 )
 
@@ -50,7 +51,7 @@ type gateway struct {
 	logger *slog.Logger
 	limits Limits
 
-	admission *admission
+	admission *admission.Admission
 	guesses   *throttle // enrolments without a token that counts
 	sessions  sessions
 	commits   *committer
@@ -77,7 +78,7 @@ func Serve(ctx context.Context, cfg Config) error {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	g := &gateway{o: cfg.Orchestrator, logger: logger, limits: cfg.Limits.orDefault()}
-	g.admission = newAdmission(g.limits)
+	g.admission = admission.New(g.limits.admission())
 	g.guesses = newThrottle(g.limits.GuessesPerAddress, g.limits.Guesses)
 	g.sessions.byAgent = map[uint64]*session{}
 	g.commits = newCommitter(g.o, logger)

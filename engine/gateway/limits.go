@@ -1,6 +1,10 @@
 package gateway
 
-import "time"
+import (
+	"time"
+
+	"quorate/internal/admission"
+)
 
 // Limits bound what agents, known and unknown, may use.
 type Limits struct {
@@ -64,6 +68,16 @@ func (l Limits) orDefault() Limits {
 		l.CheckpointEvery = checkpointEvery
 	}
 	return l
+}
+
+// admission are those on connections that begin.
+func (l Limits) admission() admission.Limits {
+	return admission.Limits{
+		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress,
+		Unproven: l.HandshakesUnproven, UnprovenPerAddress: l.HandshakesUnprovenPerAddress,
+		TCP:              admission.Handshakes{All: l.HandshakesTCP, PerAddress: l.HandshakesTCPPerAddress},
+		HandshakeTimeout: handshakeTimeout,
+	}
 }
 
 // Deadlines and sizes of what happens on a connection.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"quorate/internal/admission"
 	"quorate/internal/pace"
 )
 
@@ -28,18 +29,13 @@ type listener struct {
 }
 
 // listen serves QUIC on the socket. 0-RTT is off: its data can be replayed.
-func listen(socket net.PacketConn, tlsConfig *tls.Config, resetKey [resetKeyBytes]byte, a *admission) (*listener, error) {
+func listen(socket net.PacketConn, tlsConfig *tls.Config, resetKey [resetKeyBytes]byte, a *admission.Admission) (*listener, error) {
 	key := quic.StatelessResetKey(resetKey)
 	transport := &quic.Transport{
 		Conn: socket, StatelessResetKey: &key,
-		VerifySourceAddress: func(addr net.Addr) bool { return a.mustProve(addressOf(addr)) },
+		VerifySourceAddress: a.MustProve,
 		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-			ticket, err := a.admit(addressOf(info.RemoteAddr))
-			if err != nil {
-				return nil, err
-			}
-			context.AfterFunc(ctx, ticket.release)
-			return context.WithValue(ctx, ticketKey{}, ticket), nil
+			return a.Context(ctx, info.RemoteAddr)
 		},
 	}
 	ln, err := transport.Listen(tlsConfig, &quic.Config{
@@ -55,17 +51,13 @@ func listen(socket net.PacketConn, tlsConfig *tls.Config, resetKey [resetKeyByte
 	return &listener{transport: transport, listener: ln, socket: socket}, nil
 }
 
-type ticketKey struct{}
-
 // accept returns the next connection whose handshake is done.
 func (l *listener) accept(ctx context.Context) (*connection, error) {
 	c, err := l.listener.Accept(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("accept of agents: %w", err)
 	}
-	if ticket, ok := c.Context().Value(ticketKey{}).(*ticket); ok {
-		ticket.shaken()
-	}
+	admission.Shaken(c.Context())
 	return &connection{quicCarrier{c}}, nil
 }
 

@@ -39,19 +39,19 @@ func (g *gateway) acceptTCP(accepting, ctx context.Context, ln net.Listener, con
 			}
 			continue
 		}
-		ticket, err := g.admission.admitTCP(addressOf(raw.RemoteAddr()))
+		ticket, err := g.admission.TCP(raw.RemoteAddr())
 		if err != nil {
 			refuse(raw)
 			continue
 		}
 		g.tasks.Go(func() {
-			defer ticket.release()
+			defer ticket.Release()
 			c, err := mux.Server(accepting, raw, conf, mux.StreamsBy(streamsOf))
 			if err != nil {
 				g.logger.Debug("handshake over TCP", "address", raw.RemoteAddr(), "error", err)
 				return
 			}
-			ticket.shaken()
+			ticket.Shaken()
 			g.attend(ctx, &connection{muxCarrier{c}})
 		})
 	}

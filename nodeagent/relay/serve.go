@@ -14,6 +14,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"quorate/internal/admission"
 	"quorate/nodeagent/wire"
 )
 
@@ -33,6 +34,17 @@ const (
 	enrolTimeout  = time.Minute
 	enrolmentsMax = 64
 )
+
+// limits is what the port for agents takes at a time. An agent has two connections, one of
+// which is for notices, and a few more while it looks for a better one; those behind one
+// NAT share an address.
+func limits() admission.Limits {
+	handshakes := admission.Handshakes{All: 512, PerAddress: 64}
+	return admission.Limits{
+		Connections: 8192, ConnectionsPerAddress: 1024, Unproven: 32, UnprovenPerAddress: 8,
+		UDP: handshakes, TCP: handshakes, HandshakeTimeout: handshakeTimeout,
+	}
+}
 
 // Config says what a relay works with.
 type Config struct {
@@ -54,7 +66,7 @@ type Config struct {
 type relay struct {
 	cfg       Config
 	log       *slog.Logger
-	admission *admission
+	admission *admission.Admission
 	enrolling chan struct{}
 	tasks     sync.WaitGroup
 }
@@ -62,20 +74,15 @@ type relay struct {
 // Serve accepts the agents of a site until ctx ends, and returns when all connections
 // are closed: nil, or why one of the sockets failed.
 func Serve(ctx context.Context, cfg Config) error {
-	r := &relay{cfg: cfg, log: cfg.Logger, admission: newAdmission(), enrolling: make(chan struct{}, enrolmentsMax)}
+	r := &relay{cfg: cfg, log: cfg.Logger, admission: admission.New(limits()), enrolling: make(chan struct{}, enrolmentsMax)}
 	whole := ctx
 	ctx, cancel := context.WithCancelCause(whole)
 	defer cancel(nil)
 	transport := &quic.Transport{
 		Conn:                cfg.UDP,
-		VerifySourceAddress: func(net.Addr) bool { return r.admission.mustProve() },
+		VerifySourceAddress: r.admission.MustProve,
 		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-			t, err := r.admission.admit(info.RemoteAddr)
-			if err != nil {
-				return nil, err
-			}
-			context.AfterFunc(ctx, t.release)
-			return context.WithValue(ctx, ticketKey{}, t), nil
+			return r.admission.Context(ctx, info.RemoteAddr)
 		},
 	}
 	listener, err := transport.Listen(cfg.TLS, &quic.Config{
@@ -104,8 +111,6 @@ func Serve(ctx context.Context, cfg Config) error {
 	return err
 }
 
-type ticketKey struct{}
-
 // acceptPause is how long to wait where this process has no descriptors left.
 const acceptPause = 100 * time.Millisecond
 
@@ -119,9 +124,7 @@ func (r *relay) acceptQUIC(ctx context.Context, listener *quic.Listener) error {
 		if err != nil {
 			return fmt.Errorf("agents over UDP: %w", err)
 		}
-		if t, ok := c.Context().Value(ticketKey{}).(*ticket); ok {
-			t.shaken()
-		}
+		admission.Shaken(c.Context())
 		r.tasks.Go(func() { r.serve(ctx, quicConn{c}) })
 	}
 }
@@ -141,18 +144,18 @@ func (r *relay) acceptTCP(ctx context.Context) error {
 			}
 			continue
 		}
-		t, err := r.admission.admit(raw.RemoteAddr())
+		t, err := r.admission.TCP(raw.RemoteAddr())
 		if err != nil {
 			_ = raw.Close()
 			continue
 		}
 		r.tasks.Go(func() {
-			defer t.release()
+			defer t.Release()
 			c, err := overTCP(ctx, raw, r.cfg.TLS)
 			if err != nil {
 				return
 			}
-			t.shaken()
+			t.Shaken()
 			r.serve(ctx, c)
 		})
 	}

@@ -384,7 +384,7 @@ func TestStrangers(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	for range 3 * handshakesAddressMax { // beyond the bound they are turned away
+	for range 3 * limits().TCP.PerAddress { // beyond the bound they are turned away
 		c, err := net.Dial("tcp", b.tcp.String())
 		if err != nil {
 			break
@@ -457,32 +457,5 @@ func TestEnrolsOnly(t *testing.T) {
 	_ = s.SetReadDeadline(time.Now().Add(patience))
 	if m, err := wire.ReadFrom(s, wire.Orchestrator); err != nil {
 		t.Errorf("%v, %v", m, err)
-	}
-}
-
-// TestAdmission: no address takes more than its share, and places come back.
-func TestAdmission(t *testing.T) {
-	t.Parallel()
-	a := newAdmission()
-	here, there := &net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1}, &net.UDPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 1}
-	var tickets []*ticket
-	for range 10_000 {
-		if ticket, err := a.admit(here); err == nil {
-			tickets = append(tickets, ticket)
-		}
-	}
-	if len(tickets) != handshakesAddressMax || !a.mustProve() {
-		t.Errorf("%d handshakes from one address, want %d", len(tickets), handshakesAddressMax)
-	}
-	if _, err := a.admit(there); err != nil {
-		t.Errorf("another address: %v", err)
-	}
-	for _, ticket := range tickets {
-		ticket.shaken()
-		ticket.release()
-		ticket.release()
-	}
-	if a.open != 1 || a.handshaking != 1 || len(a.byAddress) != 1 {
-		t.Errorf("%d open, %d handshaking, %d addresses, want one of each", a.open, a.handshaking, len(a.byAddress))
 	}
 }

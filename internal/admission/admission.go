@@ -1,0 +1,189 @@
+// Package admission counts the connections of a port from their first packet on, and
+// says which may begin: nobody can use up another's share. It knows nothing of what
+// goes over them.
+package admission
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Limits bound what a port takes at a time.
+type Limits struct {
+	// Connections in total and from one address.
+	Connections, ConnectionsPerAddress int
+	// Unproven and UnprovenPerAddress are the handshakes over UDP from which on an
+	// address has to prove itself first, in total and for one address. It is a round
+	// trip, since a first packet's address may be forged.
+	Unproven, UnprovenPerAddress int
+	// UDP and TCP bound the handshakes under way over either.
+	UDP, TCP Handshakes
+	// HandshakeTimeout is how long a handshake may take. After twice that the place of
+	// one is given back whose end nobody tells of; 0 is never.
+	HandshakeTimeout time.Duration
+}
+
+// Handshakes bound those under way, in total and from one address; 0 leaves it to the
+// bound on connections.
+type Handshakes struct{ All, PerAddress int }
+
+func (l Handshakes) full(all, ofAddress int) bool {
+	return l.All > 0 && all >= l.All || l.PerAddress > 0 && ofAddress >= l.PerAddress
+}
+
+// Why a connection is not admitted.
+var (
+	ErrFull        = errors.New("too many connections")
+	ErrFullAddress = errors.New("too many connections from this address")
+	ErrHandshakes  = errors.New("too many handshakes")
+)
+
+// An Admission counts the connections of one port.
+type Admission struct {
+	limits Limits
+
+	mu        sync.Mutex
+	all       share
+	byAddress map[netip.Addr]*share
+}
+
+// A share is what is open, and whose handshakes are under way.
+type share struct{ open, udp, tcp int }
+
+// New returns one that has admitted nobody yet.
+func New(limits Limits) *Admission {
+	return &Admission{limits: limits, byAddress: map[netip.Addr]*share{}}
+}
+
+// MustProve reports whether a new connection from the address has to show first that it
+// comes from there.
+func (a *Admission) MustProve(from net.Addr) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.all.udp >= a.limits.Unproven {
+		return true
+	}
+	s := a.byAddress[AddressOf(from)]
+	return s != nil && s.udp >= a.limits.UnprovenPerAddress
+}
+
+// UDP takes a place for a connection whose handshake begins.
+func (a *Admission) UDP(from net.Addr) (*Ticket, error) {
+	return a.admit(from, a.limits.UDP, func(s *share) *int { return &s.udp })
+}
+
+// TCP takes a place for a connection over TCP, whose address is proven. There is
+// nothing to make others wait with: how many may shake hands has to be bounded.
+func (a *Admission) TCP(from net.Addr) (*Ticket, error) {
+	return a.admit(from, a.limits.TCP, func(s *share) *int { return &s.tcp })
+}
+
+func (a *Admission) admit(from net.Addr, limit Handshakes, shaking func(*share) *int) (*Ticket, error) {
+	addr := AddressOf(from)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.byAddress[addr]
+	if s == nil {
+		s = &share{}
+	}
+	switch {
+	case limit.full(*shaking(&a.all), *shaking(s)):
+		return nil, ErrHandshakes
+	case a.all.open >= a.limits.Connections:
+		return nil, ErrFull
+	case s.open >= a.limits.ConnectionsPerAddress:
+		return nil, ErrFullAddress
+	}
+	a.byAddress[addr] = s
+	for _, of := range []*share{&a.all, s} {
+		of.open++
+		*shaking(of)++
+	}
+	t := &Ticket{a: a, addr: addr, share: s}
+	t.end = sync.OnceFunc(func() {
+		*shaking(&a.all)--
+		*shaking(s)--
+	})
+	if a.limits.HandshakeTimeout > 0 {
+		t.overdue = time.AfterFunc(2*a.limits.HandshakeTimeout, t.Release)
+	}
+	return t, nil
+}
+
+// A Ticket is one connection's place.
+type Ticket struct {
+	a    *Admission
+	addr netip.Addr
+
+	// Guarded by a.mu:
+	share    *share
+	overdue  *time.Timer // for a handshake that ends without a word, or nil
+	end      func()      // of the handshake; only the first call counts
+	released bool
+}
+
+func (t *Ticket) endHandshake() {
+	t.end()
+	if t.overdue != nil {
+		t.overdue.Stop()
+	}
+}
+
+// Shaken says that the handshake is done.
+func (t *Ticket) Shaken() {
+	t.a.mu.Lock()
+	defer t.a.mu.Unlock()
+	t.endHandshake()
+}
+
+// Release gives the place back; only the first call counts.
+func (t *Ticket) Release() {
+	t.a.mu.Lock()
+	defer t.a.mu.Unlock()
+	if t.released {
+		return
+	}
+	t.endHandshake()
+	t.released = true
+	t.a.all.open--
+	if t.share.open--; t.share.open == 0 {
+		delete(t.a.byAddress, t.addr)
+	}
+}
+
+type ticketKey struct{}
+
+// Context takes a place over UDP for the connection that the context is of. It is given
+// back when the context ends.
+func (a *Admission) Context(ctx context.Context, from net.Addr) (context.Context, error) {
+	t, err := a.UDP(from)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, t.Release)
+	return context.WithValue(ctx, ticketKey{}, t), nil
+}
+
+// Shaken says that the handshake is done of the connection that the context is of, where
+// it comes from [Admission.Context].
+func Shaken(ctx context.Context) {
+	if t, ok := ctx.Value(ticketKey{}).(*Ticket); ok {
+		t.Shaken()
+	}
+}
+
+// AddressOf is an address without its port, and IPv4 where it is that in IPv6; the
+// invalid one where it has none.
+func AddressOf(addr net.Addr) netip.Addr {
+	switch a := addr.(type) {
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap()
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
