@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"quorate/internal/blobcache"
 )
 
 const (
@@ -64,5 +66,5 @@ func (b *blobSource) judge(l *link, got int64, err error) {
 	if b.barren++; got > 0 {
 		b.barren = 0
 	}
-	b.direct = errors.Is(err, errBlobUnknown) || errors.Is(err, errBlobWrong) || b.barren >= relayTriesMax
+	b.direct = errors.Is(err, blobcache.ErrUnknown) || errors.Is(err, blobcache.ErrWrong) || b.barren >= relayTriesMax
 }

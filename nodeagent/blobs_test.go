@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"quorate/internal/blobcache"
 )
 
 // What was used longest ago goes first, and what was used just now stays, also where
@@ -23,9 +25,14 @@ func TestPrune(t *testing.T) {
 		"those in use remain": {0, now.Add(-90 * time.Minute), []string{"b", "c"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := &blobCache{dir: t.TempDir()}
+			root := t.TempDir()
+			dir, err := blobcache.Open(root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &blobCache{dir: dir}
 			for n, file := range []string{"a", "b", "c"} { // used three, one and no hours ago
-				path := filepath.Join(c.dir, file[:1]+"0", file)
+				path := filepath.Join(root, file[:1]+"0", file)
 				used := now.Add(-[]time.Duration{3, 1, 0}[n] * time.Hour)
 				for _, err := range []error{
 					os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, make([]byte, 10), 0o600), os.Chtimes(path, used, used),
@@ -38,7 +45,7 @@ func TestPrune(t *testing.T) {
 			if err := c.prune(tt.bytesMax, tt.since); err != nil {
 				t.Fatal(err)
 			}
-			left, err := filepath.Glob(filepath.Join(c.dir, "*", "*"))
+			left, err := filepath.Glob(filepath.Join(root, "*", "*"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,16 +5,20 @@ import (
 	"errors"
 	"time"
 
+	"quorate/internal/blobcache"
 	"quorate/nodeagent/wire"
 )
 
 // blobWriteTimeout is what an agent gets to take what is written at once.
 const blobWriteTimeout = 30 * time.Second
 
+// bufferBytes is how much of a blob is written at once.
+const bufferBytes = 64 << 10
+
 // blob answers one request out of the cache.
 func (r *relay) blob(ctx context.Context, s Stream, request *wire.BlobRequest) error {
 	blob, size, err := r.cfg.Cache.Open(ctx, request.Digest, request.Offset)
-	if errors.Is(err, ErrUnknown) || errors.Is(err, ErrNoRoom) {
+	if errors.Is(err, blobcache.ErrUnknown) || errors.Is(err, blobcache.ErrNoRoom) {
 		_ = s.SetWriteDeadline(time.Now().Add(blobWriteTimeout))
 		return errors.Join(wire.WriteBlobSize(s, wire.BlobUnknown), s.Close())
 	}

@@ -2,39 +2,24 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
+	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
-	"golang.org/x/sys/unix"
-
+	"quorate/internal/blobcache"
 	"quorate/nodeagent/wire"
 )
 
-const (
-	suffixPart = ".part"
-	// fetchesMax bounds the blobs that are fetched at a time.
-	fetchesMax = 4
-)
-
-var (
-	// ErrUnknown says that no orchestrator has the blob, or that no agent of the site
-	// has anything to do with it.
-	ErrUnknown = errors.New("the cluster does not give it to this relay")
-	// ErrNoRoom says that a blob has no room in the cache.
-	ErrNoRoom = errors.New("there is no room for it in the relay's cache")
-)
+// fetchesMax bounds the blobs that are fetched at a time.
+const fetchesMax = 4
 
 // A Cache keeps blobs by their SHA-256 in a directory: whole ones, and parts of those
 // that are on their way, which it goes on with after a restart.
 type Cache struct {
-	dir      string
+	dir      *blobcache.Dir
 	bytesMax int64
 	pace     *pace
 	open     func(context.Context) (Stream, error)
@@ -51,14 +36,18 @@ type Cache struct {
 // fetches what it lacks over streams that open opens, at as many bytes per second, 0
 // for no bound.
 func NewCache(dir string, bytesMax, bytesPerSecond int64, open func(context.Context) (Stream, error), log *slog.Logger) (*Cache, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	blobs, err := blobcache.Open(dir)
+	if err != nil {
 		return nil, fmt.Errorf("relay's cache: %w", err)
 	}
+	if bytesMax <= 0 {
+		bytesMax = math.MaxInt64
+	}
 	c := &Cache{
-		dir: dir, bytesMax: bytesMax, pace: newPace(bytesPerSecond), open: open, log: log,
+		dir: blobs, bytesMax: bytesMax, pace: newPace(bytesPerSecond), open: open, log: log,
 		slots: make(chan struct{}, fetchesMax), growing: map[string]*growth{}, inUse: map[string]int{},
 	}
-	if err := c.prune(); err != nil {
+	if err := c.prune(c.bytesMax); err != nil {
 		return nil, fmt.Errorf("relay's cache: %w", err)
 	}
 	return c, nil
@@ -68,12 +57,11 @@ func NewCache(dir string, bytesMax, bytesPerSecond int64, open func(context.Cont
 // readers have ended.
 func (c *Cache) Wait() { c.tasks.Wait() }
 
-func (c *Cache) path(digest string) string { return filepath.Join(c.dir, digest[:2], digest) }
-
 // Open returns a reader of a blob from the offset on, which has to be closed, and the
 // size of the whole blob. The reader waits for what is on its way; it comes to the
 // blob's end only when all of it was found to be what its name says. It waits for a
-// connection as long as ctx lets it. Errors wrap [ErrUnknown] and [ErrNoRoom].
+// connection as long as ctx lets it. Errors wrap [blobcache.ErrUnknown] and
+// [blobcache.ErrNoRoom].
 func (c *Cache) Open(ctx context.Context, digest string, offset int64) (*Reader, int64, error) {
 	if err := (&wire.BlobRequest{Digest: digest, Offset: offset}).Check(); err != nil {
 		return nil, 0, err
@@ -90,10 +78,7 @@ func (c *Cache) Open(ctx context.Context, digest string, offset int64) (*Reader,
 	if err == nil {
 		r.size, r.round = size, round
 		r.offset = min(offset, size)
-		r.file, err = os.Open(g.path + suffixPart)
-		if errors.Is(err, fs.ErrNotExist) { // it has become whole meanwhile
-			r.file, err = os.Open(g.path)
-		}
+		r.file, err = c.dir.Read(digest)
 	}
 	if err != nil {
 		_ = r.Close() // there is nothing to be lost
@@ -107,7 +92,7 @@ func (c *Cache) Open(ctx context.Context, digest string, offset int64) (*Reader,
 func (c *Cache) find(ctx context.Context, digest string) (*os.File, *growth, error) {
 	for {
 		c.mu.Lock()
-		if file, err := os.Open(c.path(digest)); err == nil {
+		if file, err := os.Open(c.dir.Path(digest)); err == nil {
 			c.inUse[digest]++
 			c.mu.Unlock()
 			return file, nil, nil
@@ -123,7 +108,7 @@ func (c *Cache) find(ctx context.Context, digest string) (*os.File, *growth, err
 			}
 		}
 		if g == nil {
-			g = &growth{cache: c, digest: digest, path: c.path(digest), size: -1, changed: make(chan struct{}), ended: make(chan struct{})}
+			g = &growth{cache: c, digest: digest, size: -1, changed: make(chan struct{}), ended: make(chan struct{})}
 			var fetching context.Context
 			fetching, g.cancel = context.WithCancel(context.Background())
 			c.growing[digest] = g
@@ -138,8 +123,7 @@ func (c *Cache) find(ctx context.Context, digest string) (*os.File, *growth, err
 // whole reads a blob that is all there.
 func (c *Cache) whole(file *os.File, digest string, offset int64) (*Reader, int64, error) {
 	r := &Reader{file: file, release: func() { c.released(digest) }}
-	now := time.Now()
-	_ = os.Chtimes(file.Name(), now, now) // or it goes a little early
+	_ = c.dir.Touch(digest) // or it goes a little early
 	info, err := file.Stat()
 	if err != nil {
 		_ = r.Close()
@@ -169,91 +153,31 @@ func (c *Cache) leave(g *growth) {
 
 // reserve makes sure of room for a blob, for which those that were used longest ago
 // have to go where there is none.
-func (c *Cache) reserve(g *growth, part *os.File, bytes int64) error {
-	if c.bytesMax > 0 && bytes > c.bytesMax {
-		return fmt.Errorf("%w: it has %d bytes, and the cache %d", ErrNoRoom, bytes, c.bytesMax)
+func (c *Cache) reserve(g *growth, part *blobcache.Part, bytes int64) error {
+	if bytes > c.bytesMax {
+		return fmt.Errorf("%w: it has %d bytes, and the relay's cache %d", blobcache.ErrNoRoom, bytes, c.bytesMax)
 	}
 	c.mu.Lock()
 	g.reserved = bytes
 	c.mu.Unlock()
-	if err := c.prune(); err != nil {
+	if err := c.prune(c.bytesMax); err != nil {
 		return err
 	}
-	ask := func() error { return unix.Fallocate(int(part.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, max(bytes, 1)) }
-	err := ask()
-	if full(err) {
-		if pruned := c.drop(func(int64) bool { return true }); pruned != nil {
-			return pruned
-		}
-		err = ask()
-	}
-	if full(err) || errors.Is(err, unix.EFBIG) {
-		return fmt.Errorf("%w: %d bytes in %s: %w", ErrNoRoom, bytes, c.dir, err)
-	}
-	return nil // other errors are of file systems that cannot tell
+	return part.Reserve(bytes, func() error { return c.prune(0) })
 }
 
-func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
-
-// prune drops what was used longest ago until the rest fits, and what is promised.
-func (c *Cache) prune() error {
-	return c.drop(func(total int64) bool { return c.bytesMax > 0 && total > c.bytesMax })
-}
-
-// drop removes the blobs and the parts that nobody uses, those first that were used
-// longest ago, while the rest is too much.
-func (c *Cache) drop(tooMuch func(total int64) bool) error {
-	type entry struct {
-		path string
-		info fs.FileInfo
-	}
-	var all []entry
-	var total int64
-	err := filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // it has become whole
-		}
-		if err == nil {
-			all = append(all, entry{path, info})
-		}
-		return err
-	})
+// prune drops what nobody uses, that first which was used longest ago, until the rest
+// fits, and what is promised to those on their way.
+func (c *Cache) prune(bytesMax int64) error {
+	all, err := c.dir.List()
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(all, func(a, b entry) int { return a.info.ModTime().Compare(b.info.ModTime()) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	used := func(e entry) (digest string, yes bool) {
-		name := filepath.Base(e.path)
-		digest = name[:min(len(name), digestHexBytes)]
-		return digest, c.inUse[digest] > 0 || c.growing[digest] != nil
-	}
-	for _, e := range all {
-		if digest, _ := used(e); c.growing[digest] == nil {
-			total += e.info.Size()
-		}
-	}
 	for _, g := range c.growing {
-		total += g.reserved
+		bytesMax -= g.reserved
 	}
-	for _, e := range all {
-		if !tooMuch(total) {
-			break
-		}
-		if _, yes := used(e); yes {
-			continue
-		}
-		if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		total -= e.info.Size()
-	}
-	return nil
+	all = slices.DeleteFunc(all, func(e blobcache.Entry) bool { return c.growing[e.Digest] != nil })
+	return blobcache.Drop(all, bytesMax, func(e blobcache.Entry) bool { return c.inUse[e.Digest] > 0 })
 }
-
-const digestHexBytes = 64

@@ -11,11 +11,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"quorate/internal/blobcache"
 	"quorate/nodeagent/wire"
 )
 
@@ -185,14 +185,19 @@ func TestResume(t *testing.T) {
 	o.mu.Lock()
 	o.gate, o.sent = make(chan struct{}), 0
 	o.mu.Unlock()
-	if err := os.MkdirAll(filepath.Join(dir, second[:2]), 0o700); err != nil {
+	c := newTestCache(t, dir, o, 0)
+	part, err := c.dir.Part(second)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, second[:2], second+suffixPart), content[:1<<20], 0o600); err != nil {
+	if _, err := part.Write(content[:1<<20]); err != nil {
+		t.Fatal(err)
+	}
+	if err := part.Close(); err != nil {
 		t.Fatal(err)
 	}
 	close(o.gate)
-	if got, err := readAll(t.Context(), newTestCache(t, dir, o, 0), second, 0); err != nil || !bytes.Equal(got, content) {
+	if got, err := readAll(t.Context(), c, second, 0); err != nil || !bytes.Equal(got, content) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
 	if o.sent != 1<<20 {
@@ -235,7 +240,7 @@ func TestUnknown(t *testing.T) {
 	o := newOrigin(t)
 	c := newTestCache(t, t.TempDir(), o, 0)
 	sum := sha256.Sum256([]byte("nobody's"))
-	if _, err := readAll(t.Context(), c, hex.EncodeToString(sum[:]), 0); !errors.Is(err, ErrUnknown) {
+	if _, err := readAll(t.Context(), c, hex.EncodeToString(sum[:]), 0); !errors.Is(err, blobcache.ErrUnknown) {
 		t.Errorf("error %v", err)
 	}
 	for _, name := range []string{"", "../../etc/passwd", "ABC"} {
@@ -260,20 +265,21 @@ func TestRoom(t *testing.T) {
 			t.Fatalf("%d bytes, %v", len(got), err)
 		}
 		old := time.Now().Add(time.Duration(i-10) * time.Hour)
-		if err := os.Chtimes(c.path(digest), old, old); err != nil {
+		if err := os.Chtimes(c.dir.Path(digest), old, old); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i, digest := range digests {
-		if _, err := os.Stat(c.path(digest)); (err == nil) != (i >= 2) {
+		if _, err := os.Stat(c.dir.Path(digest)); (err == nil) != (i >= 2) {
 			t.Errorf("blob %d: %v", i, err)
 		}
 	}
 	large, _ := o.add(300_000)
-	if _, err := readAll(t.Context(), c, large, 0); !errors.Is(err, ErrNoRoom) {
+	if _, err := readAll(t.Context(), c, large, 0); !errors.Is(err, blobcache.ErrNoRoom) {
 		t.Errorf("a blob larger than the cache: %v", err)
 	}
-	if _, err := os.Stat(c.path(large) + suffixPart); err == nil {
+	if file, err := c.dir.Read(large); err == nil {
+		_ = file.Close()
 		t.Error("a part of what has no room is kept")
 	}
 }

@@ -2,20 +2,12 @@ package relay
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"hash"
-	"io"
-	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"quorate/nodeagent/wire"
+	"quorate/internal/blobcache"
 )
 
 const (
@@ -24,19 +16,15 @@ const (
 	retryPause   = 500 * time.Millisecond
 	// unknownMax is how often in a row an orchestrator says that there is no such blob
 	// until that is believed: the agents that have to do with it may be on their way.
-	unknownMax  = 10
-	bufferBytes = 64 << 10
+	unknownMax = 10
 	// syncEveryBytes is what a power cut may take along of a part.
 	syncEveryBytes = 8 << 20
 )
-
-var errWrong = errors.New("the content is not what its name says")
 
 // A growth is a blob on its way: one fetches, and any number reads along.
 type growth struct {
 	cache  *Cache
 	digest string
-	path   string
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when nothing of it runs any more
 	// readers and reserved, the bytes that it is promised, are the cache's.
@@ -108,37 +96,32 @@ func (g *growth) fetch(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := os.MkdirAll(filepath.Dir(g.path), 0o700); err != nil {
-		return fmt.Errorf("blob %s: %w", g.digest, err)
-	}
-	part, err := os.OpenFile(g.path+suffixPart, os.O_RDWR|os.O_CREATE, 0o600)
+	part, err := g.cache.dir.Part(g.digest)
 	if err != nil {
-		return fmt.Errorf("blob %s: %w", g.digest, err)
+		return err
 	}
 	defer part.Close()
-	sum := sha256.New()
-	have, err := io.Copy(sum, part)
-	if err != nil {
-		return fmt.Errorf("blob %s: %w", g.digest, err)
-	}
-	g.update(func() { g.have = have })
+	g.update(func() { g.have = part.Have() })
 	for unknown := 0; ; {
-		err := g.more(ctx, part, sum)
+		err := g.more(ctx, part)
+		var disk *blobcache.DiskError
 		switch {
 		case err == nil:
-			return g.settle(part)
+			return part.Settle()
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, ErrNoRoom) || full(err):
-			return errors.Join(err, os.Remove(part.Name())) // the host needs the room
-		case errors.Is(err, ErrUnknown), errors.Is(err, errWrong):
+		case blobcache.Full(err):
+			return errors.Join(err, part.Discard()) // the host needs the room
+		case errors.As(err, &disk):
+			return err
+		case errors.Is(err, blobcache.ErrUnknown), errors.Is(err, blobcache.ErrWrong):
 			if unknown++; unknown >= unknownMax {
 				return err
 			}
 		default:
 			unknown = 0
 		}
-		g.cache.log.Info("a blob goes on as soon as it can", "digest", g.digest, "at", g.have, "error", err)
+		g.cache.log.Info("a blob goes on as soon as it can", "digest", g.digest, "at", part.Have(), "error", err)
 		if !sleep(ctx, retryPause/2+rand.N(retryPause)) {
 			return ctx.Err()
 		}
@@ -146,105 +129,51 @@ func (g *growth) fetch(ctx context.Context) error {
 }
 
 // more fetches what is missing, over one stream.
-func (g *growth) more(ctx context.Context, part *os.File, sum hash.Hash) error {
+func (g *growth) more(ctx context.Context, part *blobcache.Part) error {
 	s, err := g.cache.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.Cancel()
-	stop := context.AfterFunc(ctx, s.Cancel)
-	defer stop()
+	defer context.AfterFunc(ctx, s.Cancel)()
 	_ = s.SetDeadline(time.Now().Add(stallTimeout))
-	if err := wire.WriteMessage(s, &wire.BlobRequest{Digest: g.digest, Offset: g.have}); err != nil {
-		return err
+	size, err := part.Ask(ctx, s, stallTimeout)
+	if err == nil && g.size >= 0 && size != g.size {
+		err = blobcache.ErrUnknown // readers were told another size
 	}
-	if err := s.Close(); err != nil {
-		return err
+	if err == nil {
+		err = g.cache.reserve(g, part, size)
 	}
-	size, err := wire.ReadBlobSize(s)
-	switch {
-	case err != nil:
-		return err
-	case size == wire.BlobUnknown:
-		return ErrUnknown
-	case size > math.MaxInt64 || g.size >= 0 && int64(size) != g.size:
-		return errWrong
-	case uint64(g.have) > size:
-		return g.restart(part, sum)
+	if err == nil {
+		g.update(func() { g.size = size })
+		err = g.take(ctx, part, s)
 	}
-	if err := g.cache.reserve(g, part, int64(size)); err != nil {
-		return err
+	if errors.Is(err, blobcache.ErrWrong) {
+		g.update(func() { // at once, or a reader would look for what is not there any more
+			err = errors.Join(err, part.Restart())
+			g.have = 0
+			g.round++
+		})
 	}
-	g.update(func() { g.size = int64(size) })
-	if err := g.copy(ctx, s, part, sum); err != nil {
-		return err
-	}
-	if hex.EncodeToString(sum.Sum(nil)) != g.digest {
-		return g.restart(part, sum)
-	}
-	return nil
-}
-
-// restart begins anew: what is here is not what the name says.
-func (g *growth) restart(part *os.File, sum hash.Hash) error {
-	sum.Reset()
-	_, err := part.Seek(0, io.SeekStart)
-	g.update(func() {
-		g.have = 0
-		g.round++
-		err = errors.Join(errWrong, err, part.Truncate(0))
-	})
 	return err
 }
 
-// copy takes what comes, no faster than the cache is allowed to.
-func (g *growth) copy(ctx context.Context, s Stream, part *os.File, sum hash.Hash) error {
-	buf := make([]byte, bufferBytes)
+// take fetches no faster than the cache is allowed to.
+func (g *growth) take(ctx context.Context, part *blobcache.Part, s Stream) error {
 	unsynced := 0
-	for g.have < g.size {
-		_ = s.SetReadDeadline(time.Now().Add(stallTimeout))
-		n, err := s.Read(buf[:min(int64(len(buf)), g.size-g.have)])
-		if n > 0 {
-			sum.Write(buf[:n])
-			if _, err := part.Write(buf[:n]); err != nil {
-				return g.shorten(part, sum, err)
-			}
-			g.update(func() { g.have += int64(n) })
-			if unsynced += n; unsynced >= syncEveryBytes {
-				unsynced = 0
-				if err := part.Sync(); err != nil {
-					return err
-				}
-			}
-			if !g.cache.pace.took(ctx, n) {
-				return ctx.Err()
+	return part.Take(ctx, s, g.size, stallTimeout, func(n int) error {
+		g.update(func() { g.have = part.Have() })
+		if unsynced += n; unsynced >= syncEveryBytes {
+			unsynced = 0
+			if err := part.Sync(); err != nil {
+				return err
 			}
 		}
-		if err != nil && g.have < g.size {
-			return fmt.Errorf("after %d of %d bytes: %w", g.have, g.size, err)
+		if !g.cache.pace.took(ctx, n) {
+			return ctx.Err()
 		}
-	}
-	return nil
-}
-
-// shorten is for a write that failed: what there is of it is not counted.
-func (g *growth) shorten(part *os.File, sum hash.Hash, why error) error {
-	if full(why) {
-		return why // the part goes
-	}
-	return errors.Join(why, g.restart(part, sum))
-}
-
-// settle makes the part the whole blob, durably.
-func (g *growth) settle(part *os.File) error {
-	err := part.Sync()
-	if err == nil {
-		err = os.Rename(part.Name(), g.path)
-	}
-	if err != nil {
-		return fmt.Errorf("blob %s: %w", g.digest, err)
-	}
-	return nil
+		return nil
+	})
 }
 
 // sleep waits and reports whether ctx is still alive.

@@ -38,8 +38,11 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	n, err := r.file.ReadAt(p[:min(int64(len(p)), limit-r.offset)], r.offset)
 	r.offset += int64(n)
-	if n > 0 {
+	switch {
+	case n > 0:
 		return n, nil
+	case errors.Is(err, io.EOF): // what was there a moment ago was wrong
+		return 0, errAnew
 	}
 	return 0, err
 }
