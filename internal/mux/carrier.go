@@ -56,6 +56,7 @@ func (r *carrier) heardAt() time.Time { return time.Unix(0, r.heard.Load()) }
 // Read is called by one goroutine of yamux's.
 func (r *carrier) Read(p []byte) (int, error) {
 	n, err := r.records.Read(p)
+	r.conn.inbox.feed(p[:n], r.conn.flooded)
 	if err != nil {
 		r.conn.end(err)
 		r.endOnce.Do(func() { close(r.ended) })
@@ -64,7 +65,7 @@ func (r *carrier) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write frames what yamux writes: one or more records.
+// Write frames what yamux writes, a frame at a time: one or more records.
 func (r *carrier) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,6 +80,12 @@ func (r *carrier) Write(p []byte) (int, error) {
 			return done, err
 		}
 		done += len(part)
+	}
+	if len(p) >= frameHeaderBytes {
+		if h := frameHeader(p[:frameHeaderBytes]); h.data() > 0 {
+			r.conn.outbox.sent(h.stream(), h.data())
+			r.conn.path.fit(time.Now())
+		}
 	}
 	return len(p), nil
 }

@@ -31,6 +31,9 @@ var (
 	ErrProtocol = errors.New("the other side broke the protocol of streams")
 	// ErrCancelled is of a stream that one of the sides has dropped.
 	ErrCancelled = errors.New("the stream was cancelled")
+	// ErrSmallFrames ends a stream of which more than 8192 pieces of a few bytes wait to
+	// be read, or a connection where that does not help.
+	ErrSmallFrames = errors.New("the other side sends too many small pieces")
 	// ErrNoALPN refuses a peer with which no protocol was agreed on.
 	ErrNoALPN = errors.New("no application protocol was agreed on")
 )

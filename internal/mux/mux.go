@@ -21,10 +21,8 @@ const (
 
 	windowBytes       = 256 << 10 // of a stream; yamux has no smaller one
 	windowBytesClient = 2 << 20   // of a stream on a long line
-	// messageBytes is of one stream, until it is the next one's turn; yamux queues 64 of
-	// them. What waits in the kernel behind that no other stream can overtake either.
+	// messageBytes is of one stream, until it is the next one's turn.
 	messageBytes   = 4 << 10
-	unsentBytesMax = 64 << 10
 	streamsDefault = 8
 
 	keepAliveClient = 5 * time.Second
@@ -93,6 +91,7 @@ func begin(ctx context.Context, raw net.Conn, secure *tls.Conn, s settings, opti
 	}
 	c := &Conn{
 		raw: raw, tls: secure, state: secure.ConnectionState(), path: pathTo(raw),
+		outbox: newOutbox(), inbox: newInbox(s.streams),
 		streams: map[*Stream]struct{}{}, slots: make(chan struct{}, s.streams), accepted: make(chan *Stream),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
@@ -126,7 +125,9 @@ type Conn struct {
 	raw     net.Conn
 	tls     *tls.Conn
 	state   tls.ConnectionState
-	path    path
+	path    *path
+	outbox  *outbox
+	inbox   *inbox
 	carrier *carrier
 	session *yamux.Session
 	ctx     context.Context
@@ -139,6 +140,7 @@ type Conn struct {
 
 	mu      sync.Mutex
 	streams map[*Stream]struct{}
+	probing bool // somebody waits for the answer to a ping
 	closing sync.Once
 }
 

@@ -226,3 +226,25 @@ func TestDeadlines(t *testing.T) {
 		t.Errorf("write: %v", err)
 	}
 }
+
+// BenchmarkBulk is how fast a file goes that yields, over loopback, both sides together.
+func BenchmarkBulk(b *testing.B) {
+	client, server := pair(b)
+	to, from := streams(b, client, server)
+	from.Yield()
+	chunk := make([]byte, 256<<10)
+	got := make(chan error, 1)
+	b.SetBytes(int64(len(chunk)))
+	go func() {
+		_, err := io.Copy(io.Discard, to)
+		got <- err
+	}()
+	for b.Loop() {
+		if _, err := from.Write(chunk); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := errors.Join(from.Close(), <-got); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -15,8 +15,19 @@ func TestUnsentIsBounded(t *testing.T) {
 		var err error
 		if controlled := c.path.socket.Control(func(fd uintptr) {
 			bytes, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT)
-		}); controlled != nil || err != nil || bytes != unsentBytesMax {
+		}); controlled != nil || err != nil || bytes < unsentBytesMin || bytes > unsentBytesMax {
 			t.Errorf("the kernel takes %d bytes of the %s: %v, %v", bytes, name, controlled, err)
+		}
+	}
+}
+
+// TestUnsentFor: the slower the line, the less the kernel takes.
+func TestUnsentFor(t *testing.T) {
+	for rate, want := range map[uint64]int{
+		1: unsentBytesMin, 256e3: unsentBytesMin, 2e6: 20e3, 100e6: unsentBytesMax, 1 << 63: unsentBytesMax,
+	} {
+		if got := unsentFor(rate); got != want {
+			t.Errorf("%d bytes at %d a second, want %d", got, rate, want)
 		}
 	}
 }
