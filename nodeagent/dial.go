@@ -39,6 +39,8 @@ type carrier interface {
 	remote() string
 	// signs are what the connection shows of the other side, but for its messages.
 	signs() signs
+	// probe has the other side's process show that it is there, if nothing else does.
+	probe()
 	// done is closed when the connection is over.
 	done() <-chan struct{}
 }

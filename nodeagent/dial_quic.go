@@ -161,8 +161,11 @@ func (l quicCarrier) remote() string { return l.conn.RemoteAddr().String() }
 
 func (l quicCarrier) signs() signs {
 	s := l.conn.ConnectionStats()
-	return signs{received: s.PacketsReceived, sent: s.PacketsSent, lost: s.PacketsLost, rtt: s.SmoothedRTT, deviation: s.MeanDeviation, latest: s.LatestRTT}
+	return signs{heard: s.PacketsReceived, packets: s.PacketsReceived, sent: s.PacketsSent, lost: s.PacketsLost, rtt: s.SmoothedRTT, deviation: s.MeanDeviation, latest: s.LatestRTT}
 }
+
+// probe does nothing: the other side acknowledges whatever is sent to it.
+func (l quicCarrier) probe() {}
 
 // overQUIC reports whether the link goes to an orchestrator over UDP.
 func (l *link) overQUIC() bool {

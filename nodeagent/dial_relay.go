@@ -226,6 +226,9 @@ func (c tunnelCarrier) signs() signs {
 	return s
 }
 
+// probe asks the relay, which answers for itself alone.
+func (c tunnelCarrier) probe() { c.site.probe() }
+
 // viaRelay returns the connection to the relay that a link goes through, or nil.
 func (l *link) viaRelay() *link {
 	if c, ok := l.carrier.(tunnelCarrier); ok {

@@ -39,8 +39,10 @@ func (l tcpCarrier) remote() string { return l.conn.RemoteAddr().String() }
 
 func (l tcpCarrier) signs() signs {
 	s := l.conn.Stats()
-	return signs{received: s.Received, sent: s.Sent, lost: s.Lost, rtt: s.RTT, deviation: s.Deviation}
+	return signs{heard: s.Heard, packets: s.Received, sent: s.Sent, lost: s.Lost, rtt: s.RTT, deviation: s.Deviation, ordered: true}
 }
+
+func (l tcpCarrier) probe() { l.conn.Probe() }
 
 func (l tcpCarrier) done() <-chan struct{} { return l.conn.Context().Done() }
 

@@ -13,6 +13,10 @@ const (
 	// roundTrips is how many round trips of the longest kind it takes beside one
 	// heartbeat, however short that is.
 	roundTrips = 2
+	// resendMin is what TCP waits at least until it sends something again, beside round
+	// trips, and resends how often that may be in a row on a line which seems good.
+	resendMin = 200 * time.Millisecond
+	resends   = 2
 	// falseAlarm is how likely it may be that all packets got lost by chance, and
 	// lossMax the loss up to which that is worked out.
 	falseAlarm = 1e-6
@@ -28,12 +32,15 @@ const (
 
 // signs are what a connection shows of the other side.
 type signs struct {
-	received       uint64 // packets
+	heard          uint64 // changes when the other side's process has done something
+	packets        uint64 // that came
 	sent, lost     uint64 // packets
 	rtt, deviation time.Duration
 	answered       time.Time // of the newest message
 	// latest is the newest round trip, where that is known apart from rtt; or 0.
 	latest time.Duration
+	// ordered is a connection on which what is lost holds up what comes behind it.
+	ordered bool
 }
 
 // line is what reports are held back by.
@@ -42,24 +49,29 @@ func (s *signs) line() pacing.Trip {
 	if latest == 0 {
 		latest = s.rtt
 	}
-	return pacing.Trip{Latest: latest, Received: s.received}
+	return pacing.Trip{Latest: latest, Received: s.packets}
 }
 
 // trip is how long a round trip takes at most, but for rare ones.
 func (s *signs) trip() time.Duration { return s.rtt + 4*s.deviation }
 
+// recovery is what it takes on an ordered connection until what was lost is there: TCP
+// sends the last packet of several again after two round trips, and a single one later.
+func (s *signs) recovery() time.Duration { return s.rtt + s.trip() + resendMin }
+
 // A pulse tells by the packets of a connection whether somebody is there. Packets
-// and not messages: what is lost holds up the messages behind it.
+// and not messages: what is lost holds up the messages behind it. Over TCP the packets
+// are the kernel's, and say nothing of the process; there it is what comes through.
 type pulse struct {
 	every time.Duration // between two pings; 0 never asks
 
-	received uint64
-	looked   time.Time
-	due      time.Time // when to look next
-	heard    time.Time
-	asked    time.Time
-	limit    time.Duration
-	step     time.Duration
+	sign   uint64 // heard, as it was last
+	looked time.Time
+	due    time.Time // when to look next
+	heard  time.Time
+	asked  time.Time
+	limit  time.Duration
+	step   time.Duration
 	// dead and mute are since when it was taken for that, by heard and answered:
 	// what makes later alarms wait longer does not take one back.
 	dead, mute time.Time
@@ -77,8 +89,8 @@ func (p *pulse) look(now time.Time, s signs, patience int) (ask, silent bool, ne
 }
 
 func (p *pulse) judge(now time.Time, s signs, patience int) (ask, silent bool, next time.Duration) {
-	if p.heard.IsZero() || s.received != p.received {
-		p.received, p.heard = s.received, now
+	if p.heard.IsZero() || s.heard != p.sign {
+		p.sign, p.heard = s.heard, now
 		if !p.looked.IsZero() && s.answered.After(p.looked) {
 			p.heard = s.answered // what is known to the moment
 		}
@@ -109,14 +121,18 @@ func (p *pulse) refuse() { p.dead = p.heard }
 
 // silence is how long the other side may be silent on such a line.
 func (p *pulse) silence(s *signs) time.Duration {
-	limit := max(time.Duration(silenceFactor*float64(p.every)), p.every+roundTrips*s.trip())
+	limit, again := max(time.Duration(silenceFactor*float64(p.every)), p.every+roundTrips*s.trip()), p.step
+	if s.ordered {
+		again = max(again, s.recovery())
+		limit = max(limit, p.every+resends*s.recovery()+s.trip())
+	}
 	loss := min(float64(s.lost)/float64(s.sent+lossSample), lossMax)
 	if loss <= 0 {
 		return limit
 	}
 	// A ping and its answer both have to arrive.
 	probes := math.Ceil(math.Log(falseAlarm) / math.Log(1-(1-loss)*(1-loss)))
-	return max(limit, p.every+time.Duration(probes)*p.step+s.trip())
+	return max(limit, p.every+time.Duration(probes)*again+s.trip())
 }
 
 // caution makes an agent that was mistaken, or has just had reason to leave, wait

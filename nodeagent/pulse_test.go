@@ -11,6 +11,7 @@ import (
 type line struct {
 	rtt, deviation time.Duration
 	loss           float64 // each way
+	ordered        bool    // as TCP is: what is lost is sent again, and held up for meanwhile
 	dead           time.Duration
 	stalls         [2]time.Duration // from, to: the agent itself does not run
 	r              *rand.Rand
@@ -21,7 +22,7 @@ type line struct {
 func watchLine(l line, every, long time.Duration) (silent time.Duration, asked int) {
 	start := time.Unix(1000, 0)
 	p := &pulse{every: every}
-	s := signs{received: 1, sent: 1000, lost: uint64(1000 * l.loss), rtt: l.rtt, deviation: l.deviation, answered: start}
+	s := signs{heard: 1, sent: 1000, lost: uint64(1000 * l.loss), rtt: l.rtt, deviation: l.deviation, ordered: l.ordered, answered: start}
 	var answers []time.Time // when they arrive
 	for now, next := start, time.Duration(0); now.Sub(start) < long; {
 		now = now.Add(next)
@@ -29,7 +30,7 @@ func watchLine(l line, every, long time.Duration) (silent time.Duration, asked i
 			now = start.Add(l.stalls[1])
 		}
 		for len(answers) > 0 && !answers[0].After(now) {
-			s.received++
+			s.heard++
 			s.answered = answers[0]
 			answers = answers[1:]
 		}
@@ -40,15 +41,30 @@ func watchLine(l line, every, long time.Duration) (silent time.Duration, asked i
 		}
 		if ask {
 			asked++
-			there, back := l.r.Float64(), l.r.Float64()
-			arrives := there >= l.loss && back >= l.loss
-			if at := now.Add(l.rtt); arrives && (l.dead == 0 || at.Sub(start) < l.dead) {
+			at, arrives := now.Add(l.rtt), l.ordered || l.r.Float64() >= l.loss && l.r.Float64() >= l.loss
+			if l.ordered {
+				at = at.Add(l.delay() + l.delay())
+				if n := len(answers); n > 0 && at.Before(answers[n-1]) {
+					at = answers[n-1]
+				}
+			}
+			if arrives && (l.dead == 0 || at.Sub(start) < l.dead) {
 				answers = append(answers, at)
 			}
 		}
 		next = max(next, time.Millisecond)
 	}
 	return 0, asked
+}
+
+// delay is how much later something comes on an ordered line, since it was lost: a single
+// packet is sent again after two round trips and a bit, and as others behind it show that
+// it was lost, once in one and a quarter from then on.
+func (l *line) delay() (d time.Duration) {
+	for wait := 2*l.rtt + 200*time.Millisecond; l.r.Float64() < l.loss; wait = l.rtt * 5 / 4 {
+		d += wait
+	}
+	return d
 }
 
 // TestPulse: a dead gateway is noticed within two and a half heartbeats, or a few
@@ -69,6 +85,11 @@ func TestPulse(t *testing.T) {
 		{"third lost, far away", line{rtt: 300 * ms, deviation: 80 * ms, loss: .3}, 500 * ms, 0, 0},
 		{"third lost, death", line{rtt: 50 * ms, deviation: 10 * ms, loss: .3, dead: 60 * time.Second}, 500 * ms, 60 * time.Second, 65 * time.Second},
 		{"many agents, death", line{rtt: ms, dead: 60 * time.Second}, 4 * time.Second, 60 * time.Second, 71 * time.Second},
+		{"over TCP", line{rtt: ms, ordered: true}, 500 * ms, 0, 0},
+		{"over TCP, death", line{rtt: ms, ordered: true, dead: 60 * time.Second}, 500 * ms, 60 * time.Second, 61400 * ms},
+		{"over TCP, 5 % lost, far away", line{rtt: 300 * ms, deviation: 30 * ms, loss: .05, ordered: true}, 500 * ms, 0, 0},
+		{"over TCP, first loss", line{rtt: 300 * ms, deviation: 10 * ms, loss: .001, ordered: true}, 500 * ms, 0, 0},
+		{"over TCP, 5 % lost, death", line{rtt: 300 * ms, deviation: 30 * ms, loss: .05, ordered: true, dead: 60 * time.Second}, 500 * ms, 60 * time.Second, 68 * time.Second},
 		{"agent slept", line{rtt: ms, stalls: [2]time.Duration{60 * time.Second, 90 * time.Second}}, 500 * ms, 0, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -92,7 +113,7 @@ func TestMuteGateway(t *testing.T) {
 	start := time.Unix(1000, 0)
 	p := &pulse{every: time.Second}
 	for now, received := start, uint64(1); ; now, received = now.Add(100*time.Millisecond), received+1 {
-		_, silent, _ := p.look(now, signs{received: received, answered: start}, 1)
+		_, silent, _ := p.look(now, signs{heard: received, answered: start}, 1)
 		if at := now.Sub(start); silent != (at >= answerMax+p.limit) {
 			t.Fatalf("after %s: silent %t", at, silent)
 		} else if silent {
@@ -106,7 +127,7 @@ func TestMuteGateway(t *testing.T) {
 func TestAlarmStands(t *testing.T) {
 	p := &pulse{every: 500 * time.Millisecond}
 	now := time.Unix(1000, 0)
-	s := signs{received: 1, rtt: time.Millisecond, answered: now}
+	s := signs{heard: 1, rtt: time.Millisecond, answered: now}
 	patience := 1
 	for was, until := false, now.Add(5*time.Second); now.Before(until); {
 		_, silent, next := p.look(now, s, patience)
@@ -121,7 +142,7 @@ func TestAlarmStands(t *testing.T) {
 	if patience == 1 {
 		t.Fatal("a dead gateway was not noticed")
 	}
-	s.received++
+	s.heard++
 	if _, silent, _ := p.look(now, s, patience); silent {
 		t.Error("a gateway that answers again is still taken for dead")
 	}

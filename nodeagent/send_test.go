@@ -91,11 +91,11 @@ func (l *thinLine) room(n int) bool {
 func (l *thinLine) signs() signs {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := signs{rtt: l.trip, latest: l.trip, received: 1}
+	s := signs{rtt: l.trip, latest: l.trip, packets: 1}
 	for _, p := range l.written {
 		if !p.acked.After(time.Now()) {
 			s.latest = p.acked.Sub(p.at)
-			s.received++
+			s.packets++
 		}
 	}
 	return s
@@ -109,7 +109,9 @@ func (l *thinLine) SetWriteDeadline(time.Time) error     { return nil }
 func (l *thinLine) open(context.Context) (stream, error) { return l, nil }
 func (l *thinLine) close(string)                         {}
 func (l *thinLine) remote() string                       { return "" }
-func (l *thinLine) done() <-chan struct{}                { return nil }
+func (l *thinLine) probe()                               {}
+
+func (l *thinLine) done() <-chan struct{} { return nil }
 
 // awaitReports returns when so many reports have gone, and the reply where it is asked for.
 func (l *thinLine) awaitReports(n int, reply bool) {

@@ -276,6 +276,7 @@ func (s *session) watch(ctx context.Context) {
 
 // askNow sends a ping.
 func (s *session) askNow() {
+	s.link.probe()
 	s.mu.Lock()
 	s.asking = true
 	s.mu.Unlock()

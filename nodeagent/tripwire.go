@@ -65,7 +65,7 @@ func (s *session) watchRefusals(ctx context.Context) {
 		if !sleep(ctx, settleMin+roundTrips*before.trip()) {
 			return
 		}
-		if s.link.signs().received != before.received {
+		if s.link.signs().heard != before.heard {
 			strikes++
 			continue
 		}

@@ -28,7 +28,7 @@ func TestProcessGone(t *testing.T) {
 func TestRefused(t *testing.T) {
 	const every = 500 * time.Millisecond
 	p, now := &pulse{every: every}, time.Unix(1000, 0)
-	s := signs{received: 1, sent: 100, rtt: time.Millisecond, answered: now}
+	s := signs{heard: 1, sent: 100, rtt: time.Millisecond, answered: now}
 	look := func(after time.Duration) bool {
 		now = now.Add(after)
 		_, silent, _ := p.look(now, s, 1)
@@ -41,7 +41,7 @@ func TestRefused(t *testing.T) {
 	if first, then := look(every/8), look(every/8); !first || !then {
 		t.Error("the refusal does not count")
 	}
-	s.received++
+	s.heard++
 	if look(every / 8) {
 		t.Error("silent though it was heard of")
 	}
