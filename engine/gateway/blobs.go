@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"sync"
 
 	"quorate/engine"
@@ -77,48 +78,60 @@ func (s *session) serveBlob(ctx context.Context, st *stream, request *wire.BlobR
 	}
 	if !allowed {
 		s.g.logger.Warn("blob refused: no open attempt of the agent ships it", "agent", s.name, "digest", request.Digest)
-		return s.noBlob(st)
+		return noBlob(st)
 	}
-	select { // reading from the disk is for so many at a time
-	case s.g.blobs <- struct{}{}:
-		defer func() { <-s.g.blobs }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return s.copyBlob(ctx, st, request)
+	out := &outgoing{open: s.g.o.OpenBlob, bulk: s.bulk, stream: st, digest: request.Digest, offset: request.Offset}
+	return s.g.turns.inTurns(ctx, s.conn.address(), func(over func() bool) (bool, error) { return out.leg(ctx, over) })
 }
 
-func (s *session) noBlob(st *stream) error {
+func noBlob(st *stream) error {
 	if err := wire.WriteBlobSize(st, wire.BlobUnknown); err != nil {
 		return err
 	}
 	return st.Close()
 }
 
-func (s *session) copyBlob(ctx context.Context, st *stream, request *wire.BlobRequest) error {
-	file, err := s.g.o.OpenBlob(ctx, request.Digest)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s.noBlob(st)
+// An outgoing is a blob on its way to whoever asked for it.
+type outgoing struct {
+	open   func(ctx context.Context, digest string) (*os.File, error)
+	bulk   *bulk
+	stream *stream
+	digest string
+	offset int64
+	begun  bool // its size was sent
+}
+
+// leg sends what is left, or as much of it as goes until over says that it is others'
+// turn. The file is open meanwhile, and not while it waits for a turn.
+func (o *outgoing) leg(ctx context.Context, over func() bool) (all bool, err error) {
+	file, err := o.open(ctx, o.digest)
+	if errors.Is(err, fs.ErrNotExist) && !o.begun {
+		return true, noBlob(o.stream)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return err
+		return false, err
 	}
-	offset := min(request.Offset, info.Size())
-	if _, err := file.Seek(offset, io.SeekStart); err != nil {
-		return err
+	o.offset = min(o.offset, info.Size())
+	if _, err := file.Seek(o.offset, io.SeekStart); err != nil {
+		return false, err
 	}
-	if err := wire.WriteBlobSize(st, uint64(info.Size())); err != nil {
-		return err
+	if !o.begun {
+		if err := wire.WriteBlobSize(o.stream, uint64(info.Size())); err != nil {
+			return false, err
+		}
+		o.begun = true
 	}
-	if err := s.bulk.copy(ctx, st, file, info.Size()-offset); err != nil {
-		return err
+	n, err := o.bulk.copy(ctx, o.stream, file, info.Size()-o.offset, over)
+	o.offset += n
+	if err != nil || o.offset < info.Size() {
+		return false, err
 	}
-	return st.Close()
+	return true, o.stream.Close()
 }
 
 // mayRead reports whether an open attempt of the agent ships the blob.

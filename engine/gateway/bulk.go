@@ -41,28 +41,31 @@ func (g *gateway) newBulk(c *connection) *bulk {
 	return b
 }
 
-// copy copies n bytes.
-func (b *bulk) copy(ctx context.Context, to io.Writer, from io.Reader, n int64) error {
+// copy copies n bytes, or fewer where over says between two pieces that this is enough,
+// and returns how many.
+func (b *bulk) copy(ctx context.Context, to io.Writer, from io.Reader, n int64, over func() bool) (copied int64, err error) {
 	buf := make([]byte, min(n, pace.ChunkBytesMax))
-	for n > 0 {
-		chunk := buf[:min(n, int64(b.chunk()))]
+	for copied < n {
+		chunk := buf[:min(n-copied, int64(b.chunk()))]
 		if _, err := io.ReadFull(from, chunk); err != nil {
-			return fmt.Errorf("%d bytes before its end: %w", n, err)
+			return copied, fmt.Errorf("%d bytes before its end: %w", n-copied, err)
 		}
 		for _, r := range b.rates {
 			if err := r.WaitN(ctx, len(chunk)); err != nil {
-				return err
+				return copied, err
 			}
 		}
 		if err := b.pacer.Wait(ctx, len(chunk)); err != nil {
-			return err
+			return copied, err
 		}
 		if _, err := to.Write(chunk); err != nil {
-			return err
+			return copied, err
 		}
-		n -= int64(len(chunk))
+		if copied += int64(len(chunk)); over() {
+			break
+		}
 	}
-	return nil
+	return copied, nil
 }
 
 // chunk is how many bytes to send at once.

@@ -39,7 +39,7 @@ func TestBulkRates(t *testing.T) {
 					b := g.newBulk(&connection{carrier: silentCarrier{}})
 					copies.Go(func() {
 						var got bytes.Buffer
-						if err := b.copy(t.Context(), &got, strings.NewReader(strings.Repeat("x", blob)), blob); err != nil || got.Len() != blob {
+						if _, err := b.copy(t.Context(), &got, strings.NewReader(strings.Repeat("x", blob)), blob, goOn); err != nil || got.Len() != blob {
 							t.Errorf("%d bytes, %v", got.Len(), err)
 						}
 					})
@@ -55,6 +55,9 @@ func TestBulkRates(t *testing.T) {
 	}
 }
 
+// goOn is for a copy that nobody else waits for.
+func goOn() bool { return false }
+
 // TestBulkEnds wants a copy to end with its context, however low the rate is, and to
 // tell a blob that is shorter than it was.
 func TestBulkEnds(t *testing.T) {
@@ -63,10 +66,10 @@ func TestBulkEnds(t *testing.T) {
 		b := g.newBulk(&connection{carrier: silentCarrier{}})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Minute, cancel)
-		if err := b.copy(ctx, io.Discard, strings.NewReader(strings.Repeat("x", 1000)), 1000); !errors.Is(err, context.Canceled) {
+		if _, err := b.copy(ctx, io.Discard, strings.NewReader(strings.Repeat("x", 1000)), 1000, goOn); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
-		if err := b.copy(t.Context(), io.Discard, strings.NewReader(""), 1); !errors.Is(err, io.EOF) {
+		if _, err := b.copy(t.Context(), io.Discard, strings.NewReader(""), 1, goOn); !errors.Is(err, io.EOF) {
 			t.Errorf("a blob without its end: %v", err)
 		}
 	})
@@ -84,7 +87,7 @@ func TestBulkFollowsTheLine(t *testing.T) {
 		const blob, rate = 10 << 20, 1 << 20
 		line := &fluid{rate: rate, base: 100 * time.Millisecond, began: time.Now()}
 		b := (&gateway{}).newBulk(&connection{carrier: line})
-		if err := b.copy(t.Context(), line, strings.NewReader(strings.Repeat("x", blob)), blob); err != nil {
+		if _, err := b.copy(t.Context(), line, strings.NewReader(strings.Repeat("x", blob)), blob, goOn); err != nil {
 			t.Fatal(err)
 		}
 		if line.longest > time.Second/2 {

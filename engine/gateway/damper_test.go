@@ -30,3 +30,21 @@ func TestDamper(t *testing.T) {
 		}
 	}
 }
+
+// TestSpread: those who are put off in the same moment come back in different ones, and
+// none too soon.
+func TestSpread(t *testing.T) {
+	for _, wait := range []time.Duration{0, time.Second, calmAskEvery} {
+		seen := map[time.Duration]bool{}
+		for range 100 {
+			got := spread(wait)
+			if got < wait || got > wait+wait/spreadShare+time.Second {
+				t.Fatalf("%v became %v", wait, got)
+			}
+			seen[got] = true
+		}
+		if len(seen) < 90 {
+			t.Errorf("a hundred that wait for %v come in %d moments", wait, len(seen))
+		}
+	}
+}

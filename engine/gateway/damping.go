@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -68,9 +69,17 @@ func (g *gateway) damp(id uint64) *refusal {
 	return &refusal{
 		code:   "flapping",
 		reason: fmt.Sprintf("the agent has connected too often lately (%.0f times): it is let in again in %s", math.Ceil(came), pause.Round(time.Second)),
-		after:  min(pause, calmAskEvery),
+		after:  spread(min(pause, calmAskEvery)),
 	}
 }
+
+// spread makes a wait longer by up to a quarter and a second, by chance: the agents of a
+// site that flap with its line have come, and are put off, in the same moment.
+func spread(wait time.Duration) time.Duration {
+	return wait + rand.N(wait/spreadShare+time.Second)
+}
+
+const spreadShare = 4
 
 // arrivals know which connections on record are of this process.
 type arrivals struct {

@@ -61,7 +61,7 @@ type gateway struct {
 	crowd     crowd
 	keys      planKeys
 	facts     factsDesk
-	blobs     chan struct{} // slots of blob transfers
+	turns     *turns        // of blob transfers
 	bulkRate  *rate.Limiter // of all blobs together, or nil
 	relaying  relayDesk
 	tasks     sync.WaitGroup
@@ -83,7 +83,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	g.sessions.byAgent = map[uint64]*session{}
 	g.commits = newCommitter(g.o, logger)
 	g.presence = newPresence(g.o, g.limits.PartingHold, logger)
-	g.blobs = make(chan struct{}, g.limits.BlobStreams)
+	g.turns = newTurns(g.limits.BlobStreams)
 	g.bulkRate = newRate(g.limits.BulkRate)
 	g.relaying.handshakes = make(chan struct{}, tunnelHandshakesMax)
 	if cfg.TCP != nil {

@@ -19,7 +19,8 @@ type Limits struct {
 	// GuessesPerAddress and Guesses bound enrolments per minute that show no token
 	// which can be spent, from one address and in total.
 	GuessesPerAddress, Guesses int
-	// BlobStreams bounds the blobs that are being sent.
+	// BlobStreams bounds the blobs that are being sent at once, of which the sites that
+	// want any have their shares.
 	BlobStreams int
 	// BulkRate bounds the bytes per second of all blobs together, and BulkRatePerSite
 	// those to one connection, which is an agent's or a relay's; 0 is no bound.

@@ -89,8 +89,10 @@ type muxStream struct{ *mux.Stream }
 
 func (s muxStream) cancel() { s.Cancel() }
 
-// yield does nothing: what is under way on the one connection of TCP cannot be
-// overtaken, but it is little (see [bulk]).
-func (s muxStream) yield() {}
+// yield has what others write go first. What is under way on the one connection of TCP
+// cannot be overtaken, but it is little (see [bulk]).
+func (s muxStream) yield() { s.Yield() }
 
-func tripOf(s mux.Stats) pace.Trip { return pace.Trip{Latest: s.RTT, Received: s.Received} }
+func tripOf(s mux.Stats) pace.Trip {
+	return pace.Trip{Latest: s.RTT, Min: s.Min, Received: s.Received}
+}
