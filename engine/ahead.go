@@ -149,10 +149,10 @@ func (r *Run) unmet(task uint32, pos int) bool {
 }
 
 // Shipped reports whether the step's attempt was sent ahead and is not known to
-// have come to its turn.
+// have come to its turn, or to have a place.
 func (r *Run) Shipped(task uint32, pos int) bool {
 	t := &r.Tasks[task]
-	return t.Steps != nil && t.Steps[pos].Status == Running && r.unmet(task, pos)
+	return t.Steps != nil && t.Steps[pos].Status == Running && (r.unmet(task, pos) || t.Steps[pos].inLine)
 }
 
 // lookAhead notes the step for the scheduler where it may be scheduled ahead.
@@ -250,24 +250,6 @@ func (r *Run) lastHost(task uint32) (uint32, bool) {
 	return NoHost, false
 }
 
-// bequeath gives the place of an attempt that has just ended to its heir: its turn to
-// have one, where it has none itself yet.
-func (s *State) bequeath(r *Run, a *Attempt) {
-	h, p := s.Attempts[a.heir], s.Attempts[a.place]
-	if p != nil {
-		p.heir = a.heir
-	}
-	if h != nil {
-		h.place = a.place
-	}
-	if h != nil && p == nil {
-		pos, _ := r.Graph.stepAt(h.Task, h.Host)
-		r.Tasks[h.Task].Steps[pos].parked = false
-		r.queue.started(h.Host)
-	}
-	a.heir, a.place = 0, 0
-}
-
 // recall has the agent give back what was sent ahead behind the attempt, and has
 // not started: its step is not what those wait for any more.
 func (s *State) recall(r *Run, a *Attempt) {
@@ -306,6 +288,9 @@ func (s *State) recallAll(r *Run) {
 		for pos := range r.Tasks[i].Steps {
 			if r.unmet(uint32(i), pos) {
 				s.recallStep(r, uint32(i), pos, 0)
+			}
+			if st := &r.Tasks[i].Steps[pos]; st.inLine {
+				s.Attempts[st.Attempt].Recall = true
 			}
 		}
 	}

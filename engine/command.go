@@ -11,6 +11,8 @@ type Command struct {
 	Unstarted           bool   // cancel it only where it has not started
 	Reason              string // of a cancel
 	After               []Predecessor
+	// Places is how many attempts of its run may be under way on its host, or 0.
+	Places uint32
 	// Elsewhere are those of After that other agents have under way. Once they have ended
 	// on record the agent is to be told so, see [State.ElsewhereOf].
 	Elsewhere []Elsewhere
@@ -25,8 +27,15 @@ func (s *State) Command(attempt uint64) Command {
 	if p := s.Attempts[a.Supersedes]; p != nil && p.Agent == a.Agent {
 		c.Supersedes = p.ID
 	}
+	r := s.Run(a.Run)
 	if a.Recall && !a.Cancel {
 		c.Cancel, c.Unstarted, c.Reason = true, true, "what it waits for will not end as it has to"
+		if r.stopped() {
+			c.Reason = "the run starts nothing more"
+		}
+	}
+	if r.AheadMax > 0 && a.Host != NoHost {
+		_, c.Places = r.Limits()
 	}
 	for _, p := range a.After {
 		// What has ended on record the agent may have forgotten.
@@ -37,7 +46,7 @@ func (s *State) Command(attempt uint64) Command {
 	c.Elsewhere = slices.DeleteFunc(s.ElsewhereOf(a), func(e Elsewhere) bool { return s.Attempts[e.Attempt].Outcome != 0 })
 	if a.Cancel {
 		c.Reason = "the run was cancelled"
-		if r := s.Run(a.Run); r.Cancelled != nil && r.Cancelled.Reason != "" {
+		if r.Cancelled != nil && r.Cancelled.Reason != "" {
 			c.Reason = r.Cancelled.Reason
 		}
 	}

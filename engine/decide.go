@@ -27,6 +27,7 @@ func (s *State) Decide() []eventlog.Event {
 		d.leaning = leaning{work: work}
 		d.run(s, s.Runs[id-1])
 	}
+	d.queueUp(s)
 	return d.events
 }
 
@@ -34,6 +35,7 @@ type decision struct {
 	events  []eventlog.Event
 	ahead   ahead
 	leaning leaning
+	crowds  []crowd
 }
 
 func (d *decision) full() bool { return len(d.events) >= decideEventsMax }
@@ -155,6 +157,10 @@ func (d *decision) schedule(s *State, r *Run) {
 		}
 	}
 	turn = d.order(s, r, turn, unsteady, most)
+	queues := r.queues()
+	for i := 0; queues && i < len(q.crowded); i++ {
+		d.crowded(r, int(q.crowded[i]), 0)
+	}
 	for n := 0; len(turn) > 0; n++ {
 		keep := turn[:0]
 		for _, c := range turn {
@@ -165,8 +171,11 @@ func (d *decision) schedule(s *State, r *Run) {
 			if d.scheduleStep(s, r, sl.refs[n], c) {
 				room--
 			}
-			if n+1 < len(sl.refs) && sl.running+uint32(n)+1 < q.stepsPerHostMax {
+			switch more := n+1 < len(sl.refs); {
+			case more && sl.running+uint32(n)+1 < q.stepsPerHostMax:
 				keep = append(keep, c)
+			case more && queues:
+				d.crowded(r, c.slot, n+1)
 			}
 		}
 		turn = keep

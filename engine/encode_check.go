@@ -180,6 +180,11 @@ func (r *Run) queueFault() string {
 				return "a step that is not there is ready"
 			}
 		}
+		for _, ref := range q.slots[i].line {
+			if !r.allocated(ref.task, int(ref.pos)) || !r.Tasks[ref.task].Steps[ref.pos].inLine {
+				return "a step that is not there waits for a place"
+			}
+		}
 	}
 	before := int32(0)
 	for at := q.first; at != 0; at = q.slots[at-1].next {

@@ -219,7 +219,11 @@ func (c *codec) step(st *Step) {
 	number(c, &st.Status)
 	number(c, &st.retries)
 	number(c, &st.unstarted)
-	c.flags(&st.parked)
+	if c.version >= versionPlaces {
+		c.flags(&st.parked, &st.inLine)
+	} else {
+		c.flags(&st.parked)
+	}
 }
 
 func (c *codec) queue(q *runQueue) {
@@ -229,6 +233,9 @@ func (c *codec) queue(q *runQueue) {
 	}
 	list(c, &q.slots, func(c *codec, s *slot) {
 		list(c, &s.refs, (*codec).stepRef)
+		if c.version >= versionPlaces {
+			list(c, &s.line, (*codec).stepRef)
+		}
 		number(c, &s.running)
 		signed(c, &s.prev)
 		signed(c, &s.next)
@@ -246,6 +253,9 @@ const versionAhead = 2
 
 // versionRelays is the first version that knows relays.
 const versionRelays = 3
+
+// versionPlaces is the first version in which steps wait at their agents for places.
+const versionPlaces = 4
 
 func (c *codec) ahead(q *runQueue) {
 	list(c, &q.ahead, (*codec).stepRef)

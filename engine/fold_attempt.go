@@ -39,8 +39,16 @@ func (s *State) foldStepScheduled(e *eventlog.StepScheduled) string {
 		return fmt.Sprintf("the step's newest attempt is %d", st.Attempt)
 	case e.FromJob != s.nextJob(r, e.Task, st):
 		return fmt.Sprintf("the step goes on with job %d", s.nextJob(r, e.Task, st))
-	case !r.queue.hasRoom(e.Host):
+	case e.Queues && !r.queues():
+		return "steps of the run do not wait for places"
+	case r.queue.hasRoom(e.Host):
+	case !e.Queues || !r.queue.full(r.queue.slot(e.Host)):
 		return "the run is at its limit of steps under way"
+	case len(a.Open) >= int(r.AheadMax):
+		return "the agent holds all that may be sent ahead"
+	default:
+		st.parked, st.inLine = true, true
+		r.queue.join(e.Host, stepRef{e.Task, uint32(pos)})
 	}
 	s.start(r, e, pos, nil, nil)
 	return ""
@@ -240,6 +248,8 @@ func (s *State) settle(a *Attempt, o eventlog.Outcome, reason, by string) {
 	a.Outcome, a.Reason, a.By, a.EndedAt = o, reason, by, s.Time
 	a.Jobs.clip()
 	s.Agents[a.Agent].settledAttempt(a, s.elsewhere(a.Agent, a.After))
+	r := s.Run(a.Run)
+	s.bequeath(r, a)
 	s.conclude(a)
-	s.bequeath(s.Run(a.Run), a)
+	s.serve(r, a.Host)
 }

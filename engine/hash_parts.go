@@ -141,6 +141,9 @@ func (d digest) task(t *Task) {
 		if st.parked {
 			d.flags(true)
 		}
+		if st.inLine {
+			d.str("in line")
+		}
 		d.str(st.Reason)
 	}
 }
@@ -155,6 +158,10 @@ func (d digest) queue(q *runQueue) {
 		d.flags(s.listed)
 		for _, ref := range s.refs {
 			d.u64(uint64(ref.task), uint64(ref.pos))
+		}
+		for _, ref := range s.line { // as with a token's Until
+			d.u64(uint64(ref.task), uint64(ref.pos))
+			d.str("in line")
 		}
 	}
 }

@@ -83,10 +83,10 @@ func TestHashCoversEverything(t *testing.T) {
 }
 
 // derived is what newGraph makes of the rest of a graph, what the newest of packed
-// results is, and what State.derive counts.
+// results is, and what State.derive finds.
 var derived = map[string]bool{
 	"Dependents": true, "needs": true, "out": true, "steps": true, "used": true, "local": true, "fault": true,
-	"relays": true, "elsewhere": true, "lastJob": true, "lastIndex": true, "_msgpack": true,
+	"relays": true, "elsewhere": true, "crowded": true, "lastJob": true, "lastIndex": true, "_msgpack": true,
 }
 
 // walk changes each scalar in turn, calls check, and changes it back. Of equal

@@ -15,6 +15,7 @@ type move struct {
 // Ready follows from the end of another step, or the creation of the run.
 var stepMoves = []move{
 	{Ready, Running, eventlog.KindStepScheduled, "its agent may work, the epoch is current, the run is under way and has room"},
+	{Ready, Running, eventlog.KindStepScheduled, "sent ahead: it waits at its agent for one of the places that its run has on the host"},
 	{Pending, Running, eventlog.KindStepScheduled, "sent ahead: all that it waits for is under way on its host or its site"},
 	{Ready, Done, eventlog.KindTaskRecorded, "the task is one of the engine's own"},
 	{Ready, TaskFailed, eventlog.KindTaskRecorded, "the task stands for hosts that nobody knows"},

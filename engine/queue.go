@@ -7,8 +7,8 @@ type stepRef struct{ task, pos uint32 }
 
 // A runQueue holds the steps of a run that are ready, per host in the order in
 // which they became so, and counts what is under way. The hosts that have a step
-// to give and room for it form a list, so that a decision costs no more than
-// what it produces.
+// to give and room for it form a list, and those that have one and no room another
+// one, so that a decision costs no more than what it produces.
 type runQueue struct {
 	engine                    []uint32         // engine tasks that are ready
 	slots                     []slot           // per host; the last is for steps without host
@@ -17,10 +17,13 @@ type runQueue struct {
 	first, last               int32            // of the list of hosts, 1 + position or 0
 	running                   uint32
 	stepsMax, stepsPerHostMax uint32
+
+	crowded []int32 // the hosts without room, ascending: they follow from the slots
 }
 
 type slot struct {
 	refs       []stepRef
+	line       []stepRef // steps at the agent that wait for a place on the host
 	running    uint32
 	prev, next int32 // in the list, 1 + position or 0
 	listed     bool
@@ -46,7 +49,43 @@ func (q *runQueue) slot(host uint32) int {
 
 // hasRoom reports whether one more step may be under way on the host.
 func (q *runQueue) hasRoom(host uint32) bool {
-	return q.running < q.stepsMax && q.slots[q.slot(host)].running < q.stepsPerHostMax
+	return q.running < q.stepsMax && !q.full(q.slot(host))
+}
+
+// join puts a step at the end of the host's line.
+func (q *runQueue) join(host uint32, ref stepRef) {
+	i := q.slot(host)
+	q.slots[i].line = append(q.slots[i].line, ref)
+	q.relist(i)
+}
+
+// leave takes a step out of the host's line.
+func (q *runQueue) leave(host uint32, ref stepRef) {
+	i := q.slot(host)
+	q.slots[i].line = withoutRef(q.slots[i].line, ref)
+	q.relist(i)
+}
+
+// replace puts another step in the place of one in the host's line.
+func (q *runQueue) replace(host uint32, ref, by stepRef) {
+	line := q.slots[q.slot(host)].line
+	if k := slices.Index(line, ref); k >= 0 {
+		line[k] = by
+	}
+}
+
+// withoutRef returns the steps without one of them, mostly the first.
+func withoutRef(refs []stepRef, ref stepRef) []stepRef {
+	k := slices.Index(refs, ref)
+	switch {
+	case k < 0:
+		return refs
+	case len(refs) == 1:
+		return nil
+	case k == 0:
+		return refs[1:]
+	}
+	return slices.Delete(refs, k, k+1)
 }
 
 func (q *runQueue) enqueue(host uint32, ref stepRef) {
@@ -96,15 +135,16 @@ func (q *runQueue) ended(host uint32) {
 // clear drops what is ready.
 func (q *runQueue) clear() {
 	q.engine, q.ahead, q.noted = nil, nil, nil
-	q.first, q.last = 0, 0
+	q.first, q.last, q.crowded = 0, 0, nil
 	for i := range q.slots {
-		q.slots[i] = slot{running: q.slots[i].running}
+		q.slots[i] = slot{running: q.slots[i].running, line: q.slots[i].line}
 	}
 }
 
 func (q *runQueue) relist(i int) {
 	s := &q.slots[i]
-	fit := len(s.refs) > 0 && s.running < q.stepsPerHostMax
+	fit := len(s.refs) > 0 && !q.full(i)
+	q.crowd(i, len(s.refs) > 0 && !fit)
 	switch {
 	case fit && !s.listed:
 		s.listed, s.prev, s.next = true, q.last, 0
@@ -116,6 +156,16 @@ func (q *runQueue) relist(i int) {
 		q.last = int32(i) + 1
 	case !fit && s.listed:
 		q.unlist(i)
+	}
+}
+
+// crowd notes whether the host has a step to give and no room for it.
+func (q *runQueue) crowd(i int, crowded bool) {
+	switch at, found := slices.BinarySearch(q.crowded, int32(i)); {
+	case crowded && !found:
+		q.crowded = slices.Insert(q.crowded, at, int32(i))
+	case !crowded && found:
+		q.crowded = slices.Delete(q.crowded, at, at+1)
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"quorate/eventlog"
 	"quorate/planner"
@@ -42,7 +43,7 @@ func recountRun(s *State, r *Run) error {
 		JobsSucceeded: r.Counts.JobsSucceeded, JobsFailed: r.Counts.JobsFailed, JobsUnchanged: r.Counts.JobsUnchanged,
 	}
 	jobs := Counts{}
-	running, elsewhere, parked := map[uint32]uint32{}, map[uint32]uint32{}, 0
+	running, parked := map[uint32]uint32{}, 0
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		var tally [statuses]uint32
@@ -56,11 +57,7 @@ func recountRun(s *State, r *Run) error {
 				} else {
 					running[st.Host]++
 				}
-				a := s.Attempts[st.Attempt]
-				if len(a.After) > 0 && s.relays > 0 {
-					elsewhere[st.Host]++ // it may have the place of another host; its agent keeps to the limit
-				}
-				if a.Outcome != 0 || a.Successor != 0 {
+				if a := s.Attempts[st.Attempt]; a.Outcome != 0 || a.Successor != 0 {
 					return fmt.Errorf("task %d: step %d runs, attempt %d is settled", i, pos, a.ID)
 				}
 			}
@@ -112,23 +109,30 @@ func recountRun(s *State, r *Run) error {
 	if r.Outcome != 0 {
 		return nil
 	}
-	return recountQueue(s, r, running, elsewhere, parked)
+	return recountQueue(s, r, running, parked)
 }
 
 // recountQueue compares the queues with the steps: while nothing stops the run,
 // a step is ready exactly if nothing that it waits for is left.
-func recountQueue(s *State, r *Run, running, elsewhere map[uint32]uint32, parked int) error {
+func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error {
 	queued := map[stepRef]bool{}
 	for i, sl := range r.queue.slots {
 		host := uint32(i)
 		if i == len(r.queue.slots)-1 {
 			host = NoHost
 		}
-		if sl.running != running[host] || sl.running > r.queue.stepsPerHostMax+elsewhere[host] {
+		if sl.running != running[host] || sl.running > r.queue.stepsPerHostMax {
 			return fmt.Errorf("slot %d: %d under way, counted %d, limit %d", i, sl.running, running[host], r.queue.stepsPerHostMax)
 		}
-		if fit := len(sl.refs) > 0 && sl.running < r.queue.stepsPerHostMax; fit != sl.listed {
+		full := sl.running >= r.queue.stepsPerHostMax || len(sl.line) > 0
+		if fit := len(sl.refs) > 0 && !full; fit != sl.listed {
 			return fmt.Errorf("slot %d: listed %v, should be %v", i, sl.listed, fit)
+		}
+		if crowded := len(sl.refs) > 0 && full; crowded != slices.Contains(r.queue.crowded, int32(i)) {
+			return fmt.Errorf("slot %d: crowded %v among %v", i, crowded, r.queue.crowded)
+		}
+		if err := recountLine(r, &sl, host); err != nil {
+			return fmt.Errorf("slot %d: %w", i, err)
 		}
 		for _, ref := range sl.refs {
 			queued[ref] = true
@@ -159,6 +163,30 @@ func recountQueue(s *State, r *Run, running, elsewhere map[uint32]uint32, parked
 				return fmt.Errorf("task %d: step %d is %s, dependencies met %v", i, pos, st.Status, met)
 			}
 		}
+	}
+	return nil
+}
+
+// recountLine compares the host's line with the steps that say that they are in it. As
+// long as there is one no place of the host is free, but where the run has no room.
+func recountLine(r *Run, sl *slot, host uint32) error {
+	if len(sl.line) > 0 && sl.running < r.queue.stepsPerHostMax && r.queues() {
+		return fmt.Errorf("%d wait in line, and %d are under way", len(sl.line), sl.running)
+	}
+	in := 0
+	for i := range r.Tasks {
+		for pos := range r.Tasks[i].Steps {
+			st := &r.Tasks[i].Steps[pos]
+			if !st.inLine || st.Host != host {
+				continue
+			}
+			if in++; !st.parked || st.Status != Running || !slices.Contains(sl.line, stepRef{uint32(i), uint32(pos)}) {
+				return fmt.Errorf("task %d: step %+v is in the line %v", i, st, sl.line)
+			}
+		}
+	}
+	if in != len(sl.line) {
+		return fmt.Errorf("%d steps are in the line %v", in, sl.line)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type simSpec struct {
 	jobs                []uint32
 	keepGoing           bool
 	after               []Predecessor
+	places              uint32
 }
 
 type simEntry struct {
@@ -209,7 +210,7 @@ func (a *simAgent) release(attempt uint64, o eventlog.Outcome) {
 func (a *simAgent) work(rng *rand.Rand) {
 	var open []*simEntry
 	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
-		if e := a.entries[id]; e.state == simIntent && len(e.after) == 0 {
+		if e := a.entries[id]; e.state == simIntent && len(e.after) == 0 && (e.begun() || a.under(e) < e.places || e.places == 0) {
 			open = append(open, e)
 		}
 	}
@@ -240,6 +241,19 @@ func (a *simAgent) work(rng *rand.Rand) {
 		}
 		a.end(e.attempt, o)
 	}
+}
+
+// begun reports whether a job of it was ever started.
+func (e *simEntry) begun() bool { return e.running || e.next > 0 }
+
+// under counts what is under way of the attempt's run on its host.
+func (a *simAgent) under(of *simEntry) (n uint32) {
+	for _, e := range a.entries {
+		if e.state == simIntent && e.run == of.run && e.host == of.host && e.begun() {
+			n++
+		}
+	}
+	return n
 }
 
 // crash kills what runs. What had not started may be known not to have.

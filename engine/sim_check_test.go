@@ -144,8 +144,16 @@ func (w *simWorld) checkPlaces() {
 	begun := map[uint64]uint32{}
 	for _, a := range w.agents {
 		for id, e := range a.entries {
-			if at := w.s.Attempts[id]; e.state == simIntent && at != nil && at.Outcome == 0 && (e.running || e.next > 0) {
+			at := w.s.Attempts[id]
+			if e.state != simIntent || at == nil || !e.begun() {
+				continue
+			}
+			if at.Outcome == 0 {
 				begun[at.Run]++
+			}
+			r := w.s.Run(at.Run)
+			if _, most := r.Limits(); e.host != NoHost && r.AheadMax > 0 && a.under(e) > most {
+				w.t.Errorf("%d steps of run %d are under way on %s", a.under(e), at.Run, a.name)
 			}
 		}
 	}

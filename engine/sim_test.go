@@ -293,7 +293,7 @@ func (w *simWorld) gateway(a *simAgent) {
 			m.cancel = 0
 			m.dispatch = &simSpec{
 				attempt: id, supersedes: at.Supersedes, run: at.Run, task: at.Task, host: at.Host,
-				jobs: jobsFor(r.Graph, at.Task, at.Host, at.FromJob), keepGoing: r.Graph.Tasks[at.Task].KeepGoing, after: c.After,
+				jobs: jobsFor(r.Graph, at.Task, at.Host, at.FromJob), keepGoing: r.Graph.Tasks[at.Task].KeepGoing, after: c.After, places: c.Places,
 			}
 		}
 		w.net = append(w.net, m)

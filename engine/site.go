@@ -251,4 +251,10 @@ func (s *State) derive() {
 			a.elsewhere += s.elsewhere(a.ID, s.Attempts[id].After)
 		}
 	}
+	for _, id := range s.active {
+		q := &s.Runs[id-1].queue
+		for i := range q.slots {
+			q.crowd(i, len(q.slots[i].refs) > 0 && q.full(i))
+		}
+	}
 }

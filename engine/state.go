@@ -273,7 +273,8 @@ type Step struct {
 	Status    TaskStatus
 	retries   uint8 // successors of unknown attempts that nobody was asked for
 	unstarted uint8 // attempts that ended not started
-	parked    bool  // it runs, waits for other hosts or steps, and takes no room in the run
+	parked    bool  // it runs, waits for other hosts, steps or a place, and takes no room in the run
+	inLine    bool  // it waits for a place on its host, and for nothing else
 }
 
 // An Attempt is one try of a step.

@@ -52,6 +52,9 @@ func (r *Run) shift(task uint32, pos int, from, to TaskStatus) {
 		r.queue.unqueueEngine(task)
 	case from == Ready:
 		r.queue.unqueue(host, ref)
+	case from == Running && st.inLine:
+		st.parked, st.inLine = false, false
+		r.queue.leave(host, ref)
 	case from == Running && st.parked:
 		st.parked = false
 	case from == Running:

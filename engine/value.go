@@ -137,11 +137,17 @@ func (s *State) park(a *Attempt) bool {
 	if st.Attempt != a.ID || st.Status != Running {
 		return false
 	}
-	if st.parked {
+	switch {
+	case st.inLine:
+		st.inLine = false
+		r.queue.leave(a.Host, stepRef{a.Task, uint32(pos)})
+	case st.parked:
 		return s.leavePlace(a)
+	default:
+		st.parked = true
+		r.queue.ended(a.Host)
 	}
-	st.parked = true
-	r.queue.ended(a.Host)
+	s.serve(r, a.Host)
 	return true
 }
 

@@ -275,6 +275,9 @@ type StepScheduled struct {
 	// Ahead is true where the step still waits for others that are under way on the
 	// same host, or on hosts of its site: the agents keep their order.
 	Ahead bool `json:"ahead" added:"true"`
+	// Queues is true where the step may wait at its agent for one of the places that
+	// its run has on the host, since they were all taken.
+	Queues bool `json:"queues" added:"true"`
 }
 
 // Outcome of a job, an attempt or a run.

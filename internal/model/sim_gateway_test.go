@@ -176,7 +176,7 @@ func (s *session) look(rec *engine.Agent) {
 			s.toAgent = append(s.toAgent, &wire.Cancel{Fence: s.fenced(c.Epoch), Attempt: id, Reason: c.Reason, Unstarted: c.Unstarted})
 		case !c.Cancel && !s.sent[id]:
 			s.sent[id] = true
-			d := &wire.Dispatch{Fence: s.fenced(c.Epoch), Attempt: id, Supersedes: c.Supersedes, Spec: s.r.w.spec(st, st.Attempts[id])}
+			d := &wire.Dispatch{Fence: s.fenced(c.Epoch), Attempt: id, Supersedes: c.Supersedes, Spec: s.r.w.spec(st, st.Attempts[id]), Places: c.Places}
 			for _, p := range c.After {
 				d.After = append(d.After, wire.Predecessor{Attempt: p.Attempt, Any: p.Any})
 			}

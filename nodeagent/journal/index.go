@@ -15,37 +15,37 @@ type index struct {
 	closed []uint64
 	// reserved counts the jobs that may start of attempts that wait, or have just started.
 	reserved uint32
-	// pools are of the runs of which something is here, by [runOf].
-	pools map[string]*pool
+	// pools are of the runs of which something is under way here, by [poolOf].
+	pools map[poolKey]*pool
 }
 
 func newIndex() index {
-	return index{steps: map[string][]uint64{}, due: map[uint64]bool{}, pools: map[string]*pool{}}
+	return index{steps: map[string][]uint64{}, due: map[uint64]bool{}, pools: map[poolKey]*pool{}}
 }
 
 // A place is where the index has an attempt.
 type place struct {
 	due, closed bool
 	reserved    uint32
-	// run is the pool that it is of, if any, see there for the others.
-	run                  string
+	// pool is where the others are of, see there.
+	pool                 poolKey
 	under, stuck, inLine bool
 }
 
-// placeOf says where the attempt belongs, which is in its run's pool alone unless it
-// waits, or did, and nothing of it has started.
+// placeOf says where the attempt belongs, which is in its pool alone unless it waits,
+// or did, and nothing of it has started.
 func (s *State) placeOf(id uint64) (p place) {
 	a := s.attempts[id]
 	if a == nil || a.Phase != Intent {
 		return place{}
 	}
-	p.run = runOf(a.Step)
+	p.pool = poolOf(a.Step)
 	w := s.waits[id]
 	if w == nil || a.Ended > 0 || a.Running {
 		p.under = !s.yielded[id]
 	} else {
 		ready := !w.stranded && len(w.after) == 0
-		p.inLine = ready && w.places > 0 && p.run != ""
+		p.inLine = ready && w.places > 0 && p.pool.run != ""
 		p.under = ready && !p.inLine
 		p.due = w.stranded || p.under
 		p.closed = a.Window == 0 && a.Jobs > 0

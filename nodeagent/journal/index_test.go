@@ -116,10 +116,10 @@ func checkIndex(s *State) error {
 		waiting := w != nil && a.Ended == 0 && !a.Running
 		queues := waiting && w.places > 0 && len(w.after) == 0 && !w.stranded
 		if a.Phase == Intent && (queues || !s.yielded[id] && (!waiting || len(w.after) == 0 && !w.stranded)) {
-			p := want.pools[runOf(a.Step)]
+			p := want.pools[poolOf(a.Step)]
 			if p == nil {
 				p = &pool{}
-				want.pools[runOf(a.Step)] = p
+				want.pools[poolOf(a.Step)] = p
 			}
 			if queues {
 				p.line = append(p.line, id)

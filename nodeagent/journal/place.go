@@ -7,12 +7,11 @@ import (
 	"strings"
 )
 
-// An attempt that was sent ahead starts when what it waits for has ended as it has to,
-// and then only while fewer attempts of its run are under way here than its dispatch
-// allows. It takes a place from its first job on; attempts that were sent when the
-// cluster had a place for them take theirs at once. One that waits for other hosts
-// gives its place on and never needs one again: those it waits for may have to start
-// here first.
+// An attempt starts when what it waits for has ended as it has to, and then only while
+// fewer attempts of its run are under way on the host than its dispatch allows. It
+// takes a place from its first job on; one that finds a place free when it comes takes
+// that at once. One that waits for other hosts gives its place on and never needs one
+// again: those it waits for may have to start here first.
 //
 // Whose turn it is follows from the records like all the rest, so that no place is ever
 // promised: where one that comes first can start after all, another one that was about
@@ -29,13 +28,20 @@ func ParseStepName(name string) (run uint64, task, host string, err error) {
 	return run, task, host, err
 }
 
-// runOf is the part of a step's name that those of its run have in common.
-func runOf(step string) string {
-	run, _, _ := strings.Cut(step, " ")
-	return run
+// A poolKey names the steps of a run on one host. An agent serves a host, and the steps
+// for the controller perhaps, which are counted by themselves.
+type poolKey struct{ run, host string }
+
+// poolOf is what a step's name has in common with others of its run and host.
+func poolOf(step string) (k poolKey) {
+	k.run, _, _ = strings.Cut(step, " ")
+	if i := strings.LastIndex(step, `" "`); i >= 0 {
+		k.host = step[i:]
+	}
+	return k
 }
 
-// A pool is what the attempts of a run have to do with places here.
+// A pool is what the attempts of a run on a host have to do with places.
 type pool struct {
 	// under counts those that take a place, and stuck those of them that cannot have
 	// ended without a record.
@@ -77,7 +83,7 @@ func (s *State) queues(id uint64) bool {
 	if !at.inLine {
 		return false
 	}
-	p := s.index.pools[at.run]
+	p := s.index.pools[at.pool]
 	before, _ := slices.BinarySearchFunc(p.line, id, s.turn)
 	return p.under+before >= int(s.waits[id].places)
 }
@@ -85,40 +91,40 @@ func (s *State) queues(id uint64) bool {
 // taken reports whether a dispatch of the step that needs one of so many places has to
 // wait for it.
 func (s *State) taken(step string, places uint32) bool {
-	p := s.index.pools[runOf(step)]
+	p := s.index.pools[poolOf(step)]
 	return places > 0 && p != nil && p.under+len(p.line) >= int(places)
 }
 
-// occupied reports whether all places of the attempt's run are taken by attempts that
+// occupied reports whether all places of the attempt's pool are taken by attempts that
 // cannot have ended without a record, so that it cannot have started without one.
 func (s *State) occupied(a *Attempt, places uint32) bool {
-	p := s.index.pools[runOf(a.Step)]
+	p := s.index.pools[poolOf(a.Step)]
 	return places > 0 && p != nil && p.stuck >= int(places)
 }
 
-// heldUp are the attempts of which a record that another one of their run is over
-// might let some start.
+// heldUp are the attempts of which a record that another one is over might let some
+// start.
 func (s *State) heldUp(by *Attempt) []uint64 {
 	ids := slices.Clone(s.behind[by.ID])
 	for id, w := range s.waits {
 		a := s.attempts[id]
-		if w.places > 0 && a != nil && a.Phase == Intent && runOf(a.Step) == runOf(by.Step) {
+		if w.places > 0 && a != nil && a.Phase == Intent && poolOf(a.Step) == poolOf(by.Step) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// movePool keeps the run's pool right about an attempt that has been moved.
+// movePool keeps the pool right about an attempt that has been moved.
 func (s *State) movePool(id uint64, from, to place) {
-	run := cmp.Or(to.run, from.run)
-	if run == "" || from == to {
+	key := cmp.Or(to.pool, from.pool)
+	if key.run == "" || from == to {
 		return
 	}
-	p := s.index.pools[run]
+	p := s.index.pools[key]
 	if p == nil {
 		p = &pool{}
-		s.index.pools[run] = p
+		s.index.pools[key] = p
 	}
 	p.under += count(to.under) - count(from.under)
 	p.stuck += count(to.stuck) - count(from.stuck)
@@ -136,7 +142,7 @@ func (s *State) movePool(id uint64, from, to place) {
 		}
 	}
 	if p.under == 0 && len(p.line) == 0 {
-		delete(s.index.pools, run)
+		delete(s.index.pools, key)
 	}
 }
 

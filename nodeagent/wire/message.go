@@ -182,9 +182,8 @@ type Dispatch struct {
 	// After are the attempts that it waits for: it starts when each of them has ended
 	// as it has to, and is given back, not started, when one of them has not.
 	After []Predecessor
-	// Places is how many attempts of its run may be under way at the agent, this one
-	// included, once it starts: until then it waits, behind After and beside it. 0 is
-	// for one that the cluster has a place for.
+	// Places is how many attempts of its run may be under way on the host, this one
+	// included, once it starts: until then it waits, beside After. 0 is no bound.
 	Places uint32
 }
 
