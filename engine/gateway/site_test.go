@@ -49,7 +49,8 @@ func TestRelayRestarts(t *testing.T) {
 	})
 }
 
-// TestRelayGone: an agent that knows an orchestrator, too, goes there when its relay goes.
+// TestRelayGone: an agent that knows an orchestrator, too, goes there when its relay goes,
+// and comes back with it; neither counts against it.
 func TestRelayGone(t *testing.T) {
 	t.Parallel()
 	rig := gatewaytest.Start(t, gatewaytest.Options{})
@@ -58,6 +59,13 @@ func TestRelayGone(t *testing.T) {
 	rig.Until(t, "the agent behind the relay", func(s *engine.State) bool { return behind(s, "n1", "site1") })
 	relay.stop()
 	rig.Until(t, "the agent without the relay", func(s *engine.State) bool { return behind(s, "n1", "") })
+	relay.start()
+	rig.Until(t, "the agent behind the relay again", func(s *engine.State) bool { return behind(s, "n1", "site1") })
+	rig.O.View(func(s *engine.State) {
+		if a := s.AgentByName("n1"); a.Flaps != 0 {
+			t.Errorf("%d of %d connections count against an agent whose relay was away: %+v", a.Flaps, a.Connections, a.Changes)
+		}
+	})
 }
 
 // TestRelayWithoutRoom: what has no room at the relay comes from the orchestrator.

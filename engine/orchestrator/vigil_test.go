@@ -30,12 +30,7 @@ func enrolAgents(t *testing.T, o *orchestrator.Orchestrator, gateways ...uint64)
 
 func connect(t *testing.T, o *orchestrator.Orchestrator, agent, gateway uint64, session string) {
 	t.Helper()
-	var journal string
-	o.View(func(s *engine.State) { journal = s.Agent(agent).JournalID })
-	_, voids, err := o.Propose(t.Context(), &eventlog.AgentConnected{Agent: agent, Gateway: gateway, Session: session, JournalID: journal})
-	if err != nil || voids[0] != "" {
-		t.Fatal(err, voids)
-	}
+	propose(t, o, &eventlog.AgentConnected{Agent: agent, Gateway: gateway, Session: session, JournalID: journalOf(o, agent)})
 }
 
 // connectedAgents are those of the agents that are connected on record.
@@ -104,12 +99,7 @@ func TestAgentsOfWhoDoesNotAnswer(t *testing.T) {
 
 func lastReason(t *testing.T, r *replica) (reason string) {
 	t.Helper()
-	head, _ := r.Head()
-	records, err := r.Read(t.Context(), 1, int(head))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, rec := range records {
+	for _, rec := range read(t, r) {
 		event, err := eventlog.Decode(rec.Kind, rec.Data)
 		if err != nil {
 			t.Fatal(err)
@@ -119,4 +109,80 @@ func lastReason(t *testing.T, r *replica) (reason string) {
 		}
 	}
 	return reason
+}
+
+// TestDeadGatewayThatAllHaveLeft: the agents of a member that died have gone elsewhere
+// before anybody else notices. The leader asks for that member all the same, puts on
+// record that it was lost, once, and with it they are excused.
+func TestDeadGatewayThatAllHaveLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peers := &reachable{down: map[uint64]bool{}}
+		_, r := three(t, func(c *orchestrator.Config) { c.Peers = peers })
+		agents := enrolAgents(t, r[1].o, 1, 1, 1)
+		moves := func(agent, to uint64) {
+			t.Helper()
+			propose(t, r[1].o, &eventlog.AgentConnected{
+				Agent: agent, Gateway: to, Session: fmt.Sprint(agent, to, time.Now()), JournalID: journalOf(r[1].o, agent), Came: eventlog.ByItself,
+			})
+		}
+		want := func(what string, flaps ...uint64) {
+			t.Helper()
+			r[1].o.View(func(s *engine.State) {
+				for i, id := range agents {
+					if got := s.Agent(id).Flaps; got != flaps[i] {
+						t.Errorf("%s: %d connections count against agent %d, want %d", what, got, i, flaps[i])
+					}
+				}
+			})
+		}
+		pass := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+		}
+		moves(agents[0], 2)
+		moves(agents[1], 2)
+		moves(agents[2], 3)
+		peers.set(2, true)
+		moves(agents[0], 3)
+		moves(agents[1], 1)
+		moves(agents[2], 1) // 3 lives
+		want("nobody knows", 1, 1, 1)
+		pass(7 * time.Second)
+		want("2 is silent for a moment", 1, 1, 1)
+		pass(8 * time.Second)
+		want("2 is silent", 0, 0, 1)
+		moves(agents[0], 2)
+		pass(time.Minute)
+		lost := 0
+		for _, rec := range read(t, r[1]) {
+			if rec.Kind == eventlog.KindGatewayLost {
+				lost++
+			}
+		}
+		if lost != 1 {
+			t.Errorf("%d records tell of one death", lost)
+		}
+	})
+}
+
+func propose(t *testing.T, o *orchestrator.Orchestrator, e eventlog.Event) {
+	t.Helper()
+	if _, voids, err := o.Propose(t.Context(), e); err != nil || voids[0] != "" {
+		t.Fatal(err, voids)
+	}
+}
+
+func journalOf(o *orchestrator.Orchestrator, agent uint64) (id string) {
+	o.View(func(s *engine.State) { id = s.Agent(agent).JournalID })
+	return id
+}
+
+func read(t *testing.T, r *replica) []eventlog.Record {
+	t.Helper()
+	head, _ := r.Head()
+	records, err := r.Read(t.Context(), 1, int(head))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
 }
