@@ -14,8 +14,8 @@ import (
 
 // presence puts the ends of sessions on record, those that come together in one
 // append: when a site loses its link, all its agents are gone at once. What is no news
-// any more when its turn comes is left out, and agents that flap, or whose relay does, get
-// some time to come back before it does: the next connection says the same.
+// any more when its turn comes is left out, and agents that flap, or whose relay does, or
+// that are on their way, get some time before it does: the next connection says the same.
 type presence struct {
 	o      *orchestrator.Orchestrator
 	logger *slog.Logger
@@ -47,13 +47,13 @@ func newPresence(o *orchestrator.Orchestrator, hold time.Duration, logger *slog.
 // gone says that a session has ended.
 func (p *presence) gone(s *session, reason string) {
 	end := parted{&eventlog.AgentDisconnected{Agent: s.agent, Session: s.nonce, Reason: reason}, s.welcomed}
-	flaps := false
+	returns := s.replaced.Load()
 	p.o.View(func(st *engine.State) {
 		a := st.Agent(s.agent)
 		relay := st.Agent(a.Via)
-		flaps = s.welcomed && (a.Flapping || relay != nil && relay.Flapping)
+		returns = s.welcomed && (returns || a.Flapping || relay != nil && relay.Flapping)
 	})
-	if !flaps {
+	if !returns {
 		p.add(end)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quorate/engine"
@@ -29,7 +30,8 @@ type session struct {
 	welcomed bool // it is, and the agent was told
 	// connection is the index of its AgentConnected; reports count under it alone.
 	connection uint64
-	handing    sync.Once // a relay's: its agents are to follow it
+	handing    sync.Once   // a relay's: its agents are to follow it
+	replaced   atomic.Bool // by another connection of the agent to this gateway
 
 	ended chan struct{} // closed when nothing of the session runs any more
 	wake  chan struct{} // holds one: the sender has something to look at
@@ -210,6 +212,7 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 	// The session before may have reports on their way into the log. The journal
 	// is compared, and the agent told what is committed, when they have arrived.
 	if before := g.sessions.add(s); before != nil {
+		before.replaced.Store(true)
 		before.conn.close(codeReplaced, "replaced by another connection of this agent")
 		select {
 		case <-before.ended:
