@@ -138,16 +138,18 @@ func (p *program) printRun(run *api.Run) error {
 	fmt.Fprintln(p.con.out)
 	g := &grid{header: []any{"TASK", "STATUS", "STEPS", "REASON"}}
 	for _, t := range run.Tasks {
-		counts := map[string]int{}
+		counts, reason := map[string]int{}, t.Reason
 		for _, s := range t.Steps {
-			counts[s.Status]++
+			if counts[s.Status]++; s.Status == "shipped" && reason == "" {
+				reason = s.Reason
+			}
 		}
 		var steps []string
 		for status, n := range counts {
 			steps = append(steps, fmt.Sprintf("%d %s", n, status))
 		}
 		slices.Sort(steps)
-		g.add(t.ID, t.Status, some(steps, 4), t.Reason)
+		g.add(t.ID, t.Status, some(steps, 4), reason)
 	}
 	return p.printGrid(g)
 }

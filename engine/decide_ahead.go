@@ -54,7 +54,7 @@ func (d *decision) chain(s *State, r *Run, ref stepRef, a *Agent) {
 		for _, e := range r.Graph.out[last.task] {
 			if follow(e, host, last.agent); around && e.all {
 				s.eachAt(r, e.task, last.agent.Via, func(h uint32, a *Agent) {
-					if h != host && !d.held(s, r, a) {
+					if h != host && !d.heldBehind(s, r, a, last.agent) {
 						follow(e, h, a)
 					}
 				})

@@ -27,6 +27,12 @@ func (d *decision) held(s *State, r *Run, a *Agent) bool {
 	return d.leaning.elsewhere
 }
 
+// heldBehind reports whether the agent is held where its step would come behind one that
+// another agent has, or is just given.
+func (d *decision) heldBehind(s *State, r *Run, a, before *Agent) bool {
+	return a.Flapping && d.leaning.work == WorkHeld && before.steady() || d.held(s, r, a)
+}
+
 // getsOn reports whether a step is under way, and does not wait for others, on an
 // agent that is connected and does not flap.
 func (s *State) getsOn(r *Run) bool {

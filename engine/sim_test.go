@@ -63,6 +63,7 @@ type simWorld struct {
 	cut     map[uint64]bool  // relays whose link is down
 
 	site    bool    // the agents are of one, mostly
+	quiet   bool    // most goes well
 	failing float64 // chance that a job fails
 	faults  bool
 	seen    map[simMove]bool
@@ -102,6 +103,7 @@ func simulate(t *testing.T, seed uint64, seen map[simMove]bool) (early int) {
 	}
 	w.enrol(&simAgent{name: "ctl"}, ControllerLabel)
 	w.site = seed%2 == 1 && hosts > 1
+	w.quiet = w.site && seed%4 == 1
 	for i := range 3 {
 		p := randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts)
 		if w.site {
@@ -179,7 +181,7 @@ func (w *simWorld) moved(e eventlog.Event, from, to TaskStatus) {
 func (w *simWorld) act() {
 	a := w.agents[w.rng.IntN(len(w.agents))]
 	switch n := w.rng.IntN(1000); {
-	case w.site && n >= 860 && n < 955 && w.rng.IntN(8) > 0: // most goes well there
+	case w.quiet && n >= 860 && n < 955 && w.rng.IntN(8) > 0:
 	case n < 70:
 		w.lead()
 	case n < 350:
@@ -208,6 +210,9 @@ func (w *simWorld) act() {
 		w.propose(w.stale[w.rng.IntN(len(w.stale))])
 	case n < 990:
 		w.propose(&eventlog.RunCancelled{Run: 1 + w.rng.Uint64N(8)})
+		for range w.rng.IntN(8) { // before anybody decides
+			w.commit()
+		}
 	case n < 991:
 		a.wipe()
 	case n < 993:

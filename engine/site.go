@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 
 	"quorate/eventlog"
@@ -76,6 +77,26 @@ func (s *State) BehindElsewhere(attempt uint64) (ids []uint64) {
 		}
 	}
 	return ids
+}
+
+// WaitsFor names the first of the steps that the attempt was sent ahead of, of those
+// under way on record, and says how many more there are; "" where there is none.
+func (s *State) WaitsFor(a *Attempt) (text string) {
+	more := 0
+	for _, p := range a.After {
+		b := s.Attempts[p.Attempt]
+		switch g := s.Run(b.Run).Graph; {
+		case b.Outcome != 0:
+		case text == "":
+			text = g.Tasks[b.Task].ID + "@" + g.HostName(b.Task, b.Host)
+		default:
+			more++
+		}
+	}
+	if more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // behind reports whether the attempt waits for the other one.

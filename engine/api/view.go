@@ -68,10 +68,14 @@ func taskView(s *engine.State, r *engine.Run, task uint32) Task {
 			ID: planned.ID + "@" + host, Host: host, Status: st.Status.String(),
 			Attempt: st.Attempt, Attempts: st.Attempts, Reason: st.Reason,
 		}
-		if r.Shipped(task, pos) {
+		at := s.Attempts[st.Attempt]
+		if r.Shipped(task, pos) && at.Jobs.Len() == 0 { // its end may be known before those that it waited for
 			view.Steps[pos].Status = "shipped"
+			if left := s.WaitsFor(at); left != "" {
+				view.Steps[pos].Reason = "waits for " + left
+			}
 		}
-		if at := s.Attempts[st.Attempt]; at != nil {
+		if at != nil {
 			for j := range at.Jobs.All() {
 				view.Steps[pos].Jobs = append(view.Steps[pos].Jobs, jobView(&j))
 			}

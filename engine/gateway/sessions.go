@@ -93,19 +93,22 @@ func (ss *sessions) observe(state *engine.State, _ *eventlog.Record, event event
 		ss.tell(e.Agent, nil)
 	case *eventlog.AgentConnected:
 		ss.tell(e.Agent, nil) // a session before this one is over
+		if state.Agent(e.Agent).Quarantined != "" {
+			ss.tellAll(recall)
+		}
 	case *eventlog.AgentRevoked:
 		ss.tell(e.Agent, nil)
-		ss.tellAll(func(n *notes) { n.cancels = true }) // of what waits for it elsewhere
+		ss.tellAll(recall) // what waits for it on other hosts
 	case *eventlog.AgentQuarantined:
 		ss.tell(e.Agent, nil)
-		ss.tellAll(func(n *notes) { n.cancels = true })
+		ss.tellAll(recall)
 	case *eventlog.AgentDisconnected:
 		ss.tell(e.Agent, nil) // by who took this gateway for dead
 	case *eventlog.OrchestratorJoined, *eventlog.OrchestratorMoved, *eventlog.OrchestratorRemoved, *eventlog.ClusterRecovered:
 		// Also, sessions of a member that is none any more are off the record.
 		ss.tellAll(func(n *notes) { n.members = true })
 	case *eventlog.RunCancelled:
-		ss.tellAll(func(n *notes) { n.cancels = true })
+		ss.tellAll(recall)
 	case *eventlog.AttemptEnded:
 		ss.recalled(state, e.Attempt)
 		ss.settled(e.Attempt)
@@ -127,17 +130,20 @@ func (ss *sessions) recalled(state *engine.State, attempt uint64) {
 		return
 	}
 	r := state.Run(a.Run)
-	switch note := func(n *notes) { n.cancels = true }; {
+	switch {
 	case r.AheadMax == 0:
 	case r.FailFast:
-		ss.tellAll(note)
+		ss.tellAll(recall)
 	default:
-		ss.tell(a.Agent, note)
+		ss.tell(a.Agent, recall)
 		for _, id := range state.BehindElsewhere(attempt) {
-			ss.tell(state.Attempts[id].Agent, note)
+			ss.tell(state.Attempts[id].Agent, recall)
 		}
 	}
 }
+
+// recall is the note to look for what is to be cancelled, or given back.
+func recall(n *notes) { n.cancels = true }
 
 func (ss *sessions) tell(agent uint64, note func(*notes)) {
 	ss.mu.Lock()

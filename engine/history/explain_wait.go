@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -143,8 +144,12 @@ func (x *Explainer) underWay(name string, st *step) string {
 	a := st.newest()
 	text := fmt.Sprintf("%s is under way on %s as attempt %d since #%d", name, a.agent, a.id, a.Index)
 	switch {
-	case a.ahead && a.turn.Index == 0:
-		text = fmt.Sprintf("%s was sent to %s ahead of its turn, and waits there for what is under way before it", name, a.agent)
+	case a.ahead && a.turn.Index == 0 && len(a.jobs) == 0:
+		left := "what is under way before it"
+		if at := x.State.Attempts[a.id]; at != nil {
+			left = cmp.Or(x.State.WaitsFor(at), left)
+		}
+		text = fmt.Sprintf("%s was sent to %s ahead of its turn, and waits there for %s", name, a.agent, left)
 	case a.waits.Index != 0 && len(a.jobs) == 0:
 		text += "; it waits for other hosts"
 	case a.began.Index == 0 && len(a.jobs) == 0:

@@ -61,6 +61,13 @@ func newWorld(t *testing.T, seed uint64) *world {
 		w.add(&eventlog.AgentEnrolled{TokenHash: name, Name: name, KeyDigest: name, JournalID: name})
 		w.clocks[w.s.AgentByName(name).ID] = []int64{0, 0, int64(time.Hour), -int64(time.Hour), math.MaxInt64 / 2, math.MinInt64 / 2}[w.rng.IntN(6)]
 	}
+	if w.rng.IntN(2) == 0 { // they are of one site
+		w.add(&eventlog.TokenCreated{TokenHash: "relay", Name: "relay", Role: engine.RelayRole})
+		w.add(&eventlog.AgentEnrolled{TokenHash: "relay", Name: "relay", KeyDigest: "relay", JournalID: "relay"})
+		for _, name := range p.Hosts {
+			w.add(&eventlog.AgentConnected{Agent: w.s.AgentByName(name).ID, Session: name, JournalID: name, Relay: w.s.AgentByName("relay").ID})
+		}
+	}
 	for i := range 2 + w.rng.IntN(7) {
 		task := eventlog.PlanTask{
 			ID: fmt.Sprintf("t%d", i), Driver: string(planner.DriverDirectord), HostSet: uint32(1 + w.rng.IntN(len(p.HostSets)-1)),
