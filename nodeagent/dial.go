@@ -82,8 +82,9 @@ type attempt struct {
 	err  error
 }
 
-// dial connects over QUIC, or over TCP where QUIC is not answered.
-func (k *sockets) dial(ctx context.Context, address string, conf *tls.Config) (*link, error) {
+// dial connects over QUIC, or over TCP where QUIC is not answered, and calls answered
+// when somebody is there, perhaps more than once.
+func (k *sockets) dial(ctx context.Context, address string, conf *tls.Config, answered func()) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	heard := make(chan struct{})
 	overQUIC, overTCP := make(chan attempt, 1), make(chan attempt, 1)
@@ -102,12 +103,15 @@ func (k *sockets) dial(ctx context.Context, address string, conf *tls.Config) (*
 		}
 	}()
 	dials.Go(func() {
-		l, err := k.dialQUIC(ctx, address, conf, sync.OnceFunc(func() { close(heard) }))
+		l, err := k.dialQUIC(ctx, address, conf, sync.OnceFunc(func() {
+			close(heard)
+			answered()
+		}))
 		overQUIC <- attempt{l, err}
 	})
 	tryTCP := sync.OnceFunc(func() {
 		dials.Go(func() {
-			l, err := dialTCP(ctx, address, conf)
+			l, err := dialTCP(ctx, address, conf, answered)
 			overTCP <- attempt{l, err}
 		})
 	})

@@ -59,7 +59,7 @@ func (k *sockets) dialQUIC(ctx context.Context, address string, conf *tls.Config
 	})
 	if err != nil {
 		leave()
-		return nil, err
+		return nil, crowded(err)
 	}
 	k.linger(conn.Context(), leave)
 	if conn.ConnectionState().Used0RTT {
@@ -126,6 +126,16 @@ func (a *attentive) ReadBatch(messages []ipv4.Message, flags int) (int, error) {
 		a.heard()
 	}
 	return n, err
+}
+
+// crowded names the error of an orchestrator that turns agents away before it looks at
+// them. Who can forge that can as well keep the agent from being answered.
+func crowded(err error) error {
+	var said *quic.TransportError
+	if errors.As(err, &said) && said.Remote && said.ErrorCode == quic.ConnectionRefused {
+		return fmt.Errorf("%w (%w)", errCrowd, err)
+	}
+	return err
 }
 
 // refusedByQUIC reports whether the other side has answered, and there is no use in

@@ -98,7 +98,7 @@ func TestHandshakesOnly(t *testing.T) {
 	t.Cleanup(a.cfg.sockets.close)
 	dial := func(overTCP bool) *link {
 		t.Helper()
-		l, err := a.dial(t.Context(), o.address)
+		l, err := a.dial(t.Context(), o.address, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -68,7 +68,7 @@ func (r *relays) tunnel(ctx context.Context, address string, cluster *tls.Config
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	site, err := r.sockets.dial(ctx, address, r.site)
+	site, err := r.sockets.dial(ctx, address, r.site, func() {})
 	if err != nil {
 		return nil, foreign(err, address, r.proof)
 	}
@@ -135,7 +135,7 @@ func (r *relays) blobs(ctx context.Context) (*link, error) {
 	}
 	var failed error
 	for _, address := range r.addresses {
-		l, err := r.sockets.dial(ctx, address, r.site)
+		l, err := r.sockets.dial(ctx, address, r.site, func() {})
 		if err == nil {
 			r.loose = l
 			return l, nil

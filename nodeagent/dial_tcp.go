@@ -9,12 +9,13 @@ import (
 	"quorate/internal/mux"
 )
 
-// dialTCP connects over TCP alone.
-func dialTCP(ctx context.Context, address string, conf *tls.Config) (*link, error) {
+// dialTCP connects over TCP alone, and calls answered when somebody is there.
+func dialTCP(ctx context.Context, address string, conf *tls.Config, answered func()) (*link, error) {
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
+	answered()
 	conn, err := mux.Client(ctx, raw, conf, mux.StreamsBy(streamsOf))
 	if err != nil {
 		return nil, err

@@ -137,11 +137,11 @@ func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire
 			addresses = direct
 		}
 		var id *identity
-		err := tryEach(ctx, addresses, nil, func(ctx context.Context, address string) (*link, error) {
+		err := tryEach(ctx, addresses, nil, func(ctx context.Context, address string, heard func()) (*link, error) {
 			if site.has(address) {
 				return site.tunnel(ctx, address, pki.EnrolTLS(token.Pin))
 			}
-			l, err := cfg.sockets.dial(ctx, address, pki.EnrolTLS(token.Pin))
+			l, err := cfg.sockets.dial(ctx, address, pki.EnrolTLS(token.Pin), heard)
 			return l, foreign(err, address, "token")
 		}, func(d dialled) (err error) {
 			silence.Stop()

@@ -140,7 +140,7 @@ func (n *neighbours) talk(ctx context.Context, address string) error {
 	a := n.agent
 	limited, cancel := context.WithTimeout(ctx, neighbourDial)
 	defer cancel()
-	site, err := a.relays.sockets.dial(limited, address, a.relays.site)
+	site, err := a.relays.sockets.dial(limited, address, a.relays.site, func() {})
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -50,6 +52,8 @@ type orchestrator struct {
 	asked     []wire.BlobRequest
 	cutBlobs  int // so many answers stop in the middle
 	busy      int // so many enrolments are to be tried again
+	crowd     int // so many connections are refused before their handshake
+	sentAway  []string
 
 	challenges int // so many hellos are asked for once more
 	signed     wire.Checkpoint
@@ -93,7 +97,7 @@ func (o *orchestrator) listen(address string, conf *tls.Config) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	transport := &quic.Transport{Conn: socket}
+	transport := &quic.Transport{Conn: socket, ConnContext: o.greets}
 	l, err := transport.Listen(conf, &quic.Config{MaxIdleTimeout: 5 * time.Second})
 	if err != nil {
 		o.t.Fatal(err)
@@ -120,6 +124,22 @@ func (o *orchestrator) listen(address string, conf *tls.Config) {
 		transport.Close()
 		socket.Close()
 	})
+}
+
+// greets sends agents away for as long as there is a crowd; each dial has a port of its
+// own, and begins with more than one packet.
+func (o *orchestrator) greets(ctx context.Context, client *quic.ClientInfo) (_ context.Context, err error) {
+	from := client.RemoteAddr.String()
+	o.update(func() {
+		if o.crowd > 0 && !slices.Contains(o.sentAway, from) {
+			o.crowd--
+			o.sentAway = append(o.sentAway, from)
+		}
+		if slices.Contains(o.sentAway, from) {
+			err = errors.New("too many")
+		}
+	})
+	return ctx, err
 }
 
 func (o *orchestrator) drop() {

@@ -81,7 +81,11 @@ type pulse struct {
 // when to look again. patience multiplies how long the other side may be silent.
 func (p *pulse) look(now time.Time, s signs, patience int) (ask, silent bool, next time.Duration) {
 	if late := now.Sub(p.due); !p.looked.IsZero() && late > p.step {
-		p.heard = p.heard.Add(late) // it is we who slept
+		slept := p.heard.Add(late) // it is we who slept
+		if p.dead.Equal(p.heard) {
+			p.dead = slept // which is no sign of life
+		}
+		p.heard = slept
 	}
 	ask, silent, next = p.judge(now, s, patience)
 	p.looked, p.due = now, now.Add(next)

@@ -142,6 +142,10 @@ func TestAlarmStands(t *testing.T) {
 	if patience == 1 {
 		t.Fatal("a dead gateway was not noticed")
 	}
+	now = now.Add(10 * time.Second)
+	if _, silent, _ := p.look(now, s, patience); !silent {
+		t.Error("a dead gateway is taken for alive because the agent slept")
+	}
 	s.heard++
 	if _, silent, _ := p.look(now, s, patience); silent {
 		t.Error("a gateway that answers again is still taken for dead")

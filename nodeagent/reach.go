@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"quorate/nodeagent/journal"
@@ -22,102 +19,6 @@ const (
 	// challengesMax bounds how often the agent introduces itself on one connection.
 	challengesMax = 8
 )
-
-// errRevived says that the connection which is there will do.
-var errRevived = errors.New("the orchestrator answers again")
-
-// A reachError is why none of several addresses will do.
-type reachError struct{ errs []error }
-
-func (e *reachError) Error() string {
-	var all []string
-	for _, err := range e.errs {
-		all = append(all, err.Error())
-	}
-	return strings.Join(all, "; ")
-}
-
-func (e *reachError) Unwrap() []error { return e.errs }
-
-// A dialled is a connection to an address, or why there is none.
-type dialled struct {
-	address string
-	link    *link
-	err     error
-}
-
-// tryEach connects to the addresses, the next one shortly after the one before, and
-// calls meet with each that answers until that is content. It returns when that is
-// so, with [errRevived] when stop is closed before, or when each has failed once. meet
-// closes the links that it does not want.
-func tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dialOne func(context.Context, string) (*link, error), meet func(dialled) error) error {
-	return tempoFor(0).tryEach(ctx, addresses, stop, dialOne, meet)
-}
-
-// tryEach is [tryEach] at a tempo.
-func (p tempo) tryEach(ctx context.Context, addresses []string, stop <-chan struct{}, dialOne func(context.Context, string) (*link, error), meet func(dialled) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var dials sync.WaitGroup
-	defer dials.Wait()
-	defer cancel()
-	answers := make(chan dialled)
-	failed := &reachError{}
-	left := slices.Clone(addresses) // those that have not failed
-	due := time.NewTimer(0)
-	defer due.Stop()
-	for next := 0; ; {
-		select {
-		case <-due.C:
-			address := left[next%len(left)]
-			dials.Go(func() {
-				l, err := dialOne(ctx, address)
-				select {
-				case answers <- dialled{address, l, err}:
-				case <-ctx.Done():
-					if l != nil {
-						l.close("another orchestrator was faster")
-					}
-				}
-			})
-			if next++; next < len(left) {
-				due.Reset(p.stagger)
-			} else {
-				due.Reset(p.redial)
-			}
-			continue
-		case d := <-answers:
-			if d.err == nil {
-				d.err = meet(d)
-			}
-			if d.err == nil || final(d.err) {
-				return d.err
-			}
-			i := slices.Index(left, d.address)
-			if i < 0 {
-				continue // an earlier dial has failed
-			}
-			left = slices.Delete(left, i, i+1)
-			failed.errs = append(failed.errs, d.err)
-			if next > i {
-				next--
-			}
-			if next < len(left) {
-				due.Reset(0)
-			}
-		case <-stop:
-			return errRevived
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		switch {
-		case len(left) > 0:
-		case len(failed.errs) == 1:
-			return failed.errs[0]
-		default:
-			return failed
-		}
-	}
-}
 
 // final reports whether the error is the cluster's word, which no other
 // orchestrator would take back.
@@ -163,19 +64,22 @@ func (a *agent) reachAny(ctx context.Context, addresses []string, old *session, 
 	return s, err
 }
 
-func (a *agent) dial(ctx context.Context, address string) (*link, error) {
+func (a *agent) dial(ctx context.Context, address string, heard func()) (*link, error) {
 	if a.relays.has(address) {
 		return a.relays.tunnel(ctx, address, a.clusterTLS())
 	}
 	if a.mute.Load() >= muteMax {
 		limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
-		l, err := dialTCP(limited, address, a.clusterTLS())
+		l, err := dialTCP(limited, address, a.clusterTLS(), heard)
 		cancel()
 		if err == nil {
 			return l, nil
 		}
 	}
-	l, err := a.cfg.sockets.dial(ctx, address, a.clusterTLS())
+	l, err := a.cfg.sockets.dial(ctx, address, a.clusterTLS(), heard)
+	if errors.Is(err, errCrowd) {
+		a.log.Info("the orchestrator has too many agents to greet at once", "server", address)
+	}
 	if err != nil {
 		return nil, foreign(err, address, "identity")
 	}

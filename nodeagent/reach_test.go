@@ -80,7 +80,7 @@ func TestTryEach(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				addresses := []string{"0", "1", "2"}[:len(row.fates)]
 				begin, met := time.Now(), 0
-				err := tryEach(t.Context(), addresses, nil, func(ctx context.Context, address string) (*link, error) {
+				err := tryEach(t.Context(), addresses, nil, func(ctx context.Context, address string, _ func()) (*link, error) {
 					f := row.fates[address[0]-'0']
 					if !sleep(ctx, f.after) {
 						return nil, ctx.Err()
@@ -104,7 +104,7 @@ func TestRedial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const back = 5300 * time.Millisecond
 		begin := time.Now()
-		dial := func(ctx context.Context, address string) (*link, error) {
+		dial := func(ctx context.Context, address string, _ func()) (*link, error) {
 			if reachable := address == "b" && time.Since(begin) >= back; !reachable && sleep(ctx, handshakeTimeout) {
 				return nil, context.DeadlineExceeded
 			}
@@ -149,7 +149,7 @@ func TestRevived(t *testing.T) {
 		revived := make(chan struct{})
 		time.AfterFunc(time.Second, func() { close(revived) })
 		var dials atomic.Int32
-		err := tryEach(t.Context(), []string{"a", "b"}, revived, func(ctx context.Context, _ string) (*link, error) {
+		err := tryEach(t.Context(), []string{"a", "b"}, revived, func(ctx context.Context, _ string, _ func()) (*link, error) {
 			dials.Add(1)
 			<-ctx.Done()
 			return nil, ctx.Err()

@@ -22,7 +22,7 @@ func TestTempo(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 6100*time.Millisecond)
 			defer cancel()
 			dials := make(chan struct{}, 100)
-			err := tempoFor(row.heartbeat).tryEach(ctx, []string{"a", "b", "c"}, nil, func(ctx context.Context, _ string) (*link, error) {
+			err := tempoFor(row.heartbeat).tryEach(ctx, []string{"a", "b", "c"}, nil, func(ctx context.Context, _ string, _ func()) (*link, error) {
 				dials <- struct{}{}
 				<-ctx.Done()
 				return nil, ctx.Err()

@@ -64,7 +64,10 @@ type gateway struct {
 	turns     *turns        // of blob transfers
 	bulkRate  *rate.Limiter // of all blobs together, or nil
 	relaying  relayDesk
-	tasks     sync.WaitGroup
+
+	handshakesTCP admission.Queue
+
+	tasks sync.WaitGroup
 }
 
 // Serve accepts agents until ctx ends. Then it tells them to go to the other
@@ -85,7 +88,8 @@ func Serve(ctx context.Context, cfg Config) error {
 	g.presence = newPresence(g.o, g.limits.PartingHold, logger)
 	g.turns = newTurns(g.limits.BlobStreams)
 	g.bulkRate = newRate(g.limits.BulkRate)
-	g.relaying.handshakes = make(chan struct{}, tunnelHandshakesMax)
+	g.relaying.handshakes = admission.NewQueue(g.limits.HandshakesAtOnce)
+	g.handshakesTCP = admission.NewQueue(g.limits.HandshakesAtOnce)
 	if cfg.TCP != nil {
 		defer cfg.TCP.Close()
 	}
@@ -124,6 +128,7 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 	g.tasks.Go(func() { g.presence.leftovers(live, g.sessions.nonceOf) })
 	g.tasks.Go(func() { g.balance(ctx) })
 	g.tasks.Go(func() { g.announce(ctx) })
+	g.tasks.Go(func() { g.tellCrowd(ctx) })
 	g.tasks.Go(func() { g.watchMajority(ctx) })
 	err = g.acceptBoth(ctx, live, listener, cfg.TCP, conf)
 	if ctx.Err() != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"runtime"
 	"time"
 
 	"quorate/internal/admission"
@@ -13,6 +14,10 @@ type Limits struct {
 	// Handshakes under way from which on an address has to prove itself first,
 	// in total and for one address.
 	HandshakesUnproven, HandshakesUnprovenPerAddress int
+	// HandshakesAtOnce bounds the handshakes that are worked on at a time, over QUIC, over
+	// TCP and through relays each. Over QUIC who comes after that is refused and comes
+	// again, otherwise it waits for its turn.
+	HandshakesAtOnce int
 	// Handshakes under way over TCP at most, in total and for one address: who comes
 	// after that is turned away, and comes again.
 	HandshakesTCP, HandshakesTCPPerAddress int
@@ -48,6 +53,7 @@ func (l Limits) orDefault() Limits {
 	or(&l.ConnectionsPerAddress, 4_096) // agents behind one NAT share an address
 	or(&l.HandshakesUnproven, 64)
 	or(&l.HandshakesUnprovenPerAddress, 8)
+	or(&l.HandshakesAtOnce, handshakesPerProcessor*runtime.GOMAXPROCS(0))
 	or(&l.HandshakesTCP, 512)
 	or(&l.HandshakesTCPPerAddress, 128)
 	or(&l.GuessesPerAddress, 60)
@@ -77,7 +83,7 @@ func (l Limits) admission() admission.Limits {
 		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress,
 		Unproven: l.HandshakesUnproven, UnprovenPerAddress: l.HandshakesUnprovenPerAddress,
 		TCP:              admission.Handshakes{All: l.HandshakesTCP, PerAddress: l.HandshakesTCPPerAddress},
-		HandshakeTimeout: handshakeTimeout,
+		HandshakeTimeout: handshakeTimeout, AtOnce: l.HandshakesAtOnce,
 	}
 }
 
@@ -87,10 +93,12 @@ const (
 	writeTimeout     = 30 * time.Second // for a peer to take what is written
 	farewellTimeout  = 3 * time.Second  // for a peer to read the last answer
 	handshakeTimeout = 10 * time.Second
-	recordTimeout    = 4 * time.Second  // for the log to take a connection: an election and a half
-	membershipWithin = 10 * time.Second // for a majority to answer at the start
-	partingHold      = 20 * time.Second
-	challengesMax    = 4 // times that an agent is asked for its journal
+	// handshakesPerProcessor are some 20 ms of work.
+	handshakesPerProcessor = 8
+	recordTimeout          = 4 * time.Second  // for the log to take a connection: an election and a half
+	membershipWithin       = 10 * time.Second // for a majority to answer at the start
+	partingHold            = 20 * time.Second
+	challengesMax          = 4 // times that an agent is asked for its journal
 
 	dispatchesMax      = 64      // per turn of a sender, so that acknowledgements get through
 	pendingBytesMax    = 2 << 20 // of a session's reports that wait for a commit

@@ -35,7 +35,7 @@ func listen(socket net.PacketConn, tlsConfig *tls.Config, resetKey [resetKeyByte
 		Conn: socket, StatelessResetKey: &key,
 		VerifySourceAddress: a.MustProve,
 		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-			return a.Context(ctx, info.RemoteAddr)
+			return a.Context(ctx, info.RemoteAddr, info.AddrVerified)
 		},
 	}
 	ln, err := transport.Listen(tlsConfig, &quic.Config{

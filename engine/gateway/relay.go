@@ -10,22 +10,19 @@ import (
 	"time"
 
 	"quorate/engine"
+	"quorate/internal/admission"
 	"quorate/internal/mux"
 	"quorate/nodeagent/wire"
 )
 
-// What one relay may have under way. A site of more agents than that needs another.
-const (
-	relayStreamsMax     = 1024
-	tunnelHandshakesMax = 128
-	// tunnelWait is how long a tunnel waits for its turn.
-	tunnelWait = 5 * time.Second
-)
+// relayStreamsMax is what one relay may have under way. A site of more agents than that
+// needs another.
+const relayStreamsMax = 1024
 
 // A relayDesk is what a gateway needs for the tunnels of relays.
 type relayDesk struct {
 	tls        *tls.Config
-	handshakes chan struct{}
+	handshakes admission.Queue
 }
 
 // relays reports whether the connection is one of a site's relay.
@@ -44,24 +41,20 @@ func (c *connection) via() uint64 {
 // tunnel serves the agent that speaks within a stream of a relay, as it would one that
 // came by itself: the relay has no part in what is said.
 func (s *session) tunnel(ctx context.Context, st *stream, asked *wire.Tunnel) error {
-	refuse := ""
-	timer := time.NewTimer(tunnelWait)
-	defer timer.Stop()
-	select {
-	case s.g.relaying.handshakes <- struct{}{}:
-	case <-timer.C:
-		refuse = "the orchestrator has too many handshakes under way: try again"
-	case <-ctx.Done():
+	over, ok := s.g.relaying.handshakes.Wait(ctx)
+	if !ok && ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := wire.WriteMessage(st, &wire.Tunnelled{Error: refuse}); err != nil || refuse != "" {
-		if refuse == "" {
-			<-s.g.relaying.handshakes
-		}
+	if !ok {
+		refused := &wire.Tunnelled{Error: "the orchestrator has too many handshakes under way: try again"}
+		return errors.Join(wire.WriteMessage(st, refused), st.Close())
+	}
+	defer over()
+	if err := wire.WriteMessage(st, &wire.Tunnelled{}); err != nil {
 		return errors.Join(err, st.Close())
 	}
 	conn, err := s.g.shake(ctx, s.conn, st)
-	<-s.g.relaying.handshakes
+	over()
 	if err != nil {
 		s.g.logger.Debug("handshake through a relay", "relay", s.name, "error", err)
 		return nil // that is between the agent and us

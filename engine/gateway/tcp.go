@@ -46,11 +46,18 @@ func (g *gateway) acceptTCP(accepting, ctx context.Context, ln net.Listener, con
 		}
 		g.tasks.Go(func() {
 			defer ticket.Release()
+			over, ok := g.handshakesTCP.Wait(accepting)
+			if !ok {
+				refuse(raw)
+				return
+			}
+			defer over()
 			c, err := mux.Server(accepting, raw, conf, mux.StreamsBy(streamsOf))
 			if err != nil {
 				g.logger.Debug("handshake over TCP", "address", raw.RemoteAddr(), "error", err)
 				return
 			}
+			over()
 			ticket.Shaken()
 			g.attend(ctx, &connection{muxCarrier{c}})
 		})

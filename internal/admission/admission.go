@@ -22,6 +22,8 @@ type Limits struct {
 	Unproven, UnprovenPerAddress int
 	// UDP and TCP bound the handshakes under way over either.
 	UDP, TCP Handshakes
+	// AtOnce bounds the handshakes over UDP that are worked on at a time; 0 does not.
+	AtOnce int
 	// HandshakeTimeout is how long a handshake may take. After twice that the place of
 	// one is given back whose end nobody tells of; 0 is never.
 	HandshakeTimeout time.Duration
@@ -40,6 +42,7 @@ var (
 	ErrFull        = errors.New("too many connections")
 	ErrFullAddress = errors.New("too many connections from this address")
 	ErrHandshakes  = errors.New("too many handshakes")
+	ErrCrowd       = errors.New("too many handshakes at once")
 )
 
 // An Admission counts the connections of one port.
@@ -49,10 +52,12 @@ type Admission struct {
 	mu        sync.Mutex
 	all       share
 	byAddress map[netip.Addr]*share
+	away      away
 }
 
-// A share is what is open, and whose handshakes are under way.
-type share struct{ open, udp, tcp int }
+// A share is what is open, whose handshakes are under way, and which of those over UDP
+// are worked on.
+type share struct{ open, udp, tcp, turns int }
 
 // New returns one that has admitted nobody yet.
 func New(limits Limits) *Admission {
@@ -64,32 +69,51 @@ func New(limits Limits) *Admission {
 func (a *Admission) MustProve(from net.Addr) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.all.udp >= a.limits.Unproven {
-		return true
-	}
-	s := a.byAddress[AddressOf(from)]
-	return s != nil && s.udp >= a.limits.UnprovenPerAddress
+	s := a.shareOf(AddressOf(from))
+	return !a.crowded(s) && a.unproven(s) // who is refused anyway need not prove anything
 }
 
-// UDP takes a place for a connection whose handshake begins.
-func (a *Admission) UDP(from net.Addr) (*Ticket, error) {
-	return a.admit(from, a.limits.UDP, func(s *share) *int { return &s.udp })
+// unproven is [Admission.MustProve] by an address's share. It is called under mu.
+func (a *Admission) unproven(s *share) bool {
+	return a.all.udp >= a.limits.Unproven || s.udp >= a.limits.UnprovenPerAddress ||
+		a.limits.AtOnce > 0 && 2*a.all.turns >= a.limits.AtOnce
+}
+
+// shareOf is an address's share. It is called under mu.
+func (a *Admission) shareOf(addr netip.Addr) *share {
+	if s := a.byAddress[addr]; s != nil {
+		return s
+	}
+	return &share{}
+}
+
+// UDP takes a place for a connection whose handshake begins, from an address that has
+// shown that it is its own or not.
+func (a *Admission) UDP(from net.Addr, proven bool) (*Ticket, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.limits.AtOnce > 0 && !a.greets(from, proven) {
+		return nil, ErrCrowd
+	}
+	t, err := a.admit(from, a.limits.UDP, func(s *share) *int { return &s.udp })
+	if err == nil && a.limits.AtOnce > 0 {
+		a.begin(t)
+	}
+	return t, err
 }
 
 // TCP takes a place for a connection over TCP, whose address is proven. There is
 // nothing to make others wait with: how many may shake hands has to be bounded.
 func (a *Admission) TCP(from net.Addr) (*Ticket, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return a.admit(from, a.limits.TCP, func(s *share) *int { return &s.tcp })
 }
 
+// admit is called under mu.
 func (a *Admission) admit(from net.Addr, limit Handshakes, shaking func(*share) *int) (*Ticket, error) {
 	addr := AddressOf(from)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.byAddress[addr]
-	if s == nil {
-		s = &share{}
-	}
+	s := a.shareOf(addr)
 	switch {
 	case limit.full(*shaking(&a.all), *shaking(s)):
 		return nil, ErrHandshakes
@@ -123,11 +147,13 @@ type Ticket struct {
 	share    *share
 	overdue  *time.Timer // for a handshake that ends without a word, or nil
 	end      func()      // of the handshake; only the first call counts
+	turn     *turn       // of one over UDP, or nil
 	released bool
 }
 
 func (t *Ticket) endHandshake() {
 	t.end()
+	t.turn.stop()
 	if t.overdue != nil {
 		t.overdue.Stop()
 	}
@@ -159,8 +185,8 @@ type ticketKey struct{}
 
 // Context takes a place over UDP for the connection that the context is of. It is given
 // back when the context ends.
-func (a *Admission) Context(ctx context.Context, from net.Addr) (context.Context, error) {
-	t, err := a.UDP(from)
+func (a *Admission) Context(ctx context.Context, from net.Addr, proven bool) (context.Context, error) {
+	t, err := a.UDP(from, proven)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func TestUDP(t *testing.T) {
 	a := New(Limits{Connections: 3, ConnectionsPerAddress: 2, Unproven: 3, UnprovenPerAddress: 1})
 	must := func(from net.Addr) *Ticket {
 		t.Helper()
-		ticket, err := a.UDP(from)
+		ticket, err := a.UDP(from, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,14 +74,14 @@ func TestUDP(t *testing.T) {
 		t.Error("an address with a handshake under way must prove itself, another need not")
 	}
 	second := must(udp(1))
-	if _, err := a.UDP(udp(1)); !errors.Is(err, ErrFullAddress) {
+	if _, err := a.UDP(udp(1), true); !errors.Is(err, ErrFullAddress) {
 		t.Errorf("third connection of an address: %v", err)
 	}
 	third := must(udp(2))
 	if !a.MustProve(udp(3)) {
 		t.Error("under load everyone must prove themselves")
 	}
-	if _, err := a.UDP(udp(2)); !errors.Is(err, ErrFull) {
+	if _, err := a.UDP(udp(2), true); !errors.Is(err, ErrFull) {
 		t.Errorf("fourth connection: %v", err)
 	}
 	first.Shaken()
@@ -101,14 +101,14 @@ func TestShare(t *testing.T) {
 	a := New(Limits{Connections: 100, ConnectionsPerAddress: 50, Unproven: 10, UnprovenPerAddress: 5, UDP: Handshakes{All: 40, PerAddress: 20}})
 	admitted := 0
 	for range 10_000 {
-		if _, err := a.UDP(udp(1)); err == nil {
+		if _, err := a.UDP(udp(1), true); err == nil {
 			admitted++
 		}
 	}
 	if admitted != 20 || !a.MustProve(udp(2)) {
 		t.Errorf("%d handshakes from one address, want 20, behind which all prove themselves", admitted)
 	}
-	if _, err := a.UDP(udp(2)); err != nil {
+	if _, err := a.UDP(udp(2), true); err != nil {
 		t.Errorf("another address: %v", err)
 	}
 }
@@ -120,12 +120,12 @@ func TestContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := New(Limits{Connections: 1, ConnectionsPerAddress: 1, Unproven: 1, UnprovenPerAddress: 1})
 		whole, end := context.WithCancel(t.Context())
-		ctx, err := a.Context(whole, udp(1))
+		ctx, err := a.Context(whole, udp(1), true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		Shaken(t.Context()) // another one's, which has no ticket
-		if _, err := a.Context(t.Context(), udp(2)); !errors.Is(err, ErrFull) || !a.MustProve(udp(2)) {
+		if _, err := a.Context(t.Context(), udp(2), true); !errors.Is(err, ErrFull) || !a.MustProve(udp(2)) {
 			t.Errorf("one beyond: %v", err)
 		}
 		if Shaken(ctx); a.MustProve(udp(1)) {
@@ -143,7 +143,7 @@ func TestOverdue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := New(Limits{Connections: 9, ConnectionsPerAddress: 9, HandshakeTimeout: time.Second})
-		lost, err := a.UDP(udp(1))
+		lost, err := a.UDP(udp(1), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestCounts(t *testing.T) {
 			host := byte(rapid.IntRange(1, 3).Draw(t, "host"))
 			switch what := rapid.IntRange(0, 3).Draw(t, "what"); {
 			case what == 0:
-				if ticket, err := a.UDP(udp(host)); err == nil {
+				if ticket, err := a.UDP(udp(host), true); err == nil {
 					tickets = append(tickets, ticket)
 				}
 			case what == 1:

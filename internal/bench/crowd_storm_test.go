@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,18 +55,18 @@ func (s *site) storm(who string, report reported) {
 	killed := time.Now()
 	victim.Kill()
 	times := s.back(killed, victim, orphans)
-	cpu, peak := took()
+	taken := took()
 	s.succeeded(d, run.ID)
 	over := time.Since(killed)
-	took()
 	s.judge(who, run.ID, dir, report)
 	for i, name := range []string{"median", "worst"} {
 		report(times[i].Seconds(), who+"-back-"+name+"-s")
 	}
 	report(float64(len(orphans)), who+"-orphans")
 	report(over.Seconds(), who+"-run-s")
-	report(cpu.Seconds(), who+"-survivor-CPU-s")
-	report(float64(peak)/(1<<20), who+"-survivor-peak-MiB")
+	report(taken.cpu.Seconds(), who+"-survivor-CPU-s")
+	report(taken.resident/(1<<20), who+"-survivor-peak-MiB")
+	report(taken.goroutines, who+"-survivor-peak-goroutines")
 	report(float64(s.elections(survivors[0])-elections), who+"-elections")
 	report(float64(s.strayed(killed, orphans)), who+"-strayed")
 	began := time.Now()
@@ -104,8 +105,8 @@ func (s *site) elections(server *lab.Server) (n int) {
 }
 
 // watch begins to watch what orchestrators take; the function that it returns tells the
-// most that one of them took since: time on processors, and resident memory in bytes.
-func (s *site) watch(servers []*lab.Server) (took func() (cpu time.Duration, peak int64)) {
+// most that one of them took since. Goroutines are counted from time to time.
+func (s *site) watch(servers []*lab.Server) (took func() footprint) {
 	s.Helper()
 	used := make([]time.Duration, len(servers))
 	for i, server := range servers {
@@ -117,19 +118,42 @@ func (s *site) watch(servers []*lab.Server) (took func() (cpu time.Duration, pea
 			s.Fatal(err)
 		}
 	}
-	return func() (cpu time.Duration, peak int64) {
+	ctx, cancel := context.WithCancel(s.Context())
+	most := make(chan float64, 1)
+	go func() { most <- goroutines(ctx, servers) }()
+	s.Cleanup(cancel)
+	return func() (all footprint) {
 		for i, server := range servers {
 			now, err := server.CPU()
 			if err != nil {
 				s.Fatal(err)
 			}
-			most, err := server.MemoryPeak()
+			peak, err := server.MemoryPeak()
 			if err != nil {
 				s.Fatal(err)
 			}
-			cpu, peak = max(cpu, now-used[i]), max(peak, most)
+			all.cpu, all.resident = max(all.cpu, now-used[i]), max(all.resident, float64(peak))
 		}
-		return cpu, peak
+		cancel()
+		all.goroutines = <-most
+		return all
+	}
+}
+
+// goroutines is the most that one of the orchestrators had until the context ended, as
+// far as they have answered.
+func goroutines(ctx context.Context, servers []*lab.Server) (most float64) {
+	for {
+		for _, server := range servers {
+			if f, err := footprintOf(ctx, server); err == nil {
+				most = max(most, f.goroutines)
+			}
+		}
+		select {
+		case <-time.After(crowdSample):
+		case <-ctx.Done():
+			return most
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	crowdProcessesTest = 2
 	crowdJobs          = 5 // of each agent while a gateway is killed
 	crowdRest          = 20 * time.Second
+	crowdSample        = 250 * time.Millisecond
 	crowdPatience      = 5 * time.Minute
 	crowdVariable      = "QUORATE_CROWD"
 	tokensAtOnce       = 16

@@ -82,7 +82,7 @@ func Serve(ctx context.Context, cfg Config) error {
 		Conn:                cfg.UDP,
 		VerifySourceAddress: r.admission.MustProve,
 		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-			return r.admission.Context(ctx, info.RemoteAddr)
+			return r.admission.Context(ctx, info.RemoteAddr, info.AddrVerified)
 		},
 	}
 	listener, err := transport.Listen(cfg.TLS, &quic.Config{

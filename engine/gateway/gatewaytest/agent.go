@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -66,7 +67,7 @@ func (r *Rig) Enrol(t testing.TB, name string, labels ...string) *Agent {
 func (r *Rig) EnrolWith(ctx context.Context, token pki.Token, request *wire.Enrol) (*wire.Enrolled, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	conn, err := quic.DialAddr(ctx, r.Address, pki.EnrolTLS(token.Pin), nil)
+	conn, err := dial(ctx, r.Address, pki.EnrolTLS(token.Pin))
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +92,25 @@ func (r *Rig) EnrolWith(ctx context.Context, token pki.Token, request *wire.Enro
 	return nil, fmt.Errorf("%T answers an enrolment", m)
 }
 
+// crowdPause is how long an agent stays away that is sent away because of a crowd.
+const crowdPause = 50 * time.Millisecond
+
+// dial connects, and comes again where too many do at once.
+func dial(ctx context.Context, address string, conf *tls.Config) (*quic.Conn, error) {
+	for {
+		conn, err := quic.DialAddr(ctx, address, conf, &quic.Config{KeepAlivePeriod: 5 * time.Second})
+		var said *quic.TransportError
+		if !errors.As(err, &said) || !said.Remote || said.ErrorCode != quic.ConnectionRefused {
+			return conn, err
+		}
+		select {
+		case <-time.After(crowdPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // A Link is an agent's connection.
 type Link struct {
 	Agent   *Agent
@@ -105,7 +125,7 @@ type Link struct {
 func (a *Agent) Dial(ctx context.Context) (*Link, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	conn, err := quic.DialAddr(ctx, a.rig.Address, pki.AgentTLS(a.Identity, a.rig.CA.Certificate()), &quic.Config{KeepAlivePeriod: 5 * time.Second})
+	conn, err := dial(ctx, a.rig.Address, pki.AgentTLS(a.Identity, a.rig.CA.Certificate()))
 	if err != nil {
 		return nil, err
 	}
