@@ -34,11 +34,15 @@ func (b *backoff) after(err error) time.Duration {
 	return pause
 }
 
-// unanswered reports whether each of the orchestrators was silent, or out of reach.
+// unanswered reports whether each of the orchestrators was silent, or out of reach, which
+// a relay may have found out.
 func unanswered(err error) bool {
 	var several *reachError
 	if errors.As(err, &several) {
 		return !slices.ContainsFunc(several.errs, func(err error) bool { return !unanswered(err) })
+	}
+	if cut := new(RelayError); errors.As(err, &cut) {
+		return cut.cutOff()
 	}
 	var late net.Error
 	return errors.As(err, &late) && late.Timeout() || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH)

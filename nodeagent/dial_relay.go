@@ -9,10 +9,12 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"quorate/internal/mux"
+	"quorate/nodeagent/relay"
 	"quorate/nodeagent/wire"
 )
 
@@ -28,6 +30,14 @@ const (
 type RelayError struct{ Address, Reason string }
 
 func (e *RelayError) Error() string { return fmt.Sprintf("relay %s: %s", e.Address, e.Reason) }
+
+// cutOff reports whether the relay has looked for a way, and found nobody.
+func (e *RelayError) cutOff() bool {
+	return e.Reason == noAnswer || strings.HasPrefix(e.Reason, relay.ErrNoUpstream.Error())
+}
+
+// noAnswer is the reason of a relay that says nothing.
+const noAnswer = "no answer"
 
 // relays are the relays of the agent's site. It is safe for concurrent use.
 type relays struct {
@@ -106,7 +116,7 @@ func askTunnel(ctx context.Context, s stream, address string) error {
 	}
 	m, err := wire.ReadFrom(s, wire.Orchestrator)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &RelayError{address, "no answer"}
+		return &RelayError{address, noAnswer}
 	}
 	if err != nil {
 		return fmt.Errorf("relay %s: %w", address, err)

@@ -18,8 +18,8 @@ const (
 	// neighbourPulse is how often a relay is asked whether it is there while something
 	// is expected of it, and neighbourSilence when it is given up: one that was killed
 	// and started again does not say so.
-	neighbourPulse   = 2 * time.Second
-	neighbourSilence = 5 * time.Second
+	neighbourPulse   = time.Second
+	neighbourSilence = 3 * time.Second
 	// watchedMax bounds what is watched on a connection, of which the relay keeps no
 	// more; what has a greater number waits for its turn. watchedSpare is how much of
 	// it may be over until the relay is told afresh.

@@ -79,8 +79,9 @@ func pipe(to, from Stream) error {
 	return to.Close()
 }
 
-// errNoUpstream is what an agent is told whose relay is cut off.
-var errNoUpstream = errors.New("the relay has no connection to an orchestrator")
+// ErrNoUpstream is what an agent is told whose relay is cut off, and mostly has been for as
+// long as the agent was let wait for a tunnel.
+var ErrNoUpstream = errors.New("the relay has no connection to an orchestrator")
 
 // upstream opens a tunnel's other half.
 func (r *relay) upstream(ctx context.Context, agent net.Addr) (Stream, *wire.Tunnelled, error) {
@@ -89,7 +90,7 @@ func (r *relay) upstream(ctx context.Context, agent net.Addr) (Stream, *wire.Tun
 	began := time.Now()
 	up, err := r.cfg.Open(waiting)
 	if err != nil {
-		return nil, nil, errNoUpstream
+		return nil, nil, ErrNoUpstream
 	}
 	if time.Since(began) > upstreamSpread && !sleep(ctx, rand.N(upstreamSpread)) {
 		up.Cancel()
@@ -100,13 +101,13 @@ func (r *relay) upstream(ctx context.Context, agent net.Addr) (Stream, *wire.Tun
 	defer stop()
 	if err := wire.WriteMessage(up, &wire.Tunnel{Address: agent.String()}); err != nil {
 		up.Cancel()
-		return nil, nil, errNoUpstream
+		return nil, nil, ErrNoUpstream
 	}
 	message, err := wire.ReadFrom(up, wire.Orchestrator)
 	answer, ok := message.(*wire.Tunnelled)
 	if err != nil || !ok {
 		up.Cancel()
-		return nil, nil, fmt.Errorf("%w: no answer", errNoUpstream)
+		return nil, nil, fmt.Errorf("%w: no answer", ErrNoUpstream)
 	}
 	return up, answer, nil
 }

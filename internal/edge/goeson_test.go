@@ -1,0 +1,100 @@
+package edge
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// writeRelay writes the files of a deployment whose tasks are a chain that goes from host
+// to host, and returns the arguments of the command that applies it, and what its jobs
+// leave, in order.
+func (r *relayed) writeRelay(name string, count int, job string) (args, want []string) {
+	r.t.Helper()
+	dir := filepath.Join(r.Dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	hosts := len(r.Agents())
+	texts := make([]string, hosts)
+	inventory, roles := "hosts:\n", ""
+	for h, a := range r.Agents() {
+		texts[h] = fmt.Sprintf("id: %s%d\nversion: \"1.0\"\ntype: service\ntasks:\n", name, h)
+		inventory += fmt.Sprintf("  %s: {role: node%d}\n", a.Name(), h)
+		roles += fmt.Sprintf("node%d:\n  services: [%s%d]\n", h, name, h)
+	}
+	for i := range count {
+		h := i % hosts
+		texts[h] += fmt.Sprintf("  - id: t%d\n    driver: directord\n    provides: [%s.t%d]\n", i, name, i)
+		if i > 0 {
+			texts[h] += fmt.Sprintf("    requires: [%s.t%d]\n", name, i-1)
+		}
+		texts[h] += "    jobs:\n      - RUN: " + job + "\n"
+		want = append(want, fmt.Sprintf("%s%d-t%d", name, h, i))
+	}
+	for h, text := range texts {
+		r.write(filepath.Join(name, fmt.Sprintf("service%d.yaml", h)), text)
+	}
+	return []string{
+		"apply", "--ignore-cache", "-s", dir,
+		"-i", r.write(name+"-inventory.yaml", inventory), "-r", r.write(name+"-roles.yaml", roles),
+	}, want
+}
+
+// TestSiteGoesOn cuts the link of a site whose agents were sent a chain that goes from
+// host to host, kills the relay and one of the agents meanwhile, and wants all of it done,
+// in order, before the link is back.
+func TestSiteGoesOn(t *testing.T) {
+	beside(t)
+	tasks, cut, each := 30, size(time.Minute, 2*time.Second), size("0.5", "0.1")
+	r := newRelayed(t, 1, 3, Conditions{Delay: size(roundTrip, 60*time.Millisecond) / 2})
+	e := r.effects()
+	args, want := r.writeRelay("turn", tasks, e.job(each))
+	run := r.begin(args...)
+	r.until("the chain goes on, and all of it is at the site", func() bool {
+		shown := r.show(run)
+		return len(e.lines()) >= 3 && steps(shown, "shipped")+steps(shown, "running")+steps(shown, "succeeded") == tasks
+	})
+	r.link.Cut()
+	began := time.Now()
+	before := len(e.lines())
+	goesOn := func(what string) {
+		n := len(e.lines())
+		r.until("the chain goes on "+what, func() bool { return len(e.lines()) > n+1 })
+	}
+	goesOn("without a link")
+	r.relay.Kill()
+	if err := r.relay.Start(); err != nil {
+		t.Fatal(err)
+	}
+	goesOn("through a relay that was killed")
+	a := r.Agents()[1]
+	a.Kill()
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the site does without a link what it was sent", func() bool { return len(e.lines()) >= tasks })
+	alone := time.Since(began)
+	if shown := r.show(run); shown.Status != "running" || shown.Summary.Succeeded > before+1 {
+		t.Errorf("behind the cut the run is %s, and knows of more than the %d jobs before it: %+v", shown.Status, before, shown.Summary)
+	}
+	<-time.After(cut - time.Since(began))
+	r.link.Mend()
+	back := time.Now()
+	r.ends(run, "succeeded")
+	t.Logf("%d steps of a chain across 3 hosts were done within %.1f s without a link, which was back after %.1f s; the run ended %.2f s later",
+		tasks-before, alone.Seconds(), back.Sub(began).Seconds(), time.Since(back).Seconds())
+	if got := e.lines(); !slices.Equal(got, want) {
+		t.Errorf("the jobs ran as %v", got)
+	}
+	for _, task := range r.show(run).Tasks {
+		for _, step := range task.Steps {
+			if step.Attempts != 1 {
+				t.Errorf("step %s took %d attempts, want 1", step.ID, step.Attempts)
+			}
+		}
+	}
+}
