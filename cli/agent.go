@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -40,7 +41,7 @@ func (p *program) agentCommand() *cli.Command {
 			{Name: "facts", Usage: "show what an agent remembers of its host, and what that has published", ArgsUsage: "AGENT", Action: p.agentFacts,
 				Flags: []cli.Flag{&cli.BoolFlag{Name: "published", Usage: "do not ask the agent: show what is on record"}}},
 			{Name: "approve", Usage: "let a pending agent work", ArgsUsage: "AGENT", Action: p.agentApprove},
-			p.agentCalmCommand(), p.agentPolicyCommand(),
+			p.agentDrainCommand(), p.agentUndrainCommand(), p.agentCalmCommand(), p.agentPolicyCommand(),
 			{Name: "revoke", Usage: "end an agent's right to connect, for ever", ArgsUsage: "AGENT", Action: p.agentRevoke,
 				Flags: []cli.Flag{reasonFlag(), yesFlag()}},
 		},
@@ -206,6 +207,10 @@ func (p *program) printAgent(a *api.Agent) error {
 	g.add("enrolled", stamp(a.EnrolledAt))
 	g.add("seen", stamp(a.SeenAt))
 	g.add("open attempts", a.Open)
+	if d := a.Drain; d != nil {
+		g.add("drained", fmt.Sprintf("by %s, %s", d.By, stamp(d.Since)))
+		g.add("drained for", orDash(d.Reason))
+	}
 	g.steadiness(a.Steadiness)
 	if err := p.printGrid(g); err != nil || a.Steadiness == nil || len(a.Steadiness.Changes) == 0 {
 		return err

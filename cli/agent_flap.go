@@ -83,10 +83,18 @@ func (p *program) agentCalm(c *cli.Context) error {
 
 // agentStatus is a status with what does not exclude it.
 func agentStatus(a *api.Agent) string {
+	status := a.Status
 	if a.Flapping {
-		return a.Status + ", FLAPPING"
+		status += ", FLAPPING"
 	}
-	return a.Status
+	switch {
+	case a.Drain == nil:
+	case a.Drain.Done:
+		status += ", drained"
+	default:
+		status += ", draining"
+	}
+	return status
 }
 
 // steadiness adds what is worth telling of an agent's connection.

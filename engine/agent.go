@@ -24,14 +24,17 @@ func (s *State) Enrolled(tokenHash, keyDigest string) (*Agent, bool) {
 	return a, a.KeyDigest == keyDigest && !a.Revoked
 }
 
-// Controller returns the oldest agent labelled controller that may work.
-func (s *State) Controller() (*Agent, bool) {
+// Controller returns the oldest agent labelled controller that may work, one that is
+// drained only where no other may.
+func (s *State) Controller() (found *Agent, ok bool) {
 	for _, id := range s.controllers {
-		if a := s.Agents[id]; a.Usable() {
-			return a, true
+		if a := s.Agents[id]; a.Usable() && (found == nil || !a.Drained()) {
+			if found = a; !a.Drained() {
+				break
+			}
 		}
 	}
-	return nil, false
+	return found, found != nil
 }
 
 // Usable reports whether work may be given to the agent, connected or not.
@@ -112,10 +115,19 @@ func (a *Agent) reportFault(seq, connection uint64) string {
 	return ""
 }
 
-// agentFor returns the agent that a step on the host is to run on, or nil where
+// agentFor returns the agent that a step on the host is to be given to, or nil where
+// there is none, or it is drained.
+func (s *State) agentFor(r *Run, host uint32, before uint64) *Agent {
+	if a := s.agentOf(r, host, before); a != nil && !a.Drained() {
+		return a
+	}
+	return nil
+}
+
+// agentOf returns the agent that a step on the host is to run on, or nil where
 // none may. A step without host stays with the agent of the attempt before while
 // that one may work: only there can the attempts be kept from overlapping.
-func (s *State) agentFor(r *Run, host uint32, before uint64) *Agent {
+func (s *State) agentOf(r *Run, host uint32, before uint64) *Agent {
 	if host != NoHost {
 		return usable(s.AgentByName(r.Graph.Hosts[host]))
 	}

@@ -33,6 +33,9 @@ func (s *State) Command(attempt uint64) Command {
 		if r.stopped() {
 			c.Reason = "the run starts nothing more"
 		}
+		if agent := s.Agents[a.Agent]; agent.Drained() {
+			c.Reason = "the agent is drained: " + agent.drained()
+		}
 	}
 	if r.AheadMax > 0 && a.Host != NoHost {
 		_, c.Places = r.Limits()

@@ -21,7 +21,7 @@ func (s *State) conclude(a *Attempt) {
 	if to == Ready && a.Outcome == eventlog.Unknown {
 		st.retries++
 	}
-	if to == Ready && a.Outcome == eventlog.NotStarted {
+	if to == Ready && a.Outcome == eventlog.NotStarted && !s.Agents[a.Agent].Drained() {
 		st.unstarted++
 	}
 	to, reason = r.sentBack(a.Task, pos, to, reason)

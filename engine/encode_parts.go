@@ -103,6 +103,7 @@ func (c *codec) agent(a *Agent) {
 		c.text(&a.Transport)
 	}
 	c.steadiness(&a.Steadiness)
+	c.drain(&a.Drain)
 	some := a.values != nil
 	if c.flags(&some); !some {
 		return

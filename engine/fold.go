@@ -117,6 +117,10 @@ func (s *State) applyCommand(e eventlog.Event) string {
 		void = s.foldDampingSet(e)
 	case *eventlog.AgentCalmed:
 		void = s.foldAgentCalmed(e)
+	case *eventlog.AgentDrained:
+		void = s.foldAgentDrained(e)
+	case *eventlog.AgentUndrained:
+		void = s.foldAgentUndrained(e)
 	default:
 		return "unknown kind of event"
 	}
@@ -143,6 +147,10 @@ func requestID(e eventlog.Event) string {
 	case *eventlog.DampingSet:
 		return e.RequestID
 	case *eventlog.AgentCalmed:
+		return e.RequestID
+	case *eventlog.AgentDrained:
+		return e.RequestID
+	case *eventlog.AgentUndrained:
 		return e.RequestID
 	}
 	return ""

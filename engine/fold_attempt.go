@@ -59,7 +59,7 @@ func (s *State) foldStepScheduled(e *eventlog.StepScheduled) string {
 // attempt came before.
 func (s *State) mayControl(r *Run, st *Step, agent uint64) bool {
 	a := usable(s.Agents[agent])
-	if a == nil || r.ControllerAgent != "" || st.Attempt != 0 {
+	if a == nil || a.Drained() || r.ControllerAgent != "" || st.Attempt != 0 {
 		return false
 	}
 	for _, id := range s.controllers {

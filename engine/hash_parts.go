@@ -48,6 +48,7 @@ func (d digest) agent(a *Agent) {
 		d.str(a.Transport)
 	}
 	d.steadiness(&a.Steadiness)
+	d.drain(&a.Drain)
 	if len(a.values) == 0 { // as before there were any
 		return
 	}

@@ -70,6 +70,10 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 		return &eventlog.AgentsSent{Gateway: run, To: uint64(task), Agents: []uint64{index, 2, 3, 4, 5}}
 	case small.Draw(t, "calm") == 0:
 		return &eventlog.AgentCalmed{Agent: index, By: name, RequestID: request}
+	case small.Draw(t, "drain") == 0:
+		return &eventlog.AgentDrained{Agent: index, By: name, RequestID: request}
+	case small.Draw(t, "undrain") == 0:
+		return &eventlog.AgentUndrained{Agent: index, By: name, RequestID: request}
 	}
 	return &eventlog.RunEnded{Run: run, Outcome: outcome}
 }

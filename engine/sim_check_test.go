@@ -107,6 +107,7 @@ func (w *simWorld) giveUp(a *simAgent) {
 func (w *simWorld) calm() {
 	w.faults = false
 	clear(w.cut)
+	w.undrainAll()
 	if w.rng.IntN(2) == 0 {
 		w.notices = nil // the cluster tells as well
 	}

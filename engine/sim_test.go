@@ -137,6 +137,9 @@ func (w *simWorld) enrol(a *simAgent, labels ...string) {
 func (w *simWorld) propose(e eventlog.Event) string {
 	before := w.snapshot()
 	void := w.add(e)
+	if e, ok := e.(*eventlog.StepScheduled); ok && void == "" && w.s.Agents[e.Agent].Drained() {
+		w.t.Errorf("a step is scheduled on agent %d, which is drained", e.Agent)
+	}
 	i := 0
 	for _, r := range w.s.Runs {
 		for task := range r.Tasks {
@@ -217,8 +220,10 @@ func (w *simWorld) act() {
 		a.wipe()
 	case n < 993:
 		w.restart()
-	case n < 996:
+	case n < 995:
 		w.check()
+	case n < 996:
+		w.drain(a)
 	case len(w.relays) > 0:
 		relay := w.relays[w.rng.IntN(len(w.relays))]
 		w.cut[relay] = !w.cut[relay]

@@ -117,6 +117,8 @@ type Agent struct {
 	Address    string
 	SeenAt     int64 // of the newest connect or disconnect, unix nanoseconds
 	Steadiness
+	// Drain is in force where its Index is not 0: see [Agent.Drained].
+	Drain Drain
 
 	// Relay is true for the relay of a site: it is given no work. Via is the relay
 	// that an agent's newest connection came through, or 0.

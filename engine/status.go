@@ -65,8 +65,8 @@ func (r *Run) Limits() (steps, perHost uint32) {
 }
 
 // WaitingFor says what the run cannot go on without, in the plan's order:
-// operators' words on unknown outcomes, and agents that are absent, may not work, or are
-// held as they flap.
+// operators' words on unknown outcomes, and agents that are absent, drained, may not work,
+// or are held as they flap.
 func (r *Run) WaitingFor(s *State) []string {
 	if r.Outcome != 0 {
 		return nil
@@ -104,8 +104,10 @@ func (s *State) absent(r *Run, slot int, holds bool) string {
 	if slot < len(r.Graph.Hosts) {
 		name, host = r.Graph.Hosts[slot], uint32(slot)
 	}
-	a := s.agentFor(r, host, 0)
+	a := s.agentOf(r, host, 0)
 	switch {
+	case a != nil && a.Drained() && len(sl.refs) > 0:
+		return fmt.Sprintf("agent %s: it is drained: %s", a.Name, a.drained())
 	case a != nil && a.Connected && a.Flapping && holds && len(sl.refs) > 0:
 		return fmt.Sprintf("agent %s: it flaps, and is given nothing while the run gets on with others", a.Name)
 	case a != nil && a.Connected:

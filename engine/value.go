@@ -266,6 +266,8 @@ func (s *State) HostFault(host string) string {
 		return a.barred()
 	case !a.Connected:
 		return "its agent is not connected"
+	case a.Drained():
+		return "its agent is drained"
 	}
 	return fmt.Sprintf("agent %s is connected", host)
 }

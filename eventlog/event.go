@@ -46,7 +46,9 @@ const (
 	KindGatewayLost         Kind = 29
 	KindAgentsSent          Kind = 30
 	KindDampingSet          Kind = 31
+	KindAgentDrained        Kind = 32
 	KindAgentCalmed         Kind = 33
+	KindAgentUndrained      Kind = 34
 )
 
 // An Event is one entry of the catalogue. The set is closed: encoding and

@@ -24,6 +24,7 @@ var catalogue = buildCatalogue(
 	&OrchestratorJoined{}, &OrchestratorMoved{}, &OrchestratorRemoved{},
 	&StateHashed{}, &ClusterRecovered{}, &AttemptBegan{}, &ValuesPublished{},
 	&CheckpointSigned{}, &DampingSet{}, &AgentCalmed{}, &GatewayLost{}, &AgentsSent{},
+	&AgentDrained{}, &AgentUndrained{},
 )
 
 func buildCatalogue(events ...Event) []catalogued {

@@ -107,7 +107,8 @@ type Run struct {
 	Summary   Summary    `json:"summary"`
 	// Tasks is only in GET /v1/runs/{id}.
 	Tasks []Task `json:"tasks,omitempty"`
-	// WaitingFor says what the run cannot go on without: unknown outcomes, absent agents.
+	// WaitingFor says what the run cannot go on without: unknown outcomes, agents
+	// that are absent or drained.
 	WaitingFor []string `json:"waiting_for,omitempty"`
 }
 
@@ -254,6 +255,8 @@ type Agent struct {
 	// a single agent, says more.
 	Flapping   bool        `json:"flapping"`
 	Steadiness *Steadiness `json:"steadiness,omitempty"`
+	// Drain is there where the agent is given no new steps.
+	Drain *Drain `json:"drain,omitempty"`
 }
 
 // Resolve is the body of POST /v1/runs/{id}/resolve.

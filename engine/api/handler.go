@@ -109,6 +109,8 @@ func (h *Handler) routes() []route {
 		{pattern: "POST /v1/agents/{name}/approve", right: administer, fresh: majority, handle: h.approve},
 		{pattern: "POST /v1/agents/{name}/revoke", right: administer, fresh: majority, handle: h.revoke},
 		{pattern: "POST /v1/agents/{name}/calm", right: operate, fresh: majority, handle: h.calm},
+		{pattern: "POST /v1/agents/{name}/drain", right: operate, fresh: majority, handle: h.drain},
+		{pattern: "POST /v1/agents/{name}/undrain", right: operate, fresh: majority, handle: h.undrain},
 		{pattern: "GET /v1/damping", right: read, fresh: newest, handle: h.damping},
 		{pattern: "POST /v1/damping", right: administer, fresh: majority, handle: h.setDamping},
 		{pattern: "POST /v1/tokens", right: administer, fresh: majority, handle: h.createToken},

@@ -107,7 +107,7 @@ func AgentView(s *engine.State, a *engine.Agent) Agent {
 	if a.SeenAt != 0 {
 		view.SeenAt = timeOf(a.SeenAt)
 	}
-	view.Flapping = a.Flapping
+	view.Flapping, view.Drain = a.Flapping, DrainView(a)
 	switch {
 	case a.Revoked:
 		view.Status = "revoked"

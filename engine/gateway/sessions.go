@@ -102,6 +102,8 @@ func (ss *sessions) observe(state *engine.State, _ *eventlog.Record, event event
 	case *eventlog.AgentQuarantined:
 		ss.tell(e.Agent, nil)
 		ss.tellAll(recall)
+	case *eventlog.AgentDrained:
+		ss.tell(e.Agent, recall)
 	case *eventlog.AgentDisconnected:
 		ss.tell(e.Agent, nil) // by who took this gateway for dead
 	case *eventlog.OrchestratorJoined, *eventlog.OrchestratorMoved, *eventlog.OrchestratorRemoved, *eventlog.ClusterRecovered:

@@ -163,6 +163,15 @@ func (x *Explainer) underWay(name string, st *step) string {
 	return text
 }
 
+// drained says of an agent that it is given nothing.
+func drained(a *engine.Agent) string {
+	text := fmt.Sprintf("agent %s is drained since #%d, by %s", a.Name, a.Drain.Index, a.Drain.By)
+	if a.Drain.Reason != "" {
+		text += ": " + a.Drain.Reason
+	}
+	return text
+}
+
 // ready says why a step that could be given to an agent is not.
 func (x *Explainer) ready(name string, k stepKey, st *step) (answer, hint string) {
 	at, _, _ := st.ready()
@@ -184,9 +193,13 @@ func (x *Explainer) ready(name string, k stepKey, st *step) (answer, hint string
 				why = "quarantined: " + agent.Quarantined
 			}
 			return fmt.Sprintf("%s, and agent %s may not work: it is %s", since, agent.Name, why), "quorate agent show " + agent.Name
+		case agent.Drained():
+			return since + ", and " + drained(agent), "quorate agent undrain " + agent.Name
 		}
-	} else if _, ok := x.State.Controller(); !ok {
+	} else if agent, ok := x.State.Controller(); !ok {
 		return since + ", and no agent that may work has the label controller", "quorate agent ls"
+	} else if agent.Drained() {
+		return since + ", and " + drained(agent), "quorate agent undrain " + agent.Name
 	}
 	if answer, hint := x.held(since, k); answer != "" {
 		return answer, hint

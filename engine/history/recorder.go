@@ -381,6 +381,10 @@ func (r *Recorder) agentEvent(s *engine.State, e eventlog.Event) {
 		id, by, detail = e.Agent, e.By, because("does not flap any more", e.Reason)
 	case *eventlog.AgentRevoked:
 		id, by, detail = e.Agent, e.By, because("was revoked", e.Reason)
+	case *eventlog.AgentDrained:
+		id, by, detail = e.Agent, e.By, because("was drained", e.Reason)
+	case *eventlog.AgentUndrained:
+		id, by, detail = e.Agent, e.By, because("is given steps again", e.Reason)
 	default:
 		return
 	}

@@ -38,6 +38,10 @@ func Hosts(s *engine.State, e eventlog.Event) (names []string) {
 		agent(e.Agent)
 	case *eventlog.AgentCalmed:
 		agent(e.Agent)
+	case *eventlog.AgentDrained:
+		agent(e.Agent)
+	case *eventlog.AgentUndrained:
+		agent(e.Agent)
 	case *eventlog.StepScheduled:
 		attempt(s.Serial(s.Index))
 		agent(e.Agent)

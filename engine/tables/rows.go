@@ -59,6 +59,10 @@ func refsOf(s *engine.State, rec *eventlog.Record, e eventlog.Event, void string
 		r.agent = e.Agent
 	case *eventlog.AgentCalmed:
 		r.agent = e.Agent
+	case *eventlog.AgentDrained:
+		r.agent = e.Agent
+	case *eventlog.AgentUndrained:
+		r.agent = e.Agent
 	}
 	if a := s.Attempts[r.attempt]; a != nil {
 		r.run, r.agent = a.Run, a.Agent

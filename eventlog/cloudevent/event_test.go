@@ -79,6 +79,7 @@ func eventType(t *testing.T, kind eventlog.Kind) reflect.Type {
 		&eventlog.OrchestratorMoved{}, &eventlog.OrchestratorRemoved{}, &eventlog.StateHashed{}, &eventlog.ClusterRecovered{}, &eventlog.AttemptBegan{},
 		&eventlog.ValuesPublished{}, &eventlog.CheckpointSigned{}, &eventlog.DampingSet{}, &eventlog.AgentCalmed{},
 		&eventlog.GatewayLost{}, &eventlog.AgentsSent{},
+		&eventlog.AgentDrained{}, &eventlog.AgentUndrained{},
 	} {
 		if e.Kind() == kind {
 			return reflect.TypeOf(e).Elem()

@@ -47,6 +47,9 @@ func (w *sim) round() (done bool) {
 	}
 	for i, a := range w.agents {
 		w.replace(a)
+		if w.truth.Agents[a.id].Drained() {
+			w.must(&eventlog.AgentUndrained{Agent: a.id, By: "operator"})
+		}
 		if a.session == nil {
 			w.dial(a, w.replicas[i%len(w.replicas)])
 		}

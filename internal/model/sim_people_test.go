@@ -34,8 +34,21 @@ func (w *sim) people(n int, a *agent) {
 	}
 }
 
+// drain drains the agent, or gives it steps again.
+func (w *sim) drain(a *agent) {
+	if w.truth.Agents[a.id].Drained() {
+		w.ask(&eventlog.AgentUndrained{Agent: a.id, By: "operator", RequestID: w.requestID()})
+		return
+	}
+	w.ask(&eventlog.AgentDrained{Agent: a.id, By: "operator", RequestID: w.requestID()})
+}
+
 // damp changes what agents that flap are given, or forgives one.
 func (w *sim) damp(a *agent) {
+	if w.rng.IntN(4) == 0 {
+		w.drain(a)
+		return
+	}
 	if w.rng.IntN(3) == 0 {
 		w.ask(&eventlog.AgentCalmed{Agent: a.id, By: "operator", RequestID: w.requestID()})
 		return

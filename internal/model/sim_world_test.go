@@ -155,6 +155,12 @@ func (w *sim) saw(e eventlog.Event) {
 				w.fail("%s is quarantined with a sound journal: %s", a.name, e.Reason)
 			}
 		}
+	case *eventlog.AgentDrained:
+		w.seen["agents drained"]++
+	case *eventlog.StepScheduled:
+		if w.truth.Agents[e.Agent].Drained() {
+			w.fail("run %d: a step is scheduled on agent %d, which is drained", e.Run, e.Agent)
+		}
 	case *eventlog.DampingSet, *eventlog.AgentCalmed:
 		w.seen["words on flapping"]++
 	case *eventlog.AgentConnected:
