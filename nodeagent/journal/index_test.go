@@ -42,6 +42,9 @@ func walkIndex(seed uint64) error {
 				slices.SortFunc(m.After, func(a, b wire.Predecessor) int { return int(a.Attempt) - int(b.Attempt) })
 				m.After = slices.CompactFunc(m.After, func(a, b wire.Predecessor) bool { return a.Attempt == b.Attempt })
 			}
+			if r.IntN(3) == 0 {
+				m.After = append(m.After, far(1000+uint64(r.IntN(10)), r.IntN(2) == 0))
+			}
 			m.Places = uint32(r.IntN(4))
 			d := s.Dispatch(here, m, Work{Step: StepName(uint64(r.IntN(2)), fmt.Sprint(r.IntN(20)), "h"), Jobs: uint32(r.IntN(40))})
 			records = d.Records
@@ -55,6 +58,10 @@ func walkIndex(seed uint64) error {
 			}
 		case pick == 10:
 			records = s.Ahead()
+			if all := s.Elsewhere(); len(all) > 0 {
+				rec, _ := s.EndElsewhere(all[r.IntN(len(all))].Attempt, OutcomeSucceeded+uint8(r.IntN(6)))
+				records = append(records, rec)
+			}
 		default:
 			if open := s.Open(); len(open) > 0 && r.IntN(3) == 0 {
 				d := s.Cancel(here, &wire.Cancel{Fence: fence, Attempt: open[r.IntN(len(open))]})
@@ -139,6 +146,17 @@ func checkIndex(s *State) error {
 		if a.Window == 0 && a.Jobs > 0 {
 			want.closed = append(want.closed, id)
 		}
+	}
+	awaited := map[uint64]wire.Elsewhere{}
+	for id, w := range s.waits {
+		for _, p := range w.after {
+			if a := s.attempts[id]; p.Elsewhere.Key != "" && (a == nil || a.Phase == Intent) {
+				awaited[p.Attempt] = p.Elsewhere
+			}
+		}
+	}
+	if !reflect.DeepEqual(s.elsewhere, awaited) {
+		return fmt.Errorf("%v are awaited elsewhere, and should be %v", s.elsewhere, awaited)
 	}
 	if !reflect.DeepEqual(s.index, want) {
 		return fmt.Errorf("the index is %+v, and should be %+v", s.index, want)
