@@ -47,19 +47,19 @@ func (n *neighbours) run(ctx context.Context) {
 	if n == nil {
 		return
 	}
+	ended := n.agent.journal.WatchEndings()
 	var all sync.WaitGroup
 	defer all.Wait()
 	addresses := n.agent.relays.addresses
 	for _, address := range addresses[:min(len(addresses), relaysKeptMax)] {
 		all.Go(func() { n.keep(ctx, address) })
 	}
-	n.announce(ctx)
+	n.announce(ctx, ended)
 }
 
 // announce tells the relays of each end when it is on disk.
-func (n *neighbours) announce(ctx context.Context) {
+func (n *neighbours) announce(ctx context.Context, ended <-chan struct{}) {
 	a := n.agent
-	ended := a.journal.WatchEndings()
 	for {
 		select {
 		case <-ended:
