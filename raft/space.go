@@ -10,10 +10,12 @@ import (
 // on a replica does something about it. Fields that are 0 are taken from the size
 // of the file system.
 type SpaceLimits struct {
-	// Warn is where the alarm low-space begins: 10 % or 2 GiB, whichever is less.
+	// Warn is where the alarm low-space begins: 10 % or 2 GiB, whichever is less, and
+	// at least one and a half times Refuse.
 	Warn uint64
 	// Refuse is where appends are refused and leadership is given away: 5 % or
-	// 1 GiB, whichever is less, and at least Floor.
+	// 1 GiB, whichever is less, and at least twice Floor, so that there is room in
+	// which a replica refuses appends and still reads what others append.
 	Refuse uint64
 	// Floor is where the replica stops taking part in Raft until there is room: 64
 	// MiB. The library ends the process when its own log cannot be written (D11).
@@ -38,8 +40,8 @@ func (l SpaceLimits) of(total uint64) SpaceLimits {
 		}
 	}
 	fill(&l.Floor, floorBytes)
-	fill(&l.Refuse, max(min(total/100*refuseShare, refuseBytes), l.Floor))
-	fill(&l.Warn, max(min(total/100*warnShare, warnBytes), l.Refuse))
+	fill(&l.Refuse, max(min(total/100*refuseShare, refuseBytes), 2*l.Floor))
+	fill(&l.Warn, max(min(total/100*warnShare, warnBytes), l.Refuse+l.Refuse/2))
 	fill(&l.Ballast, ballastBytes)
 	return l
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +21,8 @@ func TestSpaceLimitsFollowTheSizeOfTheDisk(t *testing.T) {
 	}{
 		{"large", 1000 * gib, 2 * gib, gib},
 		{"10 GiB", 10 * gib, 10 * gib / 100 * 10, 10 * gib / 100 * 5},
-		{"tiny", 256 << 20, 64 << 20, 64 << 20},
+		{"1.3 GiB", 1300 << 20, 192 << 20, 128 << 20},
+		{"tiny", 256 << 20, 192 << 20, 128 << 20},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -33,6 +35,29 @@ func TestSpaceLimitsFollowTheSizeOfTheDisk(t *testing.T) {
 	own := SpaceLimits{Warn: 30, Refuse: 20, Floor: 10, Ballast: 5}
 	if got := own.of(gib); got != own {
 		t.Errorf("configured limits became %+v", got)
+	}
+}
+
+// On a disk of any size a replica refuses appends before it stops taking part, and
+// warns before it refuses.
+func TestStagesOfRoomFollowOnAnyDisk(t *testing.T) {
+	for total := uint64(200 << 20); total < 4<<40; total += total / 7 {
+		at := SpaceLimits{}.of(total)
+		stages, now := []room{}, roomPlenty
+		for free := total; ; free -= min(free, 1<<20) {
+			if next := at.next(now, free); next != now {
+				stages, now = append(stages, next), next
+			}
+			if free < at.Warn/2 && now == roomNone || free == 0 {
+				break
+			}
+			if free > 4*at.Warn {
+				free = 4 * at.Warn
+			}
+		}
+		if !slices.Equal(stages, []room{roomLow, roomShort, roomNone}) {
+			t.Errorf("a disk of %d MiB goes through %v (%+v)", total>>20, stages, at)
+		}
 	}
 }
 
