@@ -134,7 +134,8 @@ func TestMembership(t *testing.T) {
 	if m, err := readMembership(dir); m != nil || err != nil {
 		t.Errorf("an empty directory is member %+v, %v", m, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "log.db"), nil, 0o600); err != nil {
+	old := filepath.Join(dir, raftDir, "host", "BOOTSTRAP-1-1")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(old), 0o700), os.WriteFile(old, nil, 0o600), os.WriteFile(filepath.Join(dir, "log.db"), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if m, err := readMembership(dir); err != nil || m.Replica != 1 || !m.Started {

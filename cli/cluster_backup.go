@@ -142,6 +142,10 @@ func (p *program) clusterRecover(c *cli.Context) error {
 		return err
 	}
 	m, err := readMembership(dir)
+	var gone *membershipError
+	if errors.As(err, &gone) && gone.replica != 0 { // what its log holds is there all the same
+		m, err = &membership{Replica: gone.replica, Started: true}, nil
+	}
 	if err != nil {
 		return err
 	}

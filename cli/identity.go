@@ -13,6 +13,7 @@ import (
 
 	"quorate/eventlog"
 	"quorate/internal/pki"
+	"quorate/raft"
 )
 
 // memberFile says, in an orchestrator's data directory, which member of the
@@ -61,24 +62,85 @@ type recovery struct {
 	By     string `json:"by"`
 }
 
-// readMembership returns what a data directory says, or nil where it says nothing.
-func readMembership(dir string) (*membership, error) {
+// A membershipError is a directory whose member file is gone or damaged.
+type membershipError struct {
+	path string
+	// replica is whose directory it is by Raft's files, or 0.
+	replica uint64
+	cause   error
+}
+
+// Error implements error.
+func (e *membershipError) Error() string {
+	what := e.cause.Error() // it has the path
+	if errors.Is(e.cause, fs.ErrNotExist) {
+		what = e.path + " is missing"
+	}
+	whose := "and raft's files do not tell either"
+	if e.replica != 0 {
+		whose = fmt.Sprintf("by raft's files it is %d", e.replica)
+	}
+	return fmt.Sprintf("%s: it says which orchestrator this directory is of; %s", what, whose)
+}
+
+// Unwrap returns the cause.
+func (e *membershipError) Unwrap() error { return e.cause }
+
+// lostMembership says what to do about a member file that cannot be read.
+func lostMembership(dir string, cause error) error {
+	replica, err := raft.ReplicaOf(dir)
+	if err != nil {
+		replica = 0 // the directory's other files say as little
+	}
+	lost := &membershipError{path: filepath.Join(dir, memberFile), replica: replica, cause: cause}
+	if replica == 0 {
+		return fail(exitError, lost, `put the file back from a copy of the directory, or replace this orchestrator: "quorate cluster members" on another one tells its number, "quorate cluster add --replace NUMBER" prints the command`)
+	}
+	return fail(exitError, lost,
+		fmt.Sprintf(`put the file back from a copy of the directory, or replace this orchestrator: "quorate cluster add --replace %d" on another one prints the command`, replica),
+		fmt.Sprintf(`if it was the only one, take its log over with "quorate cluster recover --data-dir %s"`, dir))
+}
+
+// memberDocument reads the member file; it returns nil where there is none.
+func memberDocument(dir string) (*membership, error) {
 	m := &membership{}
 	found, err := readDocument(filepath.Join(dir, memberFile), m)
-	switch {
-	case err != nil:
-		return nil, err
-	case found && m.Replica == 0:
-		return nil, fmt.Errorf("%s: the number of the member is missing", filepath.Join(dir, memberFile))
-	case found:
-		return m, nil
+	if err == nil && found && m.Replica == 0 {
+		err = fmt.Errorf("%s lacks the number of the member", filepath.Join(dir, memberFile))
 	}
-	// Before there were several orchestrators nothing was written, and the only
-	// one was the first.
-	if _, err := os.Stat(filepath.Join(dir, eventlog.StoreFile)); err == nil {
+	switch {
+	case errors.As(err, new(*fs.PathError)):
+		return nil, err // it may be whole
+	case err != nil:
+		return nil, lostMembership(dir, err)
+	case !found:
+		return nil, nil
+	}
+	return m, nil
+}
+
+// readMembership returns what a data directory says, or nil where it says nothing.
+func readMembership(dir string) (*membership, error) {
+	m, err := memberDocument(dir)
+	if err != nil || m != nil {
+		return m, err
+	}
+	if missing(filepath.Join(dir, eventlog.StoreFile)) {
+		return nil, nil
+	}
+	// Before there were several orchestrators neither this file was written nor
+	// the addresses of others, and the only one was the first.
+	replica, err := raft.ReplicaOf(dir)
+	if err == nil && replica == 1 && missing(filepath.Join(dir, raftDir, bookFile)) {
 		return &membership{Replica: 1, Started: true}, nil
 	}
-	return nil, nil
+	return nil, lostMembership(dir, fs.ErrNotExist)
+}
+
+// founding reports whether nothing in a directory was used yet: it is nobody's, or its
+// founder's, who has not begun the log.
+func founding(dir string, m *membership) bool {
+	return missing(filepath.Join(dir, eventlog.StoreFile)) && (m == nil || !m.Started && !m.Joined)
 }
 
 func (m *membership) write(dir string) error {
@@ -95,7 +157,7 @@ func readDocument(path string, into any) (found bool, err error) {
 		return false, err
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return false, fmt.Errorf("%s: %w", path, err)
+		return false, fmt.Errorf("%s is damaged: %w", path, err)
 	}
 	return true, nil
 }

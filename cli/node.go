@@ -102,9 +102,9 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ca, err := pki.LoadOrCreate(n.pkiDir())
+	ca, err := n.authority()
 	if err != nil {
-		return fmt.Errorf("certificate authority: %w", err)
+		return err
 	}
 	if n.peers == nil { // the embedded log is of one process: nobody else would look for it on record
 		if err := writeOperator(ca, n.operatorPath()); err != nil {
@@ -139,6 +139,9 @@ func (n *node) openLog(starting, ctx context.Context) (engine.Log, error) {
 		return n.openRaft(starting, ctx)
 	}
 	n.member = &membership{Replica: 1}
+	if _, err := n.authority(); err != nil { // before there is a log, which says that it is in use
+		return nil, err
+	}
 	log, err := eventlog.OpenEmbedded(n.cfg.dir)
 	if err != nil {
 		return nil, err

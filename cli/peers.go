@@ -77,13 +77,13 @@ func (n *node) openRaft(starting, ctx context.Context) (engine.Log, error) {
 // openPort opens the port to the others. What comes in is served once the rest of
 // the orchestrator is there.
 func (n *node) openPort(p *peers) error {
-	ca, err := pki.LoadOrCreate(n.pkiDir())
+	ca, err := n.authority()
 	if err != nil {
-		return fmt.Errorf("certificate authority: %w", err)
+		return err
 	}
 	raftCA, err := pki.LoadOrCreateRaft(n.pkiDir(), ca.ClusterID())
 	if err != nil {
-		return fmt.Errorf("certificate authority: %w", err)
+		return n.explainAuthority(err)
 	}
 	server, client, err := pki.PeerTLS(ca, raftCA, n.member.Replica, n.hosts(n.cfg.Raft))
 	if err != nil {

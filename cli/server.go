@@ -175,9 +175,9 @@ func checkpointSinks(c *cli.Context, help string) (sinks []orchestrator.Sink, er
 // was served last, or else as by default. It reports whether it is of a member.
 func startedAt(c *cli.Context, dir string) (at addresses, member bool, err error) {
 	at = addresses{Listen: c.String("listen"), ListenTCP: c.String("listen-tcp"), HTTP: c.String("http"), Raft: c.String("raft"), Advertise: c.String("advertise")}
-	m := &membership{}
-	if member, err = readDocument(filepath.Join(dir, memberFile), m); err != nil || m.At == nil {
-		return at, member, err
+	m, err := memberDocument(dir)
+	if err != nil || m == nil || m.At == nil {
+		return at, m != nil, err
 	}
 	for flag, value := range map[string]struct{ now, last *string }{
 		"listen": {&at.Listen, &m.At.Listen}, "listen-tcp": {&at.ListenTCP, &m.At.ListenTCP}, "http": {&at.HTTP, &m.At.HTTP},
@@ -187,7 +187,7 @@ func startedAt(c *cli.Context, dir string) (at addresses, member bool, err error
 			*value.now = *value.last
 		}
 	}
-	return at, member, nil
+	return at, true, nil
 }
 
 // explainStart adds what to do about a server that does not start.

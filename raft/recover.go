@@ -215,6 +215,20 @@ func (n *Node) begin(head eventlog.Head) error {
 	return nil
 }
 
+// ReplicaOf returns which replica Raft's files in a data directory are of, also where
+// some of them are gone. Errors wrap [ErrNotBootstrapped] where none of them tells.
+func ReplicaOf(dataDir string) (uint64, error) {
+	dir := filepath.Join(dataDir, raftDir)
+	replica, err := replicaIn(dir)
+	if !errors.Is(err, ErrNotBootstrapped) {
+		return replica, err
+	}
+	if guarded, e := sidecarReplica(sidecarPath(dir)); e == nil && guarded != 0 {
+		return guarded, nil
+	}
+	return 0, err
+}
+
 // replicaIn returns whose a directory of Raft is.
 func replicaIn(dir string) (replica uint64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -177,6 +178,20 @@ func openSidecar(path string, replica uint64) (s *sidecar, newest slot, whole bo
 	}
 	s = &sidecar{path: path, file: f, replica: replica, sequence: newest.sequence, buf: make([]byte, 0, sidecarSlotBytes)}
 	return s, newest, found == sidecarSlots, nil
+}
+
+// sidecarReplica returns whose a sidecar is, or 0 where no slot can be read.
+func sidecarReplica(path string) (uint64, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	for b := range slices.Chunk(content, sidecarSlotBytes) {
+		if at, ok := decodeSlot(b); ok {
+			return at.replica, nil
+		}
+	}
+	return 0, nil
 }
 
 // write puts a state into the slot that is older, and syncs it.

@@ -10,9 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -41,35 +39,31 @@ type CA struct {
 }
 
 // LoadOrCreate opens the authority in dir (ca.crt and ca.key, PEM), and makes one,
-// with a new random cluster id, where there is none.
+// with a new random cluster id, where there is neither file. Errors wrap [ErrFiles]
+// where one of them is missing or damaged: a key that is there is never replaced.
 func LoadOrCreate(dir string) (*CA, error) {
-	cert, certErr := os.ReadFile(filepath.Join(dir, certFile))
-	key, keyErr := os.ReadFile(filepath.Join(dir, keyFile))
+	there, err := present(dir, certFile, keyFile)
 	switch {
-	case certErr == nil && keyErr == nil:
-		return parse(cert, key)
-	case errors.Is(certErr, fs.ErrNotExist):
-		// A key without a certificate is the rest of a creation that was interrupted.
+	case err != nil:
+		return nil, fmt.Errorf("authority: %w", err)
+	case !there:
 		return create(dir)
-	case certErr != nil:
-		return nil, fmt.Errorf("authority's certificate: %w", certErr)
-	default:
-		return nil, fmt.Errorf("authority's key: %w", keyErr)
 	}
+	return Load(dir)
 }
 
-// Load opens the authority in dir, and makes none. The error wraps fs.ErrNotExist
-// where there is none.
+// Load opens the authority in dir, and makes none. The error wraps [ErrFiles], and
+// fs.ErrNotExist where there is none.
 func Load(dir string) (*CA, error) {
-	cert, err := os.ReadFile(filepath.Join(dir, certFile))
+	cert, key, err := readPair(dir, certFile, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("authority's certificate: %w", err)
+		return nil, fmt.Errorf("authority: %w", err)
 	}
-	key, err := os.ReadFile(filepath.Join(dir, keyFile))
+	ca, err := parse(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("authority's key: %w", err)
+		return nil, damagedPair(dir, certFile, keyFile, err)
 	}
-	return parse(cert, key)
+	return ca, nil
 }
 
 // New makes an authority with a new random cluster id, in memory only.

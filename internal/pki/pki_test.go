@@ -233,6 +233,76 @@ func TestLoadOrCreate(t *testing.T) {
 	}
 }
 
+// A key outlives the loss of its certificate: it may be the only copy.
+func TestKeyIsNeverReplaced(t *testing.T) {
+	type pair struct {
+		cert, key string
+		open      func(dir string) error
+	}
+	id := mustCA(t, time.Now).ClusterID()
+	for _, p := range []pair{
+		{certFile, keyFile, func(dir string) error { _, err := LoadOrCreate(dir); return err }},
+		{raftCertFile, raftKeyFile, func(dir string) error { _, err := LoadOrCreateRaft(dir, id); return err }},
+	} {
+		dir := t.TempDir()
+		if err := p.open(dir); err != nil {
+			t.Fatal(err)
+		}
+		cert, err := os.ReadFile(filepath.Join(dir, p.cert))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := os.ReadFile(filepath.Join(dir, p.key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, p.cert)); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.open(dir); !errors.Is(err, ErrFiles) || !strings.Contains(err.Error(), filepath.Join(dir, p.cert)) {
+			t.Errorf("without %s: %v", p.cert, err)
+		}
+		if now, err := os.ReadFile(filepath.Join(dir, p.key)); err != nil || !bytes.Equal(now, key) {
+			t.Errorf("%s was replaced: %v", p.key, err)
+		}
+		for name, text := range map[string][]byte{"zeroed": make([]byte, len(cert)), "half": cert[:len(cert)/2], "empty": nil} {
+			if err := os.WriteFile(filepath.Join(dir, p.cert), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.open(dir); !errors.Is(err, ErrFiles) || !strings.Contains(err.Error(), filepath.Join(dir, p.cert)) {
+				t.Errorf("%s is %s: %v", p.cert, name, err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, p.cert), cert, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.open(dir); err != nil {
+			t.Errorf("with %s put back: %v", p.cert, err)
+		}
+	}
+}
+
+// A creation that was interrupted leaves a key without its certificate.
+func TestInterruptedCreationIsBegunAnew(t *testing.T) {
+	dir := t.TempDir()
+	whole, err := LoadOrCreate(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, raftKeyFile), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := DropUnfinished(dir); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := LoadOrCreate(dir); err != nil || again.Pin() != whole.Pin() {
+		t.Errorf("a whole authority was dropped: %v", err)
+	}
+	if _, err := LoadOrCreateRaft(dir, whole.ClusterID()); err != nil {
+		t.Errorf("an unfinished one was not: %v", err)
+	}
+}
+
 func TestIdentities(t *testing.T) {
 	ca := mustCA(t, time.Now)
 	for role, c := range certs(t, ca) {

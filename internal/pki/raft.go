@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -40,16 +39,18 @@ type RaftCA struct {
 }
 
 // LoadOrCreateRaft opens the Raft authority in dir (raft-ca.crt and raft-ca.key,
-// PEM), and makes one for the cluster where there is none. Errors wrap
-// [ErrOtherCluster] where the one in dir is of another cluster.
+// PEM), and makes one for the cluster where there is neither file. Errors wrap
+// [ErrOtherCluster] where the one in dir is of another cluster, and [ErrFiles] as
+// those of [LoadOrCreate].
 func LoadOrCreateRaft(dir, clusterID string) (*RaftCA, error) {
-	ra, err := LoadRaft(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, e := os.Stat(filepath.Join(dir, raftCertFile)); errors.Is(e, fs.ErrNotExist) {
-			// A key without a certificate is the rest of a creation that was interrupted.
-			return createRaft(dir, clusterID)
-		}
+	there, err := present(dir, raftCertFile, raftKeyFile)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("raft authority: %w", err)
+	case !there:
+		return createRaft(dir, clusterID)
 	}
+	ra, err := LoadRaft(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -60,18 +61,18 @@ func LoadOrCreateRaft(dir, clusterID string) (*RaftCA, error) {
 	return ra, nil
 }
 
-// LoadRaft opens the Raft authority in dir. Errors wrap [fs.ErrNotExist] where
-// there is none.
+// LoadRaft opens the Raft authority in dir. Errors wrap [ErrFiles], and
+// [fs.ErrNotExist] where there is none.
 func LoadRaft(dir string) (*RaftCA, error) {
-	cert, err := os.ReadFile(filepath.Join(dir, raftCertFile))
+	cert, key, err := readPair(dir, raftCertFile, raftKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("raft authority's certificate: %w", err)
+		return nil, fmt.Errorf("raft authority: %w", err)
 	}
-	key, err := os.ReadFile(filepath.Join(dir, raftKeyFile))
+	ra, err := parseRaft(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("raft authority's key: %w", err)
+		return nil, damagedPair(dir, raftCertFile, raftKeyFile, err)
 	}
-	return parseRaft(cert, key)
+	return ra, nil
 }
 
 // NewRaft makes a Raft authority for the cluster, in memory only.
