@@ -58,6 +58,7 @@ fuzz: ## every fuzz target for FUZZTIME (5s), as many at a time as there are cor
 soak: ## trouble for a cluster of processes, MINUTES (30) long, from SEED; as root
 	QUORATE_TAMPER=10000 QUORATE_BUNDLE_RECORDS=1000000 \
 		$(GO) test -count=1 -timeout 60m -v -run 'Tampering|TestLargeLog' ./eventlog/bundle
+	QUORATE_SOAK=1m $(GO) test -count=1 -timeout 60m -v -run 'Damage|FullDisk|Guard|SlowDisks|WhileReplicasAreKilled|FiveReplicas' ./raft
 	QUORATE_SEAL_RECORDS=1000000 $(GO) test -count=1 -timeout 10m -v -run 'StaysBounded' ./eventlog
 	QUORATE_SOAK_MINUTES=$(MINUTES) QUORATE_SOAK_SEED=$(SEED) QUORATE_SOAK_CLOCKS=1 \
 		$(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/soak
@@ -79,7 +80,7 @@ kills: ## kill orchestrators, agents and leaders in the middle of runs, SOAK (50
 	QUORATE_SOAK_KILLS=$(SOAK) $(GO) test -count=1 -timeout 60m -v -run 'TestLeaderKilled' ./internal/soak
 
 sim: ## simulate SEEDS (5000) clusters; one of them: make sim SEED=n
-	$(GO) test ./internal/model -count=1 -timeout 24h -v -run 'TestSim$$' -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
+	$(GO) test ./internal/model -count=1 -timeout 24h -v -run 'TestSim' -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
 
 check-jinja2: ## compare templates with Debian's Jinja2, which it installs, TEMPLATES (20000) of them made by chance
 	@python3 -c 'import jinja2' 2>/dev/null || { echo "installing python3-jinja2"; \

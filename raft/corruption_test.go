@@ -24,10 +24,18 @@ var damages = []struct {
 	{"a page zeroed", zeroed(4096, 4096)},
 	{"11 bytes zeroed", zeroed(11, 1)},
 	{"a bit flipped", func(r *rand.Rand, _ string, b []byte, _ func() ([]byte, bool)) ([]byte, bool, bool) {
-		if len(b) == 0 {
+		at, ok := written(r, b)
+		if ok {
+			b[at] ^= 1 << r.IntN(8)
+		}
+		return b, false, ok
+	}},
+	{"a bit set in the room behind", func(r *rand.Rand, _ string, b []byte, _ func() ([]byte, bool)) ([]byte, bool, bool) {
+		end := len(bytes.TrimRight(b, "\x00"))
+		if end == len(b) {
 			return nil, false, false
 		}
-		b[r.IntN(len(b))] ^= 1 << r.IntN(8)
+		b[end+r.IntN(len(b)-end)] ^= 1 << r.IntN(8)
 		return b, false, true
 	}},
 	{"cut to half", func(_ *rand.Rand, _ string, b []byte, _ func() ([]byte, bool)) ([]byte, bool, bool) {
@@ -43,22 +51,37 @@ var damages = []struct {
 	{"removed", func(*rand.Rand, string, []byte, func() ([]byte, bool)) ([]byte, bool, bool) { return nil, true, true }},
 }
 
+// written returns where something is written in a file, by chance, and false where
+// nothing is: most of a preallocated file or database is room.
+func written(r *rand.Rand, b []byte) (at int, ok bool) {
+	n := len(b) - bytes.Count(b, []byte{0})
+	if n == 0 {
+		return 0, false
+	}
+	nth := r.IntN(n)
+	for i, c := range b {
+		if c == 0 {
+			continue
+		}
+		if nth == 0 {
+			return i, true
+		}
+		nth--
+	}
+	return 0, false
+}
+
 // zeroed clears a stretch that starts at a multiple of align, and of which not
 // all is zero yet, where there is one.
 func zeroed(length, align int) func(*rand.Rand, string, []byte, func() ([]byte, bool)) ([]byte, bool, bool) {
 	return func(r *rand.Rand, _ string, b []byte, _ func() ([]byte, bool)) ([]byte, bool, bool) {
-		for range 50 {
-			if len(b) == 0 {
-				return nil, false, false
-			}
-			at := r.IntN(len(b)) / align * align
-			part := b[at:min(at+length, len(b))]
-			if len(bytes.Trim(part, "\x00")) > 0 {
-				clear(part)
-				return b, false, true
-			}
+		at, ok := written(r, b)
+		if !ok {
+			return nil, false, false
 		}
-		return nil, false, false
+		at = at / align * align
+		clear(b[at:min(at+length, len(b))])
+		return b, false, true
 	}
 }
 

@@ -61,6 +61,36 @@ func BenchmarkElectionsWhileSyncsStall(b *testing.B) {
 	}
 }
 
+// TestSlowDisksCallForNoElection: while each sync of each replica's log takes a
+// quarter of a second, all of them busy, nobody calls for an election.
+func TestSlowDisksCallForNoElection(t *testing.T) {
+	if soak(t) == 0 {
+		t.Skip("part of `make soak`: a machine that does more than this has elections of its own")
+	}
+	f := newFleet(t, 10*time.Minute)
+	f.found(3)
+	ids := []uint64{1, 2, 3}
+	f.stall, f.every = 250*time.Millisecond, 1
+	for _, id := range ids {
+		f.kill(id)
+		f.start(id, false, false)
+	}
+	for _, id := range ids {
+		f.must(id, "Head", Call{})
+	}
+	before := f.must(f.leader(ids...), "Leader", Call{}).Term
+	for end := time.Now().Add(soak(t)); time.Now().Before(end); {
+		var wg sync.WaitGroup
+		for _, id := range ids {
+			wg.Go(func() { f.must(id, "Load", Call{Writers: 8, Events: 100}) })
+		}
+		wg.Wait()
+	}
+	if after := f.must(f.leader(ids...), "Leader", Call{}).Term; after != before {
+		t.Errorf("%d elections", after-before)
+	}
+}
+
 // BenchmarkIdle tells what an idle replica of three costs: a share of one core,
 // and memory.
 func BenchmarkIdle(b *testing.B) {

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,10 @@ func stalled(stall time.Duration, every int) func(raftio.ILogDB) raftio.ILogDB {
 
 // SaveRaftState implements raftio.ILogDB.
 func (l stalledLog) SaveRaftState(updates []raftpb.Update, worker uint64) error {
-	if l.saves.Add(1)%l.every == 0 {
+	written := slices.ContainsFunc(updates, func(u raftpb.Update) bool {
+		return len(u.EntriesToSave) > 0 || !raftpb.IsEmptyState(u.State) || !raftpb.IsEmptySnapshot(u.Snapshot)
+	})
+	if written && l.saves.Add(1)%l.every == 0 {
 		<-time.After(l.stall)
 	}
 	return l.ILogDB.SaveRaftState(updates, worker)
