@@ -80,8 +80,8 @@ type pulse struct {
 // look says whether to ask, whether the other side is to be taken for dead, and
 // when to look again. patience multiplies how long the other side may be silent.
 func (p *pulse) look(now time.Time, s signs, patience int) (ask, silent bool, next time.Duration) {
-	if late := now.Sub(p.due); !p.looked.IsZero() && late > p.step {
-		slept := p.heard.Add(late) // it is we who slept
+	if late := now.Sub(p.due); !p.looked.IsZero() && late > 0 {
+		slept := p.heard.Add(late) // it is we who slept, if only a little each time
 		if p.dead.Equal(p.heard) {
 			p.dead = slept // which is no sign of life
 		}

@@ -107,6 +107,28 @@ func TestPulse(t *testing.T) {
 	}
 }
 
+// TestSlowAgent: what an agent is late itself, since its host is busy, is no silence of
+// the gateway's.
+func TestSlowAgent(t *testing.T) {
+	p := &pulse{every: 500 * time.Millisecond}
+	start := time.Unix(1000, 0)
+	s := signs{rtt: time.Millisecond, answered: start}
+	own := time.Duration(0)
+	for now := start; now.Sub(start) < time.Minute; {
+		_, silent, next := p.look(now, s, 1)
+		if silent {
+			if waited := now.Sub(start) - own; waited < p.limit {
+				t.Errorf("taken for dead after %s, of which the agent was late for %s", now.Sub(start), own)
+			}
+			return
+		}
+		late := p.step * 9 / 10
+		own += late
+		now = now.Add(next + late)
+	}
+	t.Error("a dead gateway was not noticed")
+}
+
 // TestMuteGateway: a host that answers for a gateway which says nothing itself does
 // not deceive for ever.
 func TestMuteGateway(t *testing.T) {
