@@ -177,6 +177,9 @@ func (s *session) look(rec *engine.Agent) {
 		case !c.Cancel && !s.sent[id]:
 			s.sent[id] = true
 			d := &wire.Dispatch{Fence: s.fenced(c.Epoch), Attempt: id, Supersedes: c.Supersedes, Spec: s.r.w.spec(st, st.Attempts[id]), Places: c.Places}
+			if s.r.w.placeless {
+				d.Places = 0
+			}
 			for _, p := range c.After {
 				d.After = append(d.After, wire.Predecessor{Attempt: p.Attempt, Any: p.Any})
 			}

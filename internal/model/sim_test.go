@@ -39,7 +39,7 @@ func TestSim(t *testing.T) {
 	t.Logf("%d seeds: %d records, %d of them void, %d attempts, %v", seeds, records, voids, attempts, seen)
 	for _, what := range []string{
 		"leaders", "quarantines", "partitions", "pauses", "deaths", "clock jumps", "reboots", "agents' deaths",
-		"wiped disks", "disks put back", "jobs done alone", "restarts", "publications", "checks", "flapping agents", "steps held", "words on flapping", "agents drained", "proposals twice", "proposals after their proposer",
+		"wiped disks", "disks put back", "jobs done alone", "restarts", "publications", "starts before a place is on record", "checks", "flapping agents", "steps held", "words on flapping", "agents drained", "proposals twice", "proposals after their proposer",
 	} {
 		if seeds >= 50 && seen[what] < seeds/10 {
 			t.Errorf("only %d %s in %d seeds", seen[what], what, seeds)

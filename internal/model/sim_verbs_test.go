@@ -54,6 +54,7 @@ func (a *agent) publish(attempt uint64, job uint32, waits bool) {
 	a.append(a.state.Publish(wire.Report{Attempt: attempt, Job: job, Values: []wire.Value{v}, Waits: waits}))
 	a.sync()
 	a.published = v.Value
+	a.w.waited[attempt] = a.w.waited[attempt] || waits
 	a.w.seen["publications"]++
 }
 

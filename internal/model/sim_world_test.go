@@ -49,7 +49,10 @@ type sim struct {
 	byAttempt map[[2]uint64]int // attempt and job
 	words     map[stepRef]int   // operators' words that let a step go on
 
-	ends map[uint64]uint8 // of attempts, as their agents know them
+	ends   map[uint64]uint8 // of attempts, as their agents know them
+	waited map[uint64]bool  // attempts that have waited for other hosts
+	// placeless: agents are not told how much may be under way.
+	placeless bool
 
 	founded    int // records before anything was asked for
 	recoveries int
@@ -73,7 +76,7 @@ func newSim(seed uint64, replicas, hosts int) *sim {
 	w := &sim{
 		rng: rand.New(rand.NewPCG(seed, 7)), trace: sha256.New(), truth: engine.NewState(), hashEvery: 8, faults: true,
 		seen: map[string]int{}, done: map[string]bool{}, touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
-		ends: map[uint64]uint8{}, lost: map[uint64]bool{}, blurred: map[blur]bool{}, repeated: map[uint64]bool{},
+		ends: map[uint64]uint8{}, waited: map[uint64]bool{}, lost: map[uint64]bool{}, blurred: map[blur]bool{}, repeated: map[uint64]bool{},
 	}
 	for i := range replicas {
 		r := &replica{w: w, id: uint64(i) + 1, clock: 1_700_000_000_000_000_000}
@@ -226,6 +229,7 @@ func (w *sim) effect(a *agent, attempt uint64, job uint32) {
 	if !ready(r, at.Task, at.Host) && !w.ended(at) {
 		w.fail("task %d of run %d starts on %s before what it requires", at.Task, at.Run, a.name)
 	}
+	w.checkPlaces(a, at)
 	for _, other := range w.agents {
 		for _, p := range other.procs {
 			o := w.truth.Attempts[p.attempt]

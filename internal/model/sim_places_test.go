@@ -1,0 +1,47 @@
+package model
+
+import (
+	"testing"
+
+	"quorate/engine"
+)
+
+// checkPlaces looks, when a job of the attempt begins, whether so much of its run is
+// under way on the host as may be. What has waited for other hosts does not count.
+func (w *sim) checkPlaces(a *agent, at *engine.Attempt) {
+	r := w.truth.Run(at.Run)
+	if r.AheadMax == 0 || at.Host == engine.NoHost || w.waited[at.ID] {
+		return
+	}
+	if st := stepOf(w.truth, at); at.Outcome == 0 && st.Attempt == at.ID {
+		for pos, host := range hostsOf(r.Graph, at.Task) {
+			if host == at.Host && r.Queues(at.Task, pos) {
+				w.seen["starts before a place is on record"]++
+			}
+		}
+	}
+	under := uint32(1)
+	for _, id := range a.state.Open() {
+		j, _ := a.state.Attempt(id)
+		o := w.truth.Attempts[id]
+		if id != at.ID && o != nil && o.Run == at.Run && o.Host == at.Host && !w.waited[id] && (j.Running || j.Ended > 0) {
+			under++
+		}
+	}
+	if _, most := r.Limits(); under > most {
+		w.fail("%d steps of run %d are under way on %s, of which %d may be", under, r.ID, a.name, most)
+	}
+}
+
+// TestPlacesAreNeeded lets agents start whatever they were sent, as if they had been
+// told of no places: that has to be noticed.
+func TestPlacesAreNeeded(t *testing.T) {
+	for seed := range uint64(100) {
+		w := simulate(seed, func(w *sim) { w.placeless = true })
+		if w.failure != nil {
+			t.Logf("seed %d: %v", seed, w.failure)
+			return
+		}
+	}
+	t.Error("agents that keep no places were not noticed")
+}
