@@ -35,7 +35,7 @@ func TestRoundTrips(t *testing.T) {
 			args  []string
 		}{
 			{"100 jobs of one task", 100, s.writeJobs("jobs", 100, job)},
-			{"100 independent tasks, all at once", 100, append(s.writeTasks("independent", s.Agents()[0].Name(), 100, false, func(int) string { return job }), "--parallel-per-host", "100")},
+			{"100 independent tasks", 100, s.writeTasks("independent", s.Agents()[0].Name(), 100, false, func(int) string { return job })},
 			{"a chain of 100 tasks", 100, s.writeTasks("chain", s.Agents()[0].Name(), 100, true, func(int) string { return job })},
 			{"a chain of 1000 tasks", 1000, s.writeTasks("long", s.Agents()[0].Name(), 1000, true, func(int) string { return job })},
 		} {
