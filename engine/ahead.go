@@ -150,9 +150,13 @@ func (r *Run) unmet(task uint32, pos int) bool {
 
 // Shipped reports whether the step's attempt was sent ahead and is not known to
 // have come to its turn, or to have a place.
-func (r *Run) Shipped(task uint32, pos int) bool {
+func (r *Run) Shipped(task uint32, pos int) bool { return r.Behind(task, pos) || r.Queues(task, pos) }
+
+// Behind reports whether the step's attempt was sent ahead of steps of which some are
+// still under way on record.
+func (r *Run) Behind(task uint32, pos int) bool {
 	t := &r.Tasks[task]
-	return t.Steps != nil && t.Steps[pos].Status == Running && (r.unmet(task, pos) || t.Steps[pos].inLine)
+	return t.Steps != nil && t.Steps[pos].Status == Running && r.unmet(task, pos)
 }
 
 // lookAhead notes the step for the scheduler where it may be scheduled ahead.

@@ -80,7 +80,8 @@ func (s *State) BehindElsewhere(attempt uint64) (ids []uint64) {
 }
 
 // WaitsFor names the first of the steps that the attempt was sent ahead of, of those
-// under way on record, and says how many more there are; "" where there is none.
+// under way on record, and says how many more there are; where there is none it is the
+// place that the attempt waits for, or "".
 func (s *State) WaitsFor(a *Attempt) (text string) {
 	more := 0
 	for _, p := range a.After {
@@ -95,6 +96,12 @@ func (s *State) WaitsFor(a *Attempt) (text string) {
 	}
 	if more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
+	}
+	if r := s.Run(a.Run); text == "" && a.Outcome == 0 {
+		if st, ref := r.stepOf(a); st.inLine {
+			_, places := r.Limits()
+			text = fmt.Sprintf("one of the run's %d places on %s", places, r.Graph.HostName(ref.task, a.Host))
+		}
 	}
 	return text
 }

@@ -99,6 +99,16 @@ func (a *attempt) divide(end int64) (segments []Segment, jobs []placed, clock Cl
 		}
 		to(Dependencies, turn)
 	}
+	if a.queued {
+		place := end
+		if a.seated.Index != 0 {
+			place = min(place, a.seated.Time)
+		}
+		if len(jobs) > 0 {
+			place = min(place, jobs[0].from)
+		}
+		to(Slot, place)
+	}
 	for i := range jobs {
 		class := Between
 		if i == 0 {

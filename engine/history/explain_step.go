@@ -215,6 +215,9 @@ func (x *Explainer) attempts(e *Explanation, st *step) {
 		if a.ahead {
 			what = "was sent ahead of its turn"
 		}
+		if a.queued {
+			what = "was sent ahead of a place"
+		}
 		text := fmt.Sprintf("%s %s on %s as attempt %d by orchestrator %d", name, what, a.agent, a.id, a.leader)
 		if n > 0 {
 			text += fmt.Sprintf(", to go on with job %d", a.fromJob)
@@ -225,6 +228,9 @@ func (x *Explainer) attempts(e *Explanation, st *step) {
 		e.say(a.Mark, "%s", text)
 		if a.turn.Index != 0 {
 			e.say(a.turn, "%s came to its turn: %s", name, x.behind(a.behind))
+		}
+		if a.seated.Index != 0 {
+			e.say(a.seated, "%s had one of the run's %d places on %s", name, x.Run.StepsPerHostMax, st.host)
 		}
 		if a.began.Index != 0 {
 			e.say(a.began, "attempt %d began: it is in the agent's journal", a.id)

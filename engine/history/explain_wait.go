@@ -150,6 +150,8 @@ func (x *Explainer) underWay(name string, st *step) string {
 			left = cmp.Or(x.State.WaitsFor(at), left)
 		}
 		text = fmt.Sprintf("%s was sent to %s ahead of its turn, and waits there for %s", name, a.agent, left)
+	case a.queued && a.seated.Index == 0 && len(a.jobs) == 0:
+		text = fmt.Sprintf("%s was sent to %s, and waits there for one of the run's %d places", name, a.agent, x.Run.StepsPerHostMax)
 	case a.waits.Index != 0 && len(a.jobs) == 0:
 		text += "; it waits for other hosts"
 	case a.began.Index == 0 && len(a.jobs) == 0:
@@ -206,7 +208,7 @@ func (x *Explainer) ready(name string, k stepKey, st *step) (answer, hint string
 	}
 	here, all := 0, 0
 	x.Run.each(func(_ stepKey, other *step) {
-		if other.status() == engine.Running {
+		if other.status() == engine.Running && !other.newest().shipped() {
 			all++
 			if other.host == st.host {
 				here++

@@ -119,9 +119,13 @@ type attempt struct {
 	fromJob   uint32
 	// ahead says that it was sent while its step waited for others on the same host;
 	// turn is when those had ended, the last of them behind.
-	ahead   bool
-	turn    Mark
-	behind  *step
+	ahead  bool
+	turn   Mark
+	behind *step
+	// queued says that it was sent while all places of its host were taken; seated is when
+	// one was free on record.
+	queued  bool
+	seated  Mark
 	began   Mark
 	waits   Mark // published, and waiting for other hosts from here on
 	jobs    []jobEnd
@@ -134,6 +138,11 @@ type attempt struct {
 	doubtReason string
 	late        []lateEnd
 	resolved    resolution
+}
+
+// shipped reports whether it was sent ahead and takes no room in the run yet.
+func (a *attempt) shipped() bool {
+	return a != nil && (a.ahead && a.turn.Index == 0 || a.queued && a.seated.Index == 0)
 }
 
 // A jobEnd is the result of a job. Started is by the agent's clock, and both are as the

@@ -15,6 +15,8 @@ type Recorder struct {
 	out      Run
 	run      *engine.Run
 	attempts map[uint64]*attempt
+	// lines are the attempts that wait for a place, by host, as the engine has them.
+	lines map[string][]*step
 	// fresh are the tasks whose dependents were looked at for the present record.
 	fresh map[uint32]bool
 }
@@ -22,7 +24,7 @@ type Recorder struct {
 // NewRecorder records a run. The state must be of a point in front of the record that
 // creates it.
 func NewRecorder(s *engine.State, run uint64) *Recorder {
-	r := &Recorder{out: Run{ID: run}, attempts: map[uint64]*attempt{}}
+	r := &Recorder{out: Run{ID: run}, attempts: map[uint64]*attempt{}, lines: map[string][]*step{}}
 	if s.Epoch != 0 {
 		r.out.first = Leader{Mark{s.IndexOf(s.Epoch), 0}, s.Leader}
 	}
@@ -184,8 +186,21 @@ func (r *Recorder) folded(s *engine.State, e eventlog.Event, touched []stepKey) 
 	for _, k := range touched {
 		if k.pos >= 0 {
 			r.follow(s, k)
+			r.serve(s, r.at(k).host)
 		}
 	}
+}
+
+// serve notes who of those that wait for a place on the host has one now.
+func (r *Recorder) serve(s *engine.State, host string) {
+	line := r.lines[host]
+	for len(line) > 0 && !r.run.Queues(line[0].key.task, line[0].key.pos) {
+		if a := line[0].newest(); a.ended.Index == 0 {
+			a.seated = mark(s)
+		}
+		line = line[1:]
+	}
+	r.lines[host] = line
 }
 
 // follow notes where a step is now, and what that makes ready.
@@ -237,7 +252,7 @@ func (r *Recorder) readiedStep(k stepKey, at Mark, behind *step) {
 	case is == engine.Ready && was.status() == engine.Pending:
 		st := r.at(k)
 		st.moves = append(st.moves, move{Mark: at, to: engine.Ready, behind: behind})
-	case is == engine.Running && a != nil && a.ahead && a.turn.Index == 0 && !r.run.Shipped(k.task, k.pos):
+	case is == engine.Running && a != nil && a.ahead && a.turn.Index == 0 && !r.run.Behind(k.task, k.pos):
 		a.turn, a.behind = at, behind
 	}
 }
@@ -305,7 +320,10 @@ func (r *Recorder) scheduled(s *engine.State, e *eventlog.StepScheduled) {
 	st := r.at(r.key(e.Task, e.Host))
 	a := &attempt{
 		Mark: mark(s), id: s.Serial(s.Index), agent: agent.Name, leader: s.Leader, connected: agent.Connected,
-		fromJob: e.FromJob, ahead: r.run.Shipped(st.key.task, st.key.pos),
+		fromJob: e.FromJob, ahead: r.run.Behind(st.key.task, st.key.pos), queued: r.run.Queues(st.key.task, st.key.pos),
+	}
+	if a.queued {
+		r.lines[st.host] = append(r.lines[st.host], st)
 	}
 	st.attempts = append(st.attempts, a)
 	r.attempts[a.id] = a
@@ -350,10 +368,11 @@ func (r *Recorder) published(s *engine.State, e *eventlog.ValuesPublished) {
 	if a == nil {
 		return
 	}
+	is := s.Attempts[e.Attempt]
 	if e.Waits {
 		a.waits = mark(s)
+		r.serve(s, hostAt(r.out.Graph, r.key(is.Task, is.Host))) // its place is free
 	}
-	is := s.Attempts[e.Attempt]
 	for _, v := range e.Values {
 		r.out.Values = append(r.out.Values, Value{
 			Mark: mark(s), Attempt: e.Attempt, Host: hostAt(r.out.Graph, r.key(is.Task, is.Host)),
