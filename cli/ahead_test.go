@@ -36,6 +36,7 @@ type story struct {
 // A telling is one run of a story. Its jobs know its directory as $TELLING.
 type telling struct {
 	dir   string
+	ahead bool
 	apply *command
 }
 
@@ -66,6 +67,44 @@ func (d *telling) leave(t *testing.T, file string) {
 // a test that failed has removed all of it.
 func hold(file string) string {
 	return "while test -e $TELLING && ! test -e $TELLING/" + file + "; do sleep 0.02; done"
+}
+
+// queued are stories of independent tasks that wait for each other's places.
+func queued() []story {
+	one, two := []string{"--parallel-per-host", "1"}, []string{"--parallel-per-host", "2"}
+	return []story{
+		{
+			name: "places", flags: one, chains: [][]chained{{{"a0", "true"}}, {{"b0", "exit 3"}}, {{"c0", "true"}, {"c1", "true"}}},
+			effects: "a0 b0 c0 c1", statuses: "succeeded failed succeeded succeeded", code: exitRunFailed,
+		},
+		{
+			name: "places, killed", flags: two, effects: "a0 b0 c0 d0", unordered: true, statuses: "succeeded succeeded succeeded succeeded",
+			chains: [][]chained{{{"a0", hold("go")}}, {{"b0", hold("go")}}, {{"c0", "true"}}, {{"d0", "true"}}},
+			meanwhile: func(t *testing.T, c *cluster, told *telling) {
+				told.reached(t, "a0")
+				told.reached(t, "b0")
+				c.kill("host-1")
+				told.leave(t, "go")
+				c.restart("host-1")
+			},
+		},
+		{
+			name: "places, cancel", flags: one, effects: "a0", statuses: "cancelled cancelled cancelled cancelled", code: exitRunFailed,
+			chains: [][]chained{{{"a0", hold("go")}}, {{"b0", "true"}}, {{"c0", "true"}, {"c1", "true"}}},
+			meanwhile: func(t *testing.T, c *cluster, told *telling) {
+				told.reached(t, "a0")
+				if told.ahead {
+					eventually(t, "steps that wait for a place", func() bool {
+						run, err := c.client.Run(t.Context(), "latest")
+						return err == nil && len(stepsOf(run, "shipped")) == 3
+					})
+				}
+				if cancel := c.command("run", "cancel", "latest", "--yes"); cancel.code() != 0 {
+					t.Errorf("cancel: %s", cancel)
+				}
+			},
+		},
+	}
 }
 
 // stories are about chains in whose middle something happens.
@@ -117,7 +156,7 @@ func stories() []story {
 func TestAhead(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, logEmbedded, "host-1")
-	for _, s := range stories() {
+	for _, s := range append(stories(), queued()...) {
 		for _, ahead := range []int{1024, 0} {
 			t.Run(fmt.Sprintf("%s/ahead=%d", s.name, ahead), func(t *testing.T) { s.tell(t, c, ahead) })
 		}
@@ -125,7 +164,7 @@ func TestAhead(t *testing.T) {
 }
 
 func (s *story) tell(t *testing.T, c *cluster, ahead int) {
-	told := &telling{dir: filepath.Join(c.dir, fmt.Sprintf("%s-%d", s.name, ahead))}
+	told := &telling{dir: filepath.Join(c.dir, strings.ReplaceAll(fmt.Sprintf("%s-%d", s.name, ahead), ", ", "-")), ahead: ahead > 0}
 	args := append([]string{"apply", "--ahead", strconv.Itoa(ahead)}, s.flags...)
 	told.apply = c.command(append(args, s.write(t, told.dir)...)...)
 	if s.meanwhile != nil {
@@ -170,7 +209,7 @@ func (s *story) checkLog(t *testing.T, c *cluster, run *api.Run, ahead int) {
 		fields, _ := event.Event.(map[string]any)
 		switch {
 		case event.Void:
-		case event.Kind == "step_scheduled" && fields["ahead"] == true:
+		case event.Kind == "step_scheduled" && (fields["ahead"] == true || fields["queues"] == true):
 			sent++
 		case event.Kind == "task_skipped":
 			never++

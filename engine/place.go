@@ -11,15 +11,16 @@ package engine
 // The agent knows first what has ended, and may let another one start than is next here:
 // what counts is how many.
 
-// queues reports whether steps of the run may wait in line: where the run as a whole
-// could bind before the hosts do, what waits here for a place on one host would keep
-// others from having their turn.
+// queues reports whether steps of the run may be sent to wait in line. Where the run as
+// a whole could bind before the hosts do, what has the next place on one host would keep
+// others from having their turn; and where the run fails fast an agent would start it
+// behind a failure.
 func (r *Run) queues() bool {
 	hosts := uint64(len(r.Graph.used))
 	if r.Graph.local {
 		hosts++
 	}
-	return r.AheadMax > 0 && hosts*uint64(r.queue.stepsPerHostMax) <= uint64(r.queue.stepsMax)
+	return r.AheadMax > 0 && !r.FailFast && hosts*uint64(r.queue.stepsPerHostMax) <= uint64(r.queue.stepsMax)
 }
 
 // full reports whether one more step would have to wait in the host's line.

@@ -170,7 +170,7 @@ func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error
 // recountLine compares the host's line with the steps that say that they are in it. As
 // long as there is one no place of the host is free, but where the run has no room.
 func recountLine(r *Run, sl *slot, host uint32) error {
-	if len(sl.line) > 0 && sl.running < r.queue.stepsPerHostMax && r.queues() {
+	if len(sl.line) > 0 && sl.running < r.queue.stepsPerHostMax && (r.queues() || r.queue.running < r.queue.stepsMax) {
 		return fmt.Errorf("%d wait in line, and %d are under way", len(sl.line), sl.running)
 	}
 	in := 0
