@@ -20,6 +20,7 @@ const (
 	neighbourDial = 4 * time.Second
 	// neighbourSpread is by how much the agents of a site differ that have lost a relay.
 	neighbourSpread = 500 * time.Millisecond
+	noticeWarnEvery = time.Minute
 	// relaysKeptMax bounds the relays that an agent keeps a connection to for notices.
 	relaysKeptMax = 4
 )
@@ -32,6 +33,7 @@ type neighbours struct {
 
 	mu       sync.Mutex
 	hotlines map[*hotline]struct{}
+	warned   time.Time // when a notice was last said not to count
 }
 
 // newNeighbours returns nil where the agent knows of no relay.
@@ -169,6 +171,17 @@ func (n *neighbours) talk(ctx context.Context, address string) error {
 	return h.run(ctx, site)
 }
 
+// warn says that a notice does not count, once in a while: whoever makes notices up can make
+// many.
+func (n *neighbours) warn(notice *wire.Notice, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if now := time.Now(); now.Sub(n.warned) >= noticeWarnEvery {
+		n.warned = now
+		n.agent.log.Warn("the relay has passed on a notice that does not count", "attempt", notice.Attempt, "error", err)
+	}
+}
+
 // heard takes what other agents are said to have announced.
 func (n *neighbours) heard(notices []wire.Notice) error {
 	a := n.agent
@@ -182,7 +195,7 @@ func (n *neighbours) heard(notices []wire.Notice) error {
 			continue
 		}
 		if err := verifyNotice(notice, a.id.ClusterID, of); err != nil {
-			a.log.Warn("the relay has passed on a notice that does not count", "attempt", notice.Attempt, "error", err)
+			n.warn(notice, err)
 			continue
 		}
 		sound = append(sound, notice)

@@ -187,7 +187,10 @@ func (n *Notices) watch(w *watcher, m *wire.Watch) error {
 			continue
 		}
 		if len(w.watches) >= watchesAgentMax || n.watched >= watchesMax {
-			n.log.Warn("an agent waits for more than the relay keeps in mind", "watched_by_it", len(w.watches), "watched", n.watched)
+			if !w.warned {
+				w.warned = true
+				n.log.Warn("an agent waits for more than the relay keeps in mind", "watched_by_it", len(w.watches), "watched", n.watched)
+			}
 			return nil // the rest of it is for the cluster to tell
 		}
 		w.watches[at] = struct{}{}

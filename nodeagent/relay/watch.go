@@ -28,6 +28,7 @@ type watcher struct {
 	watches map[place]struct{}
 	due     []place
 	queued  map[place]struct{}
+	warned  bool
 
 	pong chan struct{} // holds one token when the agent has asked whether we are there
 }
