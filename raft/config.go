@@ -43,6 +43,8 @@ type Config struct {
 
 	// haste hurries where nobody leads.
 	haste *haste
+	// witness halts a replica that lacks what it acknowledged.
+	witness *witness
 	// signs keep others from an election while a large save is under way.
 	signs *signs
 	// rebased starts a new Raft log behind records that the store has.
@@ -136,10 +138,14 @@ func addressOf(replica uint64) string { return fmt.Sprintf("replica-%d", replica
 func (c *Config) alone() bool { return c.Port == nil && c.transport == nil }
 
 func (c *Config) transportFactory() config.TransportFactory {
-	if c.haste != nil {
-		return hastened{c.plainTransports(), c.haste}
+	transports := c.plainTransports()
+	if c.witness != nil {
+		transports = witnessed{transports, c.witness}
 	}
-	return c.plainTransports()
+	if c.haste != nil {
+		transports = hastened{transports, c.haste}
+	}
+	return transports
 }
 
 func (c *Config) plainTransports() config.TransportFactory {

@@ -41,6 +41,8 @@ type guard struct {
 	saves *syncTimes
 	// signs are repeated while a large save is under way; nil is none.
 	signs *signs
+	// witness is told where the log ends; nil is nobody.
+	witness *witness
 	// unwritable is told where the log cannot be written, and need not return; nil
 	// is nobody.
 	unwritable func(error)

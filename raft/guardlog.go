@@ -164,6 +164,7 @@ func (l *guardedLog) advance(u *raftpb.Update) error {
 func (l *guardedLog) follow() {
 	l.claim.base, l.claim.baseHash = l.chain.base, l.chain.baseHash
 	l.claim.last, l.claim.hash = l.chain.last(), l.chain.at(l.chain.last())
+	l.guard.witness.holds(l.claim.last)
 }
 
 // mirrored returns an update as the sidecar keeps a copy of it, or nil where it

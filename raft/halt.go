@@ -76,9 +76,13 @@ func (n *Node) Halt(reason string) error {
 	return err
 }
 
+// compareHint is for a replica whose history is not that of the others: a majority
+// whose disks were set back has the votes, and perhaps not what was acknowledged.
+const compareHint = "compare both histories before you replace it, since which of them holds more acknowledged work is not known here"
+
 // diverged halts the replica for what it found wrong itself.
 func (n *Node) diverged(reason error) {
-	_ = n.Halt(reason.Error()) // it is stopped in any case, and says so
+	_ = n.Halt(reason.Error() + "; " + compareHint) // it is stopped in any case, and says so
 }
 
 // writeDurably puts a whole file in its place: after a crash it has its old

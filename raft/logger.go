@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 
 	"github.com/lni/dragonboat/v4/logger"
@@ -59,9 +58,5 @@ func (l *libraryLogger) Errorf(format string, args ...any) { l.logf(slog.LevelEr
 func (l *libraryLogger) Panicf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	l.log.Error(text)
-	if strings.Contains(text, "invalid commitTo") { // D4
-		l.log.Error("this replica acknowledged what its files no longer hold, as an old copy put in their place would: " +
-			"keep it stopped, and replace it with one in a new directory and under a new number")
-	}
 	panic(text)
 }

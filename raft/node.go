@@ -89,6 +89,7 @@ func open(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, store: store, machine: m, leader: newLeadership(cfg.Replica), ending: newEnding()}
 	m.diverged = n.diverged
 	n.cfg.haste = newHaste(n.leader.current)
+	n.cfg.witness = &witness{lost: n.rolledBack}
 	var id [8]byte
 	rand.Read(id[:]) // never fails
 	n.appends = newAggregator(binary.BigEndian.Uint64(id[:]), n.try, m.tail.Head)
@@ -153,7 +154,7 @@ func (n *Node) startHost() (err error) {
 	g := &guard{
 		replica: n.cfg.Replica, bootstrap: n.cfg.Bootstrap || n.cfg.Join,
 		applied: n.store.Applied(), head: n.store.Head().Index,
-		marks: n.store, saves: &n.saves, signs: n.cfg.signs, logger: n.cfg.Logger, unwritable: n.unwritable,
+		marks: n.store, saves: &n.saves, signs: n.cfg.signs, witness: n.cfg.witness, logger: n.cfg.Logger, unwritable: n.unwritable,
 	}
 	if n.cfg.rebased {
 		g.applied, g.head = 0, 0
@@ -176,6 +177,7 @@ func (n *Node) startHost() (err error) {
 		host.Close()
 		return err
 	}
+	n.cfg.witness.armed.Store(true)
 	return nil
 }
 
