@@ -31,7 +31,9 @@ type Deployment struct {
 type Task struct {
 	Name string
 	// After is the task that it requires, empty for none.
-	After      string
+	After string
+	// On is the only host that has it; empty is all of them.
+	On         string
 	Idempotent bool
 	// Jobs are shell commands, or the arguments of another verb where Verb names one;
 	// Print is a message instead of them.
@@ -41,8 +43,8 @@ type Task struct {
 }
 
 // Deployments compiles the plans of a soak for hosts: a chain of tasks that may
-// not be repeated, tasks that may, one that fails in the middle, and one whose
-// jobs take long enough to be cancelled.
+// not be repeated, tasks that may, one that fails in the middle, one whose jobs take
+// long enough to be cancelled, and a chain that goes to and fro between the last two.
 func Deployments(dir string, hosts []string, effects Effects) ([]*Deployment, error) {
 	do := effects.Script()
 	kinds := []struct {
@@ -69,6 +71,18 @@ func Deployments(dir string, hosts []string, effects Effects) ([]*Deployment, er
 			{Name: "later", After: "slow", Jobs: []string{do}},
 		}},
 	}
+	if n := len(hosts); n > 1 {
+		to := Task{Name: "s0", On: hosts[n-1], Jobs: []string{do, "sleep 0.1; " + do}}
+		chain := []Task{to}
+		for i := range 5 {
+			to = Task{Name: fmt.Sprintf("s%d", i+1), After: to.Name, On: hosts[n-1-(i+1)%2], Jobs: []string{do, "sleep 0.1; " + do}}
+			chain = append(chain, to)
+		}
+		kinds = append(kinds, struct {
+			Deployment
+			tasks []Task
+		}{Deployment{Name: "site", Succeeds: true}, chain})
+	}
 	var all []*Deployment
 	for _, k := range kinds {
 		d, err := Compile(filepath.Join(dir, k.Name), k.Name, hosts, k.tasks)
@@ -82,50 +96,87 @@ func Deployments(dir string, hosts []string, effects Effects) ([]*Deployment, er
 }
 
 // Compile writes the files of a deployment to dir and makes its plan: one service
-// with the tasks, on all hosts.
+// with the tasks of all hosts, and one for each host that has tasks of its own.
 func Compile(dir, name string, hosts []string, tasks []Task) (*Deployment, error) {
 	d := &Deployment{Name: name}
-	if err := d.compile(dir, hosts, tasks); err != nil {
+	src, err := d.write(dir, hosts, tasks)
+	if err == nil {
+		err = d.compile(src)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("deployment %s: %w", name, err)
 	}
 	return d, nil
 }
 
-func (d *Deployment) compile(dir string, hosts []string, tasks []Task) error {
-	var service strings.Builder
-	fmt.Fprintf(&service, "id: %s\nversion: \"1.0\"\ntype: service\ntasks:\n", d.Name)
+// write writes the files: each host has a role of its own.
+func (d *Deployment) write(dir string, hosts []string, tasks []Task) (planner.Sources, error) {
+	src := planner.Sources{Services: filepath.Join(dir, "services"), Inventory: filepath.Join(dir, "inventory.yaml"), Roles: filepath.Join(dir, "roles.yaml")}
+	services := map[string]string{} // by the host that has it, empty for all
 	for _, t := range tasks {
-		driver := "directord"
-		if t.Print != "" {
-			driver = "print"
+		if services[t.On] == "" {
+			services[t.On] = fmt.Sprintf("id: %s\nversion: \"1.0\"\ntype: service\ntasks:\n", d.service(t.On))
 		}
-		fmt.Fprintf(&service, "  - id: %s\n    driver: %s\n    provides: [%s.%s]\n", t.Name, driver, d.Name, t.Name)
-		if t.After != "" {
-			fmt.Fprintf(&service, "    requires: [%s.%s]\n", d.Name, t.After)
-		}
-		if t.Print != "" {
-			fmt.Fprintf(&service, "    message: %s\n", t.Print)
-			continue
-		}
-		fmt.Fprintf(&service, "    idempotent: %t\n    jobs:\n", t.Idempotent)
-		for _, j := range t.Jobs {
-			fmt.Fprintf(&service, "      - %s: %s\n", cmp.Or(t.Verb, "RUN"), j)
-		}
+		services[t.On] += d.task(t)
 	}
-	inventory := "hosts:\n"
+	files := map[string]string{src.Inventory: "hosts:\n"}
+	for on, text := range services {
+		files[filepath.Join(src.Services, d.service(on)+".yaml")] = text
+	}
 	for _, h := range hosts {
-		inventory += fmt.Sprintf("  %s: {role: node}\n", h)
-	}
-	src := planner.Sources{Services: filepath.Join(dir, "service.yaml"), Inventory: filepath.Join(dir, "inventory.yaml"), Roles: filepath.Join(dir, "roles.yaml")}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	roles := fmt.Sprintf("node:\n  services: [%s]\n", d.Name)
-	for path, text := range map[string]string{src.Services: service.String(), src.Inventory: inventory, src.Roles: roles} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			return err
+		var has []string
+		for _, on := range []string{"", h} {
+			if services[on] != "" {
+				has = append(has, d.service(on))
+			}
+		}
+		if len(has) > 0 {
+			files[src.Inventory] += fmt.Sprintf("  %s: {role: role-%s}\n", h, h)
+			files[src.Roles] += fmt.Sprintf("role-%s:\n  services: [%s]\n", h, strings.Join(has, ", "))
 		}
 	}
+	if err := os.MkdirAll(src.Services, 0o700); err != nil {
+		return src, err
+	}
+	for path, text := range files {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return src, err
+		}
+	}
+	return src, nil
+}
+
+// service names the service of the tasks of one host, or of all.
+func (d *Deployment) service(on string) string {
+	if on == "" {
+		return d.Name
+	}
+	return d.Name + "-" + on
+}
+
+// task is a task as a service's file has it.
+func (d *Deployment) task(t Task) string {
+	var b strings.Builder
+	driver := "directord"
+	if t.Print != "" {
+		driver = "print"
+	}
+	fmt.Fprintf(&b, "  - id: %s\n    driver: %s\n    provides: [%s.%s]\n", t.Name, driver, d.Name, t.Name)
+	if t.After != "" {
+		fmt.Fprintf(&b, "    requires: [%s.%s]\n", d.Name, t.After)
+	}
+	if t.Print != "" {
+		fmt.Fprintf(&b, "    message: %s\n", t.Print)
+		return b.String()
+	}
+	fmt.Fprintf(&b, "    idempotent: %t\n    jobs:\n", t.Idempotent)
+	for _, j := range t.Jobs {
+		fmt.Fprintf(&b, "      - %s: %s\n", cmp.Or(t.Verb, "RUN"), j)
+	}
+	return b.String()
+}
+
+func (d *Deployment) compile(src planner.Sources) error {
 	opt := planner.Options{Verbs: verb.Lookup}
 	inputs, findings := planner.Load(src, opt)
 	plan, more := planner.Compile(inputs, opt)

@@ -54,6 +54,10 @@ func kindsOfFaults(clocks bool) []kindOfFault {
 		{"crash host", 4, 0, 2000 * ms},
 		{"slay agent", 5, 0, 2000 * ms},
 		{"kill all agents", 1, 100 * ms, 1000 * ms},
+		{"kill relay", 4, 0, 3000 * ms},
+		{"pause relay", 3, 50 * ms, 8000 * ms},
+		{"cut relay", 3, 300 * ms, 8000 * ms},
+		{"split relay", 6, 300 * ms, 20000 * ms},
 		{"cut client", 3, 300 * ms, 5000 * ms},
 		{"fill disk", 3, 1000 * ms, 8000 * ms},
 	}

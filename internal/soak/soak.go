@@ -33,6 +33,7 @@ type Config struct {
 	Length        time.Duration // of the trouble; the calm after it comes on top
 	Orchestrators int
 	Agents        int
+	Relayed       int // how many of the agents are at a site behind a relay
 	Clients       int
 	// Binary is the path of quorate; empty builds it.
 	Binary string
@@ -102,7 +103,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 // setUp starts the cluster and puts the deployments on record.
 func (s *soak) setUp(ctx context.Context, net *lab.Network) error {
 	opt := lab.Options{
-		Binary: s.cfg.Binary, Network: net, Orchestrators: s.cfg.Orchestrators, Agents: s.cfg.Agents, Clocks: s.cfg.Clocks,
+		Binary: s.cfg.Binary, Network: net, Orchestrators: s.cfg.Orchestrators, Agents: s.cfg.Agents, Relayed: s.cfg.Relayed, Clocks: s.cfg.Clocks,
 		SmallDisk: s.cfg.Orchestrators, SmallDiskBytes: smallDisk, Restless: true, ServerFlags: retain,
 	}
 	var err error
@@ -284,6 +285,9 @@ func (s *soak) supervise(ctx context.Context) {
 		}
 		for _, a := range s.lab.Agents() {
 			s.revive(a.Process)
+		}
+		if r := s.lab.Relay(); r != nil {
+			s.revive(r.Process)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestSoak(t *testing.T) {
 	seed := number(t, "QUORATE_SOAK_SEED", uint64(time.Now().UnixNano())%1_000_000)
 	cfg := Config{
 		Seed: seed, Length: time.Duration(minutes) * time.Minute,
-		Orchestrators: int(number(t, "QUORATE_SOAK_ORCHESTRATORS", 3)), Agents: 6, Clients: 4,
+		Orchestrators: int(number(t, "QUORATE_SOAK_ORCHESTRATORS", 3)), Agents: 6, Relayed: 2, Clients: 4,
 		Binary:  os.Getenv("QUORATE_SOAK_BINARY"),
 		Clocks:  number(t, "QUORATE_SOAK_CLOCKS", 0) != 0,
 		Replace: number(t, "QUORATE_SOAK_REPLACE", 1) != 0,

@@ -101,6 +101,8 @@ func (in *injector) inflict(ctx context.Context, f Fault) error {
 	case f.Kind == "cut client":
 		h := in.clients[f.Pick%uint64(len(in.clients))]
 		return in.during(ctx, f, []string{h.Name}, h.Cut, h.Mend)
+	case whom == "relay":
+		return in.relay(ctx, f, verb)
 	case whom == "agent" || whom == "host" || whom == "all agents":
 		return in.agents(ctx, f, verb, whom)
 	}
@@ -281,6 +283,28 @@ func (in *injector) agents(ctx context.Context, f Fault, verb, whom string) erro
 		return in.flap(ctx, f, a.Host)
 	}
 	return fmt.Errorf("%q is no fault of agents", verb)
+}
+
+// relay strikes the relay of the site. Where it is split off, the site works on without
+// a link.
+func (in *injector) relay(ctx context.Context, f Fault, verb string) error {
+	r := in.lab.Relay()
+	if r == nil {
+		return errNobody
+	}
+	names := []string{r.Name()}
+	switch verb {
+	case "kill":
+		return in.during(ctx, f, names, func() error { r.Kill(); return nil }, r.Start)
+	case "pause":
+		return in.during(ctx, f, names, func() error { r.Pause(); return nil }, func() error { r.Resume(); return nil })
+	case "cut":
+		return in.during(ctx, f, names, r.Cut, r.Mend)
+	case "split":
+		servers := in.others(nil)
+		return in.during(ctx, f, names, func() error { return mute(r.Host, servers) }, func() error { return unmute(r.Host, servers) })
+	}
+	return fmt.Errorf("%q is no fault of relays", verb)
 }
 
 // flap takes a link away and gives it back, again and again: some packets are lost.

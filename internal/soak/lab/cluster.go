@@ -138,8 +138,7 @@ func (l *Lab) AddAgent(ctx context.Context) (*Agent, error) {
 	if a.Clock, err = l.clock(h); err != nil {
 		return nil, err
 	}
-	through := servers[number%len(servers)]
-	args := []string{l.Bin, "agent", "--server", through.AgentAddress(), "--data-dir", a.Dir, "--work-dir", root}
+	args := append(append([]string{l.Bin, "agent"}, l.through(number)...), "--data-dir", a.Dir, "--work-dir", root)
 	if l.Net.Isolated() {
 		a.boot = filepath.Join(l.Dir, h.Name+".boot")
 		if err := a.newBoot(); err != nil {

@@ -32,6 +32,8 @@ type Options struct {
 	Network *Network
 	// Orchestrators is their number, at least 1; Agents may be 0.
 	Orchestrators, Agents int
+	// Relayed is how many of the agents, the last ones, are at a site behind a relay.
+	Relayed int
 	// SmallDisk is the number, from 1, of the orchestrator whose data directory is a
 	// file system of its own of SmallDiskBytes; 0 is none. It needs root.
 	SmallDisk      int
@@ -64,6 +66,7 @@ type Lab struct {
 	mu       sync.Mutex
 	servers  []*Server
 	agents   []*Agent
+	relay    *Relay // nil where no agent has one
 	mounts   []string
 	forwards []net.Listener
 }
@@ -168,6 +171,11 @@ func (l *Lab) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if l.opt.Relayed > 0 {
+		if err := l.addRelay(ctx); err != nil {
+			return err
+		}
+	}
 	for range l.opt.Agents {
 		if _, err := l.AddAgent(ctx); err != nil {
 			return err
@@ -220,6 +228,9 @@ func (l *Lab) Close() error {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
+	if r := l.Relay(); r != nil {
+		r.Kill()
+	}
 	for _, s := range l.servers {
 		s.Kill()
 	}
@@ -242,6 +253,9 @@ func (l *Lab) Logs(lines int) string {
 	var b strings.Builder
 	for _, s := range l.servers {
 		fmt.Fprintf(&b, "--- %s\n%s\n", s.Name(), s.LogTail(lines))
+	}
+	if r := l.Relay(); r != nil {
+		fmt.Fprintf(&b, "--- %s\n%s\n", r.Name(), r.LogTail(lines))
 	}
 	for _, a := range l.Agents() {
 		fmt.Fprintf(&b, "--- %s\n%s\n", a.Name(), a.LogTail(lines))
