@@ -183,7 +183,7 @@ func (p *program) onAgent(c *cli.Context, do func(ctx context.Context, client *a
 	defer client.Close()
 	agent, err := do(c.Context, client, c.Args().First())
 	if err != nil {
-		return err
+		return asRelay(c, err)
 	}
 	return p.emit(agent, func() error { return p.printAgent(agent) })
 }

@@ -34,7 +34,7 @@ Flags:
 {{- end}}
 {{- end}}
 
-Global flags: --server, --identity, -o table|json|yaml|ndjson (see "quorate --help")
+Global flags: --server, --identity, -o FORMAT (see "quorate --help")
 `
 	familyHelp = `{{.HelpName}} - {{.Usage}}
 
@@ -56,7 +56,7 @@ Flags:
 {{- end}}
 {{- end}}
 
-Global flags: --server, --identity, -o table|json|yaml|ndjson (see "quorate --help")
+Global flags: --server, --identity, -o FORMAT (see "quorate --help")
 `
 )
 

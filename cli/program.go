@@ -85,7 +85,7 @@ func (p *program) app() *cli.App {
 			_, err := parseFormat(p.output)
 			return err
 		},
-		Writer: p.con.out, ErrWriter: p.con.err,
+		Writer: &helpWriter{out: p.con.out}, ErrWriter: p.con.err,
 		HideVersion: true, HideHelpCommand: true,
 		// Values of --var hold commas; flags that take lists split them by hand.
 		DisableSliceFlagSeparator: true,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/dustin/go-humanize"
 	cli "github.com/urfave/cli/v2"
@@ -78,6 +79,9 @@ func (p *program) runRelay(c *cli.Context) error {
 		return usage(commandLine(c)+" --help", "%s holds no identity: a token is needed to join, see \"quorate token create --role relay\"", cfg.DataDir)
 	}
 	if cfg.UDP, cfg.TCP, err = bothPorts(c.String("listen")); err != nil {
+		if errors.Is(err, syscall.EADDRNOTAVAIL) {
+			err = hinted(err, "no interface of this machine has that address, \"ip address\" lists those that there are: leave the host out, as in --listen %s", relayAddress)
+		}
 		return explainStart(err)
 	}
 	cfg.Logger.Info("listening for the agents of the site", "agents", cfg.UDP.LocalAddr().String(), "data_dir", cfg.DataDir)
@@ -109,6 +113,9 @@ func byteCount(c *cli.Context, flag string) (int64, error) {
 		return 0, nil
 	}
 	n, err := humanize.ParseBytes(strings.TrimSuffix(text, "/s"))
+	if err == nil && n == 0 && flag == "rate" {
+		return 0, usage(commandLine(c)+" --help", "--rate %s would let no file through: want for instance 1.5MB, or no --rate for no limit", text)
+	}
 	if err != nil || n == 0 || n > 1<<60 {
 		return 0, usage(commandLine(c)+" --help", "--%s %q: want bytes, for instance 500MB or 10GiB", flag, text)
 	}
@@ -124,13 +131,13 @@ func bothPorts(address string) (net.PacketConn, net.Listener, error) {
 	for range portTries {
 		udp, err := net.ListenPacket("udp", address)
 		if err != nil {
-			return nil, nil, fmt.Errorf("agents' address: %w", err)
+			return nil, nil, &addressError{"listen", "agents' address", err}
 		}
 		tcp, err := net.Listen("tcp", udp.LocalAddr().String())
 		if err == nil {
 			return udp, tcp, nil
 		}
-		failed = errors.Join(fmt.Errorf("agents' address: %w", err), udp.Close())
+		failed = errors.Join(&addressError{"listen", "agents' address over TCP", err}, udp.Close())
 		if _, port, _ := net.SplitHostPort(address); port != "0" {
 			break
 		}
@@ -175,6 +182,15 @@ type relayView struct {
 	Agents []string `json:"agents"`
 }
 
+// asRelay has an error that nobody is of the name speak of relays where the command does.
+func asRelay(c *cli.Context, err error) error {
+	var missing *api.Error
+	if errors.As(err, &missing) && missing.Code == "not-found" && strings.HasPrefix(commandLine(c), "quorate relay ") {
+		missing.Message, missing.Hint = fmt.Sprintf("no relay %q", c.Args().First()), `"quorate relay ls" lists them`
+	}
+	return err
+}
+
 func (p *program) relayShow(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return usage(commandLine(c)+" --help", "want one RELAY, by name or number")
@@ -186,7 +202,7 @@ func (p *program) relayShow(c *cli.Context) error {
 	defer client.Close()
 	r, err := client.Agent(c.Context, c.Args().First())
 	if err != nil {
-		return err
+		return asRelay(c, err)
 	}
 	if r.Kind != roleRelay {
 		return fail(exitRefused, fmt.Errorf("%s is an agent, and no relay", r.Name), "\"quorate agent show "+r.Name+"\" shows it, and \"quorate relay ls\" lists relays")

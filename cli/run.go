@@ -95,10 +95,10 @@ func (p *program) runList(c *cli.Context) error {
 }
 
 func runGrid(runs []api.Run) *grid {
-	g := &grid{header: []any{"RUN", "STATUS", "CREATED", "ELAPSED", "TASKS", "STEPS", "FAILED", "BY", "PLAN"}}
+	g := &grid{header: []any{"RUN", "STATUS", "CREATED", "ELAPSED", "TASKS", "FAILED", "PLAN", "BY"}, wrap: true}
 	for _, r := range runs {
 		g.add(r.ID, statusOf(&r), stamp(r.CreatedAt), elapsed(time.Duration(r.ElapsedMS)*time.Millisecond),
-			fmt.Sprintf("%d/%d", r.Summary.TasksDone, r.Summary.Tasks), r.Summary.Steps, r.Summary.Failed, r.By, r.PlanID[:min(12, len(r.PlanID))])
+			fmt.Sprintf("%d/%d", r.Summary.TasksDone, r.Summary.Tasks), r.Summary.Failed, r.PlanID[:min(8, len(r.PlanID))], r.By)
 	}
 	return g
 }

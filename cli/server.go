@@ -192,13 +192,17 @@ func startedAt(c *cli.Context, dir string) (at addresses, member bool, err error
 
 // explainStart adds what to do about a server that does not start.
 func explainStart(err error) error {
+	flag := "--listen, --http or --raft"
+	if at := new(addressError); errors.As(err, &at) {
+		flag = "--" + at.flag
+	}
 	switch {
 	case errors.Is(err, eventlog.ErrInUse):
 		return hinted(err, "another quorate is at work there: stop it, or choose another --data-dir")
 	case errors.Is(err, syscall.EADDRINUSE):
-		return hinted(err, "some other program has that port, \"ss -lntup\" tells which: stop it, or choose another --listen, --http or --raft")
+		return hinted(err, "some other program has that port, \"ss -lntup\" tells which: stop it, or choose another %s", flag)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return hinted(err, "no interface of this machine has that address, \"ip address\" lists those that there are: leave the host out, as in --raft :7442, and name what others reach with --advertise")
+		return hinted(err, "no interface of this machine has that address, \"ip address\" lists those that there are: leave the host out, as in %s :PORT, and name what others reach with --advertise", flag)
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
 		return hinted(err, "name a directory that this user may write to with --data-dir")
 	}

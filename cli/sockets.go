@@ -1,9 +1,17 @@
 package cli
 
 import (
-	"fmt"
 	"net"
 )
+
+// An addressError is why nothing listens on the address that a flag gives.
+type addressError struct {
+	flag, what string
+	err        error
+}
+
+func (e *addressError) Error() string { return e.what + ": " + e.err.Error() }
+func (e *addressError) Unwrap() error { return e.err }
 
 // sockets are those that others reach this orchestrator on. All are opened before
 // anything else: an address that is taken must not leave a half-made member.
@@ -18,21 +26,21 @@ func (n *node) openSockets() (err error) {
 	s := &n.sockets
 	if n.cfg.log == logRaft {
 		if s.raft, err = net.Listen("tcp", n.cfg.Raft); err != nil {
-			return fmt.Errorf("orchestrators' address: %w", err)
+			return &addressError{"raft", "orchestrators' address", err}
 		}
 	}
 	if s.agents, err = net.ListenPacket("udp", n.cfg.Listen); err != nil {
-		return fmt.Errorf("agents' address: %w", err)
+		return &addressError{"listen", "agents' address", err}
 	}
 	n.agent = s.agents.LocalAddr()
 	if n.cfg.HTTP != "" {
 		if s.operators, err = net.Listen("tcp", n.cfg.HTTP); err != nil {
-			return fmt.Errorf("operators' address: %w", err)
+			return &addressError{"http", "operators' address", err}
 		}
 		n.api = s.operators.Addr()
 	}
 	if s.agentsTCP, err = n.listenTCP(); err != nil {
-		return fmt.Errorf("agents' address over TCP: %w", err)
+		return &addressError{"listen-tcp", "agents' address over TCP", err}
 	}
 	var raft net.Addr
 	if s.raft != nil {

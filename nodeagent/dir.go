@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLocked is wrapped by the error about a data directory that another agent uses.
-var ErrLocked = errors.New("another agent uses the data directory")
+// ErrLocked is wrapped by the error about a data directory that another agent or relay uses.
+var ErrLocked = errors.New("another agent or relay uses the data directory")
 
 // lockTries and lockPause are how often, and after what, a lock that is taken is tried
 // again.

@@ -29,8 +29,15 @@ type relayed struct {
 	dir   string // of the relay
 }
 
-// newRelayed starts orchestrators, a relay behind a link, and agents near the relay.
+// newRelayed starts orchestrators, a relay behind a link, and agents near the relay that
+// know nothing else.
 func newRelayed(t testing.TB, orchestrators, agents int, c Conditions, flags ...string) *relayed {
+	t.Helper()
+	return relayedSite(t, orchestrators, agents, c, false, flags...)
+}
+
+// relayedSite is newRelayed, with agents that may know the orchestrators, too.
+func relayedSite(t testing.TB, orchestrators, agents int, c Conditions, both bool, flags ...string) *relayed {
 	t.Helper()
 	network, err := lab.Isolate()
 	if err != nil {
@@ -50,6 +57,9 @@ func newRelayed(t testing.TB, orchestrators, agents int, c Conditions, flags ...
 		Binary: program, Network: network, Orchestrators: orchestrators,
 		AgentCommand: func(_ *lab.Lab, _ string, argv []string) []string {
 			argv = slices.Clone(argv)
+			if both {
+				return append(argv, "--relay", address)
+			}
 			i := slices.Index(argv, "--server")
 			argv[i], argv[i+1] = "--relay", address
 			return argv

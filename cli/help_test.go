@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	cli "github.com/urfave/cli/v2"
+)
+
+// TestHelpFits: no help text is wider than a terminal, and fitting it loses no word.
+func TestHelpFits(t *testing.T) {
+	t.Parallel()
+	var paths [][]string
+	var walk func(path []string, commands []*cli.Command)
+	walk = func(path []string, commands []*cli.Command) {
+		paths = append(paths, path)
+		for _, c := range commands {
+			walk(append(slices.Clone(path), c.Name), c.Subcommands)
+		}
+	}
+	silent := func() *console {
+		return &console{out: &bytes.Buffer{}, err: &bytes.Buffer{}, getenv: func(string) string { return "" }}
+	}
+	walk([]string{"quorate"}, (&program{con: silent()}).app().Commands)
+	if len(paths) < 50 {
+		t.Fatalf("only %d commands", len(paths))
+	}
+	for _, path := range paths {
+		help := func(wide bool) string {
+			var out bytes.Buffer
+			app := (&program{con: silent()}).app()
+			app.Writer = &helpWriter{out: &out}
+			if wide {
+				app.Writer = &out
+			}
+			if err := app.Run(append(slices.Clone(path), "--help")); err != nil {
+				t.Errorf("%q: %v", path, err)
+			}
+			return out.String()
+		}
+		fitted := help(false)
+		for line := range strings.Lines(fitted) {
+			if line = strings.TrimSuffix(line, "\n"); utf8.RuneCountInString(line) > helpColumns && strings.Contains(strings.TrimLeft(line, " "), " ") {
+				t.Errorf("%s: %d columns: %s", strings.Join(path, " "), utf8.RuneCountInString(line), line)
+			}
+		}
+		if got, want := strings.Fields(fitted), strings.Fields(help(true)); !slices.Equal(got, want) {
+			t.Errorf("%s: the text has lost words:\n%s", strings.Join(path, " "), fitted)
+		}
+	}
+}
