@@ -14,6 +14,10 @@ const (
 	homeEvery = 20 * time.Second
 )
 
+// relaysWithin is what the relays get to take an agent that knows orchestrators, too: the
+// time in which one is started again.
+const relaysWithin = 5 * time.Second
+
 // seekHome looks for a relay while the session came through none, and offers what it
 // gets to the connect loop.
 func (s *session) seekHome(ctx context.Context) {

@@ -44,7 +44,12 @@ func (a *agent) reach(ctx context.Context, addresses []string, old *session, sto
 	if a.relays == nil {
 		return a.reachAny(ctx, addresses, old, stop)
 	}
-	s, err := a.reachAny(ctx, a.relays.addresses, old, stop)
+	within, cancel := ctx, func() {}
+	if len(a.cfg.Servers) > 0 {
+		within, cancel = context.WithTimeout(ctx, relaysWithin)
+	}
+	s, err := a.reachAny(within, a.relays.addresses, old, stop)
+	cancel()
 	if err == nil || final(err) || errors.Is(err, errRevived) || ctx.Err() != nil || len(a.cfg.Servers) == 0 {
 		return s, err
 	}

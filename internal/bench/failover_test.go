@@ -27,7 +27,7 @@ const (
 // end of a job of such a step (worked). A leader that is killed never has all the
 // agents, and those of survivors have to stay connected.
 func BenchmarkFailover(b *testing.B) {
-	l := startLab(b, lab.Options{Orchestrators: 3, Agents: agents, Restless: true})
+	l := startLab(b, lab.Options{Orchestrators: 3, Agents: agents})
 	stop := work(b, l)
 	defer stop()
 	for b.Loop() {

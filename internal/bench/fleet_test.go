@@ -25,7 +25,7 @@ const (
 // the same moment. It reports the time from the kill until each agent of the killed
 // one has executed its job (orphans), and each other agent (others).
 func BenchmarkFleet(b *testing.B) {
-	l := startLab(b, lab.Options{Orchestrators: 3, Agents: fleet, Restless: true})
+	l := startLab(b, lab.Options{Orchestrators: 3, Agents: fleet})
 	settled(b, l)
 	d := record(b, l, "fleet", hosts(l), []soak.Task{{Name: "t", Idempotent: true, Jobs: []string{"true"}}})
 	client := anyone(b, l)
