@@ -39,6 +39,7 @@ func (p *program) runCommand() *cli.Command {
 					&cli.StringFlag{Name: "as", Usage: "`DECISION`: succeeded, failed or retry"},
 					reasonFlag(),
 				}},
+			p.runRetryCommand(),
 			{Name: "resume", Usage: "nothing to do: runs resume by themselves", ArgsUsage: "RUN", Action: p.runResume},
 		},
 	}
@@ -132,6 +133,12 @@ func (p *program) runShow(c *cli.Context) error {
 func (p *program) printRun(run *api.Run) error {
 	fmt.Fprintf(p.con.out, "run %d %s, plan %.12s, by %s\ncreated %s, elapsed %s\n", run.ID, statusOf(run), run.PlanID, printable(run.By),
 		stamp(run.CreatedAt), elapsed(time.Duration(run.ElapsedMS)*time.Millisecond))
+	if run.RetryOf != 0 {
+		fmt.Fprintf(p.con.out, "retries run %d\n", run.RetryOf)
+		if run.RetryReason != "" {
+			fmt.Fprintf(p.con.out, "since %s\n", printable(run.RetryReason))
+		}
+	}
 	for _, w := range run.WaitingFor {
 		fmt.Fprintf(p.con.out, "waiting for %s\n", printable(w))
 	}

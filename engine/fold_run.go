@@ -33,6 +33,9 @@ func (s *State) foldRunCreated(e *eventlog.RunCreated) string {
 	case g.fault != "":
 		return g.fault
 	}
+	if why := s.retryFault(e); why != "" {
+		return why
+	}
 	r := &Run{
 		RunCreated: *e,
 		ID:         uint64(len(s.Runs)) + 1,
@@ -46,16 +49,21 @@ func (s *State) foldRunCreated(e *eventlog.RunCreated) string {
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		t.tally[Pending] = uint32(g.StepCount(uint32(i)))
+	}
+	if old := s.Run(e.RetryOf); old != nil {
+		s.inherit(r, old)
+	}
+	for i := range r.Tasks {
 		for _, e := range g.needs[i].edges {
-			if e.all {
-				t.unmet++
+			if e.all && !e.met(r.Tasks[e.task].Status) {
+				r.Tasks[i].unmet++
 			}
 		}
 	}
 	s.Runs = append(s.Runs, r)
 	s.active = append(s.active, r.ID)
 	for i := range r.Tasks {
-		if r.Tasks[i].unmet == 0 {
+		if r.Tasks[i].unmet == 0 && !r.Tasks[i].Status.Settled() {
 			r.wake(uint32(i))
 		}
 	}

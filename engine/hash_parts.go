@@ -92,6 +92,11 @@ func (d digest) run(r *Run) {
 	if r.Check { // states without one hash as they did before there were any
 		d.str("check")
 	}
+	if r.RetryOf != 0 || r.RetryUnknown || r.RetryReason != "" { // likewise
+		d.u64(r.RetryOf)
+		d.flags(r.RetryUnknown)
+		d.str(r.RetryReason)
+	}
 	d.u64(r.ID, r.Index, uint64(r.CreatedAt), uint64(r.EndedAt), uint64(r.Outcome), uint64(r.swept))
 	if c := r.Cancelled; c != nil {
 		d.u64(c.Run)

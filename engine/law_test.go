@@ -70,6 +70,8 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 		return &eventlog.AgentsSent{Gateway: run, To: uint64(task), Agents: []uint64{index, 2, 3, 4, 5}}
 	case small.Draw(t, "calm") == 0:
 		return &eventlog.AgentCalmed{Agent: index, By: name, RequestID: request}
+	case small.Draw(t, "retry") == 0:
+		return &eventlog.RunCreated{PlanID: "plan", RequestID: request, RetryOf: run, RetryUnknown: task == 0}
 	case small.Draw(t, "drain") == 0:
 		return &eventlog.AgentDrained{Agent: index, By: name, RequestID: request}
 	case small.Draw(t, "undrain") == 0:

@@ -16,6 +16,12 @@ func (r *Run) allocate(task uint32) {
 	for pos := range t.Steps {
 		t.Steps[pos] = Step{Host: g.hostAt(task, pos), Status: t.Status, Reason: t.Reason}
 	}
+	r.countUnmet(task)
+}
+
+// countUnmet counts what each of the task's steps, just made, waits for on its host.
+func (r *Run) countUnmet(task uint32) {
+	t, g := &r.Tasks[task], r.Graph
 	for _, e := range g.needs[task].edges {
 		if e.all {
 			continue

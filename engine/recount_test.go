@@ -156,6 +156,9 @@ func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error
 			if at := s.Attempts[st.Attempt]; at != nil && len(at.After) > 0 && st.Status != Ready {
 				continue // it was sent ahead
 			}
+			if r.RetryOf != 0 && st.Attempt == 0 && st.Status == Done {
+				continue // in the run that is retried, it may have been sent ahead
+			}
 			if r.AheadMax > 0 && st.Status == TaskSkipped && r.doomedStep(uint32(i), pos) {
 				continue // what is between it and the failure may have gone ahead
 			}

@@ -185,7 +185,7 @@ func (w *simWorld) checkEffects(r *Run) {
 		}
 		for pos := range r.Graph.StepCount(task) {
 			st := r.Step(task, pos)
-			if st.Status != Done || w.resolved(st.Attempt) {
+			if st.Status != Done || st.Attempt == 0 || w.resolved(st.Attempt) {
 				continue
 			}
 			for _, job := range jobsFor(r.Graph, task, st.Host, 0) {

@@ -242,6 +242,10 @@ func (w *simWorld) another() {
 	if w.site {
 		ahead = 20
 	}
+	if n := len(w.s.Runs); n > 0 && w.rng.IntN(2) == 0 {
+		w.retry(w.s.Runs[w.rng.IntN(n)])
+		return
+	}
 	w.propose(&eventlog.RunCreated{
 		PlanID:          fmt.Sprintf("plan-%d", w.rng.IntN(3)),
 		RequestID:       fmt.Sprintf("run-%d", w.rng.IntN(30)),

@@ -247,6 +247,13 @@ type RunCreated struct {
 	// AheadMax bounds the attempts that one agent holds when steps are sent ahead of
 	// what they wait for on the same host, or its site; 0 sends none ahead.
 	AheadMax uint32 `json:"ahead_max" added:"true"`
+	// RetryOf is the run whose rest this one does: what has succeeded there counts as
+	// done here. It is 0 for a run of its own.
+	RetryOf uint64 `json:"retry_of" added:"true"`
+	// RetryUnknown is an operator's word that steps are done once more of which nobody
+	// knows whether they had their effect, and RetryReason why.
+	RetryUnknown bool   `json:"retry_unknown" added:"true"`
+	RetryReason  string `json:"retry_reason" added:"true"`
 }
 
 // RunCancelled asks for a run's end: nothing new starts, and what is under way is cancelled.

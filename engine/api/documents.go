@@ -99,6 +99,9 @@ type Run struct {
 	// Check is true of a run that only says what it would do: its jobs have changed
 	// nothing, and "changed" is what they would have.
 	Check bool `json:"check,omitempty"`
+	// RetryOf is the run whose rest this one does, RetryReason why.
+	RetryOf     uint64 `json:"retry_of,omitempty"`
+	RetryReason string `json:"retry_reason,omitempty"`
 	// Status is running, waiting (for an operator), cancelling, succeeded, failed or cancelled.
 	Status    string     `json:"status"`
 	CreatedAt time.Time  `json:"created_at"`

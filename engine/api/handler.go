@@ -97,6 +97,7 @@ func (h *Handler) routes() []route {
 		{pattern: "GET /v1/runs/{id}/analysis", right: read, fresh: newest, handle: h.analysis},
 		{pattern: "POST /v1/runs/{id}/cancel", right: operate, fresh: majority, handle: h.cancelRun},
 		{pattern: "POST /v1/runs/{id}/resolve", right: operate, fresh: majority, handle: h.resolve},
+		{pattern: "POST /v1/runs/{id}/retry", right: operate, fresh: majority, handle: h.retry},
 		{pattern: "GET /v1/state", right: read, fresh: newest, handle: h.pastState, streams: true},
 		{pattern: "GET /v1/records", right: read, fresh: newest, handle: h.rawRecords, streams: true},
 		{pattern: "GET /v1/log", right: read, fresh: newest, handle: h.log, streams: true},

@@ -20,6 +20,7 @@ func RunView(s *engine.State, r *engine.Run, detail bool) Run {
 	view := Run{
 		Schema: Schema, ID: r.ID, PlanID: r.PlanID, By: r.By, Check: r.Check, Status: r.Status(),
 		CreatedAt: timeOf(r.CreatedAt), Summary: SummaryView(r), WaitingFor: r.WaitingFor(s),
+		RetryOf: r.RetryOf, RetryReason: r.RetryReason,
 	}
 	end := s.Time
 	if r.Outcome != 0 {

@@ -164,7 +164,20 @@ func (r *Recorder) begin(s *engine.State, e *eventlog.RunCreated) {
 	o.StepsMax, o.StepsPerHostMax = newest.Limits()
 	o.steps = make([][]*step, len(newest.Tasks))
 	for task := range newest.Tasks {
+		if e.RetryOf != 0 {
+			r.inherited(uint32(task), mark(s))
+		}
 		r.readied(uint32(task), mark(s), nil)
+	}
+}
+
+// inherited notes the steps that count as done since the run that is retried did them.
+func (r *Recorder) inherited(task uint32, at Mark) {
+	for pos := range r.out.Graph.StepCount(task) {
+		if is := r.run.Step(task, pos); is.Status.Settled() {
+			st := r.at(stepKey{task, pos})
+			st.moves = append(st.moves, move{Mark: at, to: is.Status, reason: is.Reason})
+		}
 	}
 }
 
