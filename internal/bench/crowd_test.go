@@ -92,6 +92,9 @@ func newSite(tb testing.TB, agents, processes int) *site {
 	for _, server := range s.l.Servers() {
 		spec.Servers = append(spec.Servers, server.AgentAddress())
 	}
+	if text, err := os.ReadFile("/proc/sys/kernel/sched_autogroup_enabled"); err == nil && string(text) == "1\n" {
+		tb.Log("sched_autogroup_enabled is 1: jobs do not stand back behind orchestrators")
+	}
 	dir := crowdDir(tb)
 	c, err := newProcesses(dir, spec, processes)
 	if err != nil {
