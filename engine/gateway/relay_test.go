@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"quorate/engine"
 	"quorate/engine/gateway/gatewaytest"
@@ -48,6 +50,11 @@ func startRelay(t *testing.T, rig *gatewaytest.Rig, name string, cacheBytes int6
 func (s *site) start() {
 	s.t.Helper()
 	udp, err := net.ListenPacket("udp", s.address)
+	// Meanwhile the port may be another test's agent's, who gives it back.
+	for deadline := time.Now().Add(gatewaytest.Patience); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); {
+		<-time.After(10 * time.Millisecond)
+		udp, err = net.ListenPacket("udp", s.address)
+	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
