@@ -25,6 +25,8 @@ type program struct {
 	version string
 	// Of the global flags:
 	server, identity, output string
+	// arguments is the command line, with the flags of each command behind its name.
+	arguments []string
 }
 
 // Main runs the command that args name, args[0] being the program, and returns
@@ -61,6 +63,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	p.arguments = arranged
 	return app.RunContext(ctx, arranged)
 }
 
@@ -78,7 +81,7 @@ func (p *program) app() *cli.App {
 			p.planCommand(), p.applyCommand(), p.orchestrateCommand(), p.execCommand(), p.graphCommand(), p.componentCommand(),
 			p.runCommand(), p.logCommand(), p.replayCommand(), p.explainCommand(), p.auditCommand(),
 			p.serverCommand(), p.agentCommand(), p.relayCommand(), p.tokenCommand(), p.clusterCommand(), p.devCommand(), p.demoCommand(),
-			p.doctorCommand(), p.directordCommand(), p.versionCommand(), p.completionCommand(),
+			p.doctorCommand(), p.configCommand(), p.directordCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		Before: func(c *cli.Context) error {
 			p.server, p.identity, p.output = c.String("server"), c.String("identity"), c.String("output")
