@@ -39,6 +39,7 @@ type agent struct {
 	boot    int
 	session *session
 	greeted bool
+	atSite  bool // comes through the site's relay
 	alone   bool // goes on without having heard from the cluster since the machine restarted
 	sentSeq uint64
 	procs   []*proc
@@ -85,7 +86,9 @@ func (a *agent) write(records ...journal.Record) {
 		case *journal.Intended:
 			r.Window = min(r.Window, 2)
 		case *journal.AttemptEnded:
-			a.w.ends[r.Report.Attempt] = r.Report.Outcome
+			if a.name != "" { // it is not tried out what would become of a disk
+				a.w.ends[r.Report.Attempt] = r.Report.Outcome
+			}
 		}
 		b, err := journal.AppendFrame(a.disk.data, r, int64(a.disk.synced))
 		if err == nil {
@@ -171,6 +174,8 @@ func (a *agent) take() {
 		d = a.state.Dispatch(here, m, w)
 	case *wire.Cancel:
 		d = a.state.Cancel(here, m)
+	case *wire.Ended:
+		d = a.state.Ended(here, m)
 	case *wire.Ack:
 		d, err = a.state.Ack(m)
 	}

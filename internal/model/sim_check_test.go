@@ -11,6 +11,9 @@ import (
 // calm ends all misfortune, and lets the world run until nothing is left to do.
 func (w *sim) calm() {
 	w.faults = false
+	if w.site != nil {
+		w.site.cut = false
+	}
 	for _, r := range w.replicas {
 		r.cut, r.paused = false, false
 		if !r.up {

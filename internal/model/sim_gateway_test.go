@@ -33,6 +33,8 @@ type session struct {
 	received, acked uint64
 	sent            map[uint64]bool
 	told, recalled  map[uint64]bool // cancelled, and that or called back
+	relay           uint64          // that it comes through, or 0
+	ended           map[uint64]bool // attempts elsewhere whose end the agent was told of
 	batch           []eventlog.Event
 	committing      bool
 }
@@ -47,10 +49,14 @@ const (
 
 // dial connects the agent to a gateway: its hello is on the way.
 func (w *sim) dial(a *agent, r *replica) {
+	relay, ok := w.via(a)
+	if !ok {
+		return
+	}
 	w.nonces++
 	s := &session{
 		r: r, a: a, id: a.id, nonce: fmt.Sprint("session ", w.nonces), hello: a.hello(),
-		sent: map[uint64]bool{}, told: map[uint64]bool{}, recalled: map[uint64]bool{},
+		relay: relay, ended: map[uint64]bool{}, sent: map[uint64]bool{}, told: map[uint64]bool{}, recalled: map[uint64]bool{},
 	}
 	if before := r.sessions[a.at]; before != nil {
 		before.end()
@@ -161,7 +167,7 @@ func (s *session) record() {
 		s.stage = serving
 	}, &eventlog.AgentConnected{
 		Agent: s.id, Gateway: s.r.id, Session: s.nonce, BootID: s.hello.BootID, JournalID: s.hello.JournalID, JournalSeq: s.hello.JournalSeq,
-		Acked: s.hello.Acked, Floor: s.hello.Floor, Attempts: s.hello.Attempts, Held: true, Came: eventlog.ByItself,
+		Acked: s.hello.Acked, Floor: s.hello.Floor, Attempts: s.hello.Attempts, Held: true, Came: eventlog.ByItself, Relay: s.relay,
 	})
 }
 
@@ -170,6 +176,7 @@ func (s *session) look(rec *engine.Agent) {
 	st := s.r.state
 	for _, id := range rec.Open {
 		c := st.Command(id)
+		s.tellEnds(st, id)
 		switch {
 		case c.Cancel && !s.told[id] && !(c.Unstarted && s.recalled[id]):
 			s.told[id], s.recalled[id] = !c.Unstarted, true
@@ -180,9 +187,7 @@ func (s *session) look(rec *engine.Agent) {
 			if s.r.w.placeless {
 				d.Places = 0
 			}
-			for _, p := range c.After {
-				d.After = append(d.After, wire.Predecessor{Attempt: p.Attempt, Any: p.Any})
-			}
+			d.After = after(&c)
 			s.toAgent = append(s.toAgent, d)
 		}
 	}

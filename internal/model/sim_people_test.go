@@ -84,7 +84,7 @@ func (w *sim) startRun() {
 	w.ask(&eventlog.RunCreated{
 		PlanID: fmt.Sprintf("plan-%d", w.rng.IntN(w.plans)), RequestID: w.requestID(),
 		StepsMax: uint32(w.rng.IntN(6)), StepsPerHostMax: uint32(w.rng.IntN(3)), FailFast: w.rng.IntN(3) == 0, Check: w.rng.IntN(8) == 0,
-		AheadMax: uint32(w.rng.IntN(2) * w.rng.IntN(20)),
+		AheadMax: w.ahead(),
 	})
 }
 
@@ -131,4 +131,12 @@ func hostsOf(g *engine.Graph, task uint32) []uint32 {
 		return []uint32{engine.NoHost}
 	}
 	return g.HostSets[g.Tasks[task].HostSet]
+}
+
+// ahead is how much a run has agents sent ahead, at a site mostly.
+func (w *sim) ahead() uint32 {
+	if n := w.rng.IntN(4); w.site != nil && n > 0 {
+		return 20
+	}
+	return uint32(w.rng.IntN(2) * w.rng.IntN(20))
 }

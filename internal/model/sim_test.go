@@ -39,7 +39,7 @@ func TestSim(t *testing.T) {
 	t.Logf("%d seeds: %d records, %d of them void, %d attempts, %v", seeds, records, voids, attempts, seen)
 	for _, what := range []string{
 		"leaders", "quarantines", "partitions", "pauses", "deaths", "clock jumps", "reboots", "agents' deaths",
-		"wiped disks", "disks put back", "jobs done alone", "restarts", "publications", "starts before a place is on record", "checks", "flapping agents", "steps held", "words on flapping", "agents drained", "proposals twice", "proposals after their proposer",
+		"wiped disks", "disks put back", "jobs done alone", "restarts", "publications", "starts before a place is on record", "checks", "sites cut off", "notices ahead of the log", "flapping agents", "steps held", "words on flapping", "agents drained", "proposals twice", "proposals after their proposer",
 	} {
 		if seeds >= 50 && seen[what] < seeds/10 {
 			t.Errorf("only %d %s in %d seeds", seen[what], what, seeds)
@@ -102,7 +102,14 @@ func simulate(seed uint64, with ...func(*sim)) *sim {
 		w.hashEvery = 1 // it costs more than all the rest
 	}
 	for i := range w.plans {
-		w.must(randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts))
+		p := randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts)
+		if seed%4 == 1 || seed%4 == 3 { // several hosts
+			across(w.rng, p)
+		}
+		w.must(p)
+	}
+	if seed%2 == 1 {
+		w.found()
 	}
 	w.founded = len(w.log)
 	for _, f := range with {

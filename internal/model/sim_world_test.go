@@ -53,6 +53,7 @@ type sim struct {
 	waited map[uint64]bool  // attempts that have waited for other hosts
 	// placeless: agents are not told how much may be under way.
 	placeless bool
+	site      *site // nil where there is none
 
 	founded    int // records before anything was asked for
 	recoveries int
@@ -293,9 +294,11 @@ func (w *sim) act() {
 		}
 	case n < 935:
 		a.sync()
+	case w.site != nil && w.rng.IntN(3) > 0: // there most goes well
 	default:
 		w.misfortune(n-935, a, r)
 	}
+	w.neighbourly(a)
 }
 
 // misfortune is all that does not have to happen.
@@ -315,6 +318,8 @@ func (w *sim) misfortune(n int, a *agent, r *replica) {
 			r.paused = !r.paused
 			w.seen["pauses"]++
 		}
+	case n < 13:
+		w.cutSite()
 	case n < 14:
 		if r.up && w.spare() {
 			r.die()
@@ -412,16 +417,18 @@ func (w *sim) heard(a *agent) bool {
 		now, _ := a.state.Attempt(id)
 		then, held := c.state.Attempt(id)
 		at := w.truth.Attempts[id]
-		switch {
-		case at == nil:
+		if at == nil {
 			return false
+		}
+		open := at.Outcome == 0 || at.Outcome == eventlog.Unknown // its agent has said no end of it
+		switch {
 		case !held && !at.Began && at.Outcome == 0:
 			return false
-		case held && now.Window > then.Window && at.Outcome == 0:
+		case held && now.Window > then.Window && open:
 			return false
-		case held && then.RestartUnder != "" && then.RestartUnder != now.RestartUnder && at.Outcome == 0 && ends(at) <= then.Ended:
+		case held && then.RestartUnder != "" && then.RestartUnder != now.RestartUnder && open && ends(at) <= then.Ended:
 			return false // it went on behind a restart
-		case held && then.Phase == journal.Intent && at.Outcome == 0 && ends(at) <= then.Ended && (now.Phase != journal.Intent || now.Running || now.Ended > then.Ended):
+		case held && then.Phase == journal.Intent && open && ends(at) <= then.Ended && (now.Phase != journal.Intent || now.Running || now.Ended > then.Ended):
 			return false // it went on behind a stop
 		}
 	}
