@@ -110,10 +110,7 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		return err
 	}
 	if c.Bool("detach") {
-		return p.emit(run, func() error {
-			_, err := fmt.Fprintln(p.con.out, run.ID)
-			return err
-		})
+		return p.emitNumber(run)
 	}
 	if be.embedded == nil && p.format() == formatTable {
 		p.con.note("run %d of plan %.12s", run.ID, run.PlanID)
@@ -126,6 +123,14 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		return err
 	}
 	return errors.Join(err, be.embedded.finish(c.Context, p.con))
+}
+
+// emitNumber prints a run that is not followed: its number for people.
+func (p *program) emitNumber(run *api.Run) error {
+	return p.emit(run, func() error {
+		_, err := fmt.Fprintln(p.con.out, run.ID)
+		return err
+	})
 }
 
 // checkLimits refuses numbers of steps that are none.

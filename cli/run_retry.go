@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	cli "github.com/urfave/cli/v2"
@@ -52,10 +51,7 @@ func (p *program) runRetry(c *cli.Context) error {
 			return err
 		}
 		if c.Bool("detach") {
-			return p.emit(run, func() error {
-				_, err := fmt.Fprintln(p.con.out, run.ID)
-				return err
-			})
+			return p.emitNumber(run)
 		}
 		if p.format() == formatTable {
 			s := &run.Summary

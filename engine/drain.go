@@ -20,12 +20,10 @@ func (a *Agent) drained() string {
 // foldAgentDrained takes back what the agent has not started: a call that never stops
 // what has.
 func (s *State) foldAgentDrained(e *eventlog.AgentDrained) string {
-	a := s.Agents[e.Agent]
+	a, void := s.standing(e.Agent)
 	switch {
-	case a == nil:
-		return "no such agent"
-	case a.Revoked:
-		return "the agent is revoked"
+	case void != "":
+		return void
 	case a.Relay:
 		return "a relay is given no steps in any case"
 	case a.Drained():
@@ -39,12 +37,10 @@ func (s *State) foldAgentDrained(e *eventlog.AgentDrained) string {
 }
 
 func (s *State) foldAgentUndrained(e *eventlog.AgentUndrained) string {
-	a := s.Agents[e.Agent]
+	a, void := s.standing(e.Agent)
 	switch {
-	case a == nil:
-		return "no such agent"
-	case a.Revoked:
-		return "the agent is revoked"
+	case void != "":
+		return void
 	case !a.Drained():
 		return "the agent is not drained"
 	}

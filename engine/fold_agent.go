@@ -64,13 +64,22 @@ func (s *State) foldAgentEnrolled(e *eventlog.AgentEnrolled) string {
 	return ""
 }
 
-func (s *State) foldAgentApproved(e *eventlog.AgentApproved) string {
-	a := s.Agents[e.Agent]
-	switch {
+// standing returns an agent that is not revoked, or why there is none.
+func (s *State) standing(id uint64) (a *Agent, void string) {
+	switch a = s.Agents[id]; {
 	case a == nil:
-		return "no such agent"
+		return nil, "no such agent"
 	case a.Revoked:
-		return "the agent is revoked"
+		return nil, "the agent is revoked"
+	}
+	return a, ""
+}
+
+func (s *State) foldAgentApproved(e *eventlog.AgentApproved) string {
+	a, void := s.standing(e.Agent)
+	switch {
+	case void != "":
+		return void
 	case !a.Pending:
 		return "the agent is approved"
 	}
@@ -81,12 +90,9 @@ func (s *State) foldAgentApproved(e *eventlog.AgentApproved) string {
 // foldAgentRevoked gives up on what the agent had under way: it will never be
 // heard of again.
 func (s *State) foldAgentRevoked(e *eventlog.AgentRevoked) string {
-	a := s.Agents[e.Agent]
-	switch {
-	case a == nil:
-		return "no such agent"
-	case a.Revoked:
-		return "the agent is revoked"
+	a, void := s.standing(e.Agent)
+	if void != "" {
+		return void
 	}
 	a.Revoked = true
 	a.Connected, a.Session = false, ""
@@ -159,12 +165,10 @@ func (s *State) foldAgentDisconnected(e *eventlog.AgentDisconnected) string {
 }
 
 func (s *State) foldAgentQuarantined(e *eventlog.AgentQuarantined) string {
-	a := s.Agents[e.Agent]
+	a, void := s.standing(e.Agent)
 	switch {
-	case a == nil:
-		return "no such agent"
-	case a.Revoked:
-		return "the agent is revoked"
+	case void != "":
+		return void
 	case a.Quarantined != "":
 		return "the agent is quarantined"
 	case e.JournalID != "" && a.JournalFault(e.JournalID, e.JournalSeq) == "":
