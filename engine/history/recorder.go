@@ -16,7 +16,7 @@ type Recorder struct {
 	run      *engine.Run
 	attempts map[uint64]*attempt
 	// lines are the attempts that wait for a place, by host, as the engine has them.
-	lines map[string][]*step
+	lines map[string][]inLine
 	// fresh are the tasks whose dependents were looked at for the present record.
 	fresh map[uint32]bool
 }
@@ -24,7 +24,7 @@ type Recorder struct {
 // NewRecorder records a run. The state must be of a point in front of the record that
 // creates it.
 func NewRecorder(s *engine.State, run uint64) *Recorder {
-	r := &Recorder{out: Run{ID: run}, attempts: map[uint64]*attempt{}, lines: map[string][]*step{}}
+	r := &Recorder{out: Run{ID: run}, attempts: map[uint64]*attempt{}, lines: map[string][]inLine{}}
 	if s.Epoch != 0 {
 		r.out.first = Leader{Mark{s.IndexOf(s.Epoch), 0}, s.Leader}
 	}
@@ -204,14 +204,23 @@ func (r *Recorder) folded(s *engine.State, e eventlog.Event, touched []stepKey) 
 	}
 }
 
+// inLine is an attempt that waits for a place, with its step.
+type inLine struct {
+	key     stepKey
+	attempt *attempt
+}
+
 // serve notes who of those that wait for a place on the host has one now.
 func (r *Recorder) serve(s *engine.State, host string) {
 	line := r.lines[host]
-	for len(line) > 0 && !r.run.Queues(line[0].key.task, line[0].key.pos) {
-		if a := line[0].newest(); a.ended.Index == 0 {
+	for ; len(line) > 0; line = line[1:] {
+		k, a := line[0].key, line[0].attempt
+		if a.ended.Index == 0 && r.run.Queues(k.task, k.pos) {
+			break
+		}
+		if a.ended.Index == 0 {
 			a.seated = mark(s)
 		}
-		line = line[1:]
 	}
 	r.lines[host] = line
 }
@@ -336,7 +345,7 @@ func (r *Recorder) scheduled(s *engine.State, e *eventlog.StepScheduled) {
 		fromJob: e.FromJob, ahead: r.run.Behind(st.key.task, st.key.pos), queued: r.run.Queues(st.key.task, st.key.pos),
 	}
 	if a.queued {
-		r.lines[st.host] = append(r.lines[st.host], st)
+		r.lines[st.host] = append(r.lines[st.host], inLine{st.key, a})
 	}
 	st.attempts = append(st.attempts, a)
 	r.attempts[a.id] = a
