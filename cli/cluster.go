@@ -76,16 +76,10 @@ func (p *program) clusterStatus(c *cli.Context) error {
 func (p *program) printCluster(now *api.Cluster) error {
 	fmt.Fprintf(p.con.out, "cluster %.12s, at %d\n%s\n", now.ClusterID, now.Seq, headline(now))
 	g := &grid{header: []any{"NUMBER", "NAME", "STATE", "AT", "LAG", "AGENTS", "ADDRESS"}}
-	alarms := slices.Clone(now.Alarms)
 	for i := range now.Members {
 		m := &now.Members[i]
 		if m.Role == "removed" {
 			continue
-		}
-		for _, a := range m.Alarms {
-			if !m.Self {
-				alarms = append(alarms, fmt.Sprintf("orchestrator %d: %s", m.Replica, a))
-			}
 		}
 		g.add(number(m), shortened(m.Name, nameColumns), stateOf(m, now.Stale), optional(m.Seq), optional(m.Lag), m.Agents, shortened(m.RaftAddress, addressColumns))
 	}
@@ -98,10 +92,24 @@ func (p *program) printCluster(now *api.Cluster) error {
 	if l := sizesLine(now.Log); l != "" {
 		fmt.Fprintf(p.con.out, "\n%s\n", l)
 	}
-	for _, a := range alarms {
+	for _, a := range alarmsOf(now) {
 		fmt.Fprintf(p.con.out, "%s %s\n", p.con.paint(p.con.out, red, "alarm:"), printable(a))
 	}
 	return nil
+}
+
+// alarmsOf are the alarms of who answers and, with their numbers, of the others.
+func alarmsOf(now *api.Cluster) []string {
+	alarms := slices.Clone(now.Alarms)
+	for i := range now.Members {
+		m := &now.Members[i]
+		for _, a := range m.Alarms {
+			if m.Role != "removed" && !m.Self {
+				alarms = append(alarms, fmt.Sprintf("orchestrator %d: %s", m.Replica, a))
+			}
+		}
+	}
+	return alarms
 }
 
 // nameColumns and addressColumns bound what is of any length.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,7 +38,7 @@ func (p *program) doctor(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	findings := []finding{checkSpace(dir), checkLog(dir), checkSync(dir), checkBuffer("rmem_max"), checkBuffer("wmem_max"), checkClock(), checkShell()}
+	findings := []finding{checkSpace(dir), checkLog(dir), p.checkAlarms(c.Context, dir), checkSync(dir), checkBuffer("rmem_max"), checkBuffer("wmem_max"), checkClock(), checkShell()}
 	g := &grid{header: []any{"CHECK", "STATUS", "DETAIL", "HINT"}, wrap: true}
 	bad := false
 	for i, f := range findings {
@@ -78,6 +79,39 @@ func checkSpace(dir string) finding {
 	f.Detail = fmt.Sprintf("%d%% free at %s", free, existing(dir))
 	if free < 10 {
 		f.Status, f.Hint = "warn", "free some space: below 5% the log refuses new events"
+	}
+	return f
+}
+
+// alarmsWithin bounds the question to an orchestrator about its alarms.
+const alarmsWithin = 5 * time.Second
+
+// checkAlarms asks the orchestrator of the directory, or of --server, for alarms.
+func (p *program) checkAlarms(ctx context.Context, dir string) finding {
+	f := finding{Check: "alarms", Status: "ok", Detail: "no orchestrator runs here"}
+	socket := filepath.Join(dir, socketName)
+	if p.server == "" && missing(socket) {
+		return f
+	}
+	asking := *p
+	if asking.server == "" {
+		asking.server = "unix://" + socket
+	}
+	ctx, cancel := context.WithTimeout(ctx, alarmsWithin)
+	defer cancel()
+	client, err := asking.dial()
+	var now *api.Cluster
+	if err == nil {
+		defer client.Close()
+		now, err = client.Cluster(ctx)
+	}
+	if err != nil {
+		f.Status, f.Detail, f.Hint = "warn", "not known: "+oneLine(err.Error()), "\"quorate cluster status\" on the machine of an orchestrator tells"
+		return f
+	}
+	f.Detail = "none"
+	if alarms := alarmsOf(now); len(alarms) > 0 {
+		f.Status, f.Detail, f.Hint = "fail", printable(strings.Join(alarms, "; ")), "see \"quorate cluster status\""
 	}
 	return f
 }

@@ -104,12 +104,15 @@ func (n *node) explainRaft(err error) error {
 	}
 	again := fmt.Sprintf("on another machine, or in an empty directory, replace this one: \"quorate cluster add --replace %d\" prints the command", n.member.Replica)
 	left := fmt.Sprintf("look at what is left with \"quorate replay --verify --data-dir %s\"", n.cfg.dir)
+	compare := fmt.Sprintf("if its history is not that of the others, compare both first: \"quorate replay --verify --data-dir %s\" tells how far it goes, and \"quorate cluster status\" how far they do; which of them holds more acknowledged work is not known here", n.cfg.dir)
 	switch {
 	case errors.Is(err, raft.ErrNotBootstrapped):
 		return fail(exitError, fmt.Errorf("%w, though it is of member %d: its log is gone", err, n.member.Replica), again)
 	case errors.Is(err, raft.ErrHalted):
-		return fail(exitError, err, again, left, fmt.Sprintf("if it was the only one, put a damaged file back from a copy of the directory and take the log over with \"quorate cluster recover --data-dir %s\", or restore a backup", n.cfg.dir))
-	case errors.Is(err, orchestrator.ErrDiffers), errors.Is(err, raft.ErrDamaged), errors.Is(err, raft.ErrBehind), errors.Is(err, raft.ErrStoreBehind):
+		return fail(exitError, err, compare, again, left, fmt.Sprintf("if it was the only one, put a damaged file back from a copy of the directory and take the log over with \"quorate cluster recover --data-dir %s\", or restore a backup", n.cfg.dir))
+	case errors.Is(err, orchestrator.ErrDiffers):
+		return fail(exitError, err, compare, again, left)
+	case errors.Is(err, raft.ErrDamaged), errors.Is(err, raft.ErrBehind), errors.Is(err, raft.ErrStoreBehind):
 		return fail(exitError, err, again, left)
 	case errors.Is(err, raft.ErrRemoved), errors.Is(err, peer.ErrRemoved), errors.Is(err, orchestrator.ErrRemoved):
 		return hinted(err, "it stays out for ever: start with an empty --data-dir, and what \"quorate cluster add\" prints on another member")

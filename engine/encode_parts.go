@@ -104,6 +104,9 @@ func (c *codec) agent(a *Agent) {
 	}
 	c.steadiness(&a.Steadiness)
 	c.drain(&a.Drain)
+	if c.version >= versionBeyond {
+		number(c, &a.Beyond)
+	}
 	some := a.values != nil
 	if c.flags(&some); !some {
 		return
@@ -251,6 +254,9 @@ func (c *codec) queue(q *runQueue) {
 
 // versionAhead is the first version in which steps are scheduled ahead.
 const versionAhead = 2
+
+// versionBeyond is the first version that marks who knows of more than is on record.
+const versionBeyond = 4
 
 // versionRelays is the first version that knows relays.
 const versionRelays = 3

@@ -49,6 +49,9 @@ func (d digest) agent(a *Agent) {
 	}
 	d.steadiness(&a.Steadiness)
 	d.drain(&a.Drain)
+	if a.Beyond != 0 {
+		d.u64(a.Beyond)
+	}
 	if len(a.values) == 0 { // as before there were any
 		return
 	}

@@ -79,7 +79,22 @@ func (s *State) judgeJournal(a *Agent, e *eventlog.AgentConnected) string {
 	if s.Generation != 0 {
 		how = "the cluster was recovered to before that"
 	}
+	if !first {
+		a.Beyond = s.Index
+	}
 	return fmt.Sprintf("%s is not on record: %s, and nobody knows what the agent has done. Look at the host, then enrol it anew: \"quorate agent revoke %s\"", what, how, a.Name)
+}
+
+// Beyond returns the agents, by name, whose journals tell of more than is on record,
+// until they are revoked: records are lost, and no recovery says so.
+func (s *State) Beyond() (agents []*Agent) {
+	for _, a := range s.Agents {
+		if a.Beyond != 0 && !a.Revoked {
+			agents = append(agents, a)
+		}
+	}
+	slices.SortFunc(agents, func(a, b *Agent) int { return strings.Compare(a.Name, b.Name) })
+	return agents
 }
 
 // strange returns those of the attempts that the log did not give to the agent.

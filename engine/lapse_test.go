@@ -85,6 +85,9 @@ func TestJournalOfALostLog(t *testing.T) {
 			if c.quarantined != "" && (a.Connected || !strings.Contains(a.Quarantined, "quorate agent revoke h0")) {
 				t.Errorf("connected %v, and is told %q", a.Connected, a.Quarantined)
 			}
+			if len(l.s.Beyond()) != 0 {
+				t.Error("beyond the log, and a recovery says why")
+			}
 			if lost := c.quarantined != "" || c.resumed; lost != (at.Outcome == eventlog.Unknown) {
 				t.Errorf("the attempt under way is %v", at.Outcome)
 			}
@@ -125,11 +128,18 @@ func TestLogPutBackByHand(t *testing.T) {
 	if !strings.Contains(l.agent.Quarantined, `without "quorate cluster restore"`) {
 		t.Errorf("quarantined: %q", l.agent.Quarantined)
 	}
+	if found := l.s.Beyond(); len(found) != 1 || found[0] != l.agent || l.agent.Beyond != l.s.Index {
+		t.Errorf("beyond the log: %v", found)
+	}
+	l.ok(&eventlog.AgentRevoked{Agent: l.agent.ID, By: "op"})
+	if found := l.s.Beyond(); len(found) != 0 {
+		t.Errorf("beyond the log, and revoked: %v", found)
+	}
 	l = newLapse(t)
 	l.recover(77)
 	l.connect(4, 4, l.open)
 	l.connect(7, 6)
-	if l.agent.Quarantined == "" {
+	if l.agent.Quarantined == "" || l.agent.Beyond == 0 {
 		t.Error("a second connection resumes")
 	}
 	if why := l.void(&eventlog.AgentConnected{Agent: l.agent.ID, Session: "x", JournalID: l.agent.JournalID, JournalSeq: 7, Acked: 8}); why == "" {

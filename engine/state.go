@@ -134,6 +134,9 @@ type Agent struct {
 	// Lapse is the index of the recovery that lost something which the agent had
 	// reported, or 0. Of what it did in runs from before that nobody can be sure.
 	Lapse uint64
+	// Beyond is the index of the connection that showed its journal to tell of more than
+	// is on record, where no recovery says why, or 0: records are lost.
+	Beyond uint64
 	// Judged is the index of the connection that settled attempts of it because their
 	// ends are lost, or 0.
 	Judged uint64

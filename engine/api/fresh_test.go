@@ -102,6 +102,14 @@ func TestFullDiskSendsElsewhere(t *testing.T) {
 	if says := "the disk of this orchestrator is full: free 64 MiB"; w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), says) {
 		t.Errorf("%d: %s", w.Code, w.Body)
 	}
+	scraped := httptest.NewRecorder()
+	r = httptest.NewRequest("GET", "/metrics", nil)
+	h.ServeHTTP(scraped, r.WithContext(context.WithValue(r.Context(), localKey{}, "local:root")))
+	for _, line := range []string{`quorate_alarm{code="low-space"} 1`, `quorate_alarm{code="read-only"} 1`, `quorate_alarm{code="slow-disk"} 0`, `quorate_alarm{code="lost-records"} 0`} {
+		if !strings.Contains(scraped.Body.String(), line+"\n") {
+			t.Errorf("metrics lack %s", line)
+		}
+	}
 	if err := h.writable(); !elsewhere(err) {
 		t.Errorf("a client with others stays here after %v", err)
 	}

@@ -29,7 +29,7 @@ func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request) error {
 type gauges struct {
 	o                                                *orchestrator.Orchestrator
 	index, epoch, leading, runs, agents, steps, open *prometheus.Desc
-	flapping, flaps                                  *prometheus.Desc
+	flapping, flaps, alarm                           *prometheus.Desc
 }
 
 func newGauges(o *orchestrator.Orchestrator) *gauges {
@@ -46,13 +46,14 @@ func newGauges(o *orchestrator.Orchestrator) *gauges {
 		steps:    desc("steps", "Steps of the runs under way, by status.", "status"),
 		flapping: desc("agents_flapping", "Agents whose connection comes and goes."),
 		flaps:    desc("agent_flaps_total", "Reconnections of agents that count against them."),
+		alarm:    desc("alarm", "Alarms of this orchestrator, by code: what an operator has to look after.", "code"),
 		open:     desc("attempts_open", "Attempts that agents have not settled."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.index, g.epoch, g.leading, g.runs, g.agents, g.steps, g.open, g.flapping, g.flaps} {
+	for _, d := range []*prometheus.Desc{g.index, g.epoch, g.leading, g.runs, g.agents, g.steps, g.open, g.flapping, g.flaps, g.alarm} {
 		out <- d
 	}
 }
@@ -105,6 +106,16 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	gauge(g.open, float64(open))
 	gauge(g.flapping, float64(flapping))
 	out <- prometheus.MustNewConstMetric(g.flaps, prometheus.CounterValue, float64(flaps))
+	alarms := map[string]int{}
+	for _, code := range orchestrator.AlarmCodes() {
+		alarms[code] = 0
+	}
+	for _, a := range g.o.Alarms() {
+		alarms[a.Code]++
+	}
+	for code, n := range alarms {
+		gauge(g.alarm, float64(n), code)
+	}
 	for status, n := range runs {
 		gauge(g.runs, float64(n), status)
 	}

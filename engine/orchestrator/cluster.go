@@ -37,14 +37,6 @@ type Membership struct {
 	Voters, Learners, Removed []uint64
 }
 
-// An Alarm is something wrong that an operator has to look after.
-type Alarm struct {
-	Code, Text string
-}
-
-// String is the alarm in one line.
-func (a Alarm) String() string { return a.Code + ": " + a.Text }
-
 // Peers are the other orchestrators as holders of blobs. An orchestrator on its
 // own has none.
 type Peers interface {

@@ -114,9 +114,6 @@ func role(id, leader uint64, raft Membership, known bool) string {
 	return RoleJoining
 }
 
-// codeReadOnly is the alarm of a replica whose disk has no room for the log.
-const codeReadOnly = "read-only"
-
 // ReadOnly says why nothing can be recorded through this orchestrator although a
 // majority may be up, or is empty.
 func (o *Orchestrator) ReadOnly() string {
@@ -124,7 +121,7 @@ func (o *Orchestrator) ReadOnly() string {
 		return ""
 	}
 	for _, a := range o.cfg.Cluster.Alarms() {
-		if a.Code == codeReadOnly {
+		if a.Code == AlarmReadOnly {
 			return a.Text
 		}
 	}

@@ -2,6 +2,8 @@ package orchestrator
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,6 +78,13 @@ func (o *Orchestrator) Distrusted(agent uint64, reason string) {
 	if len(d.agents) < agentsToldMax {
 		d.agents[agent] = reason
 	}
+}
+
+// all returns the agents that have seen another log.
+func (d *distrust) all() []uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.agents))
 }
 
 // Distrust says why an agent does not trust the log here, or nothing.

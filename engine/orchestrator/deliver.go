@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -20,8 +19,6 @@ const (
 	deliverTimeout  = 15 * time.Second
 	deliverRetryMin = time.Second
 	deliverRetryMax = time.Minute
-	// codeSink is the alarm of a sink that lacks the newest checkpoint.
-	codeSink = "checkpoint-sink"
 )
 
 // An outlet is a sink and what is wrong with it.
@@ -83,19 +80,4 @@ func (o *Orchestrator) deliver(ctx context.Context, s *outlet) {
 		}
 		pause = min(2*pause, deliverRetryMax)
 	}
-}
-
-// Alarms are what an operator has to look after at this orchestrator.
-func (o *Orchestrator) Alarms() (all []Alarm) {
-	if o.cfg.Cluster != nil {
-		all = o.cfg.Cluster.Alarms()
-	}
-	for _, s := range o.notary.sinks {
-		s.mu.Lock()
-		if s.behind != 0 {
-			all = append(all, Alarm{codeSink, fmt.Sprintf("%s lacks the checkpoint of %d records: %s", s.sink.Name(), s.behind, s.reason)})
-		}
-		s.mu.Unlock()
-	}
-	return all
 }

@@ -84,8 +84,8 @@ func (o *Orchestrator) sayHashes(ctx context.Context) error {
 
 // halt stops this replica for good.
 func (o *Orchestrator) halt(why string) error {
-	reason := fmt.Sprintf("orchestrator %d differs from the others: %s", o.cfg.Replica, why)
-	o.logger.Error("HALTED: what this replica holds cannot be trusted; replace it", "replica", o.cfg.Replica, "reason", why,
+	reason := fmt.Sprintf("orchestrator %d differs from the others: %s; compare both histories before you replace it, since which of them holds more acknowledged work is not known here", o.cfg.Replica, why)
+	o.logger.Error("HALTED: what this replica holds cannot be trusted; compare both histories, and replace it", "replica", o.cfg.Replica, "reason", why,
 		"hint", fmt.Sprintf(`start another one with "quorate server --join ADDR --token TOKEN --replace %d"`, o.cfg.Replica))
 	if err := o.cfg.Cluster.Halt(reason); err != nil {
 		return fmt.Errorf("%w: %s; and it could not be marked as halted: %w", ErrDiffers, why, err)

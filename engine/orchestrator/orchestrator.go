@@ -151,7 +151,7 @@ func New(cfg Config) (*Orchestrator, error) {
 // this orchestrator is no member any more, and [ErrDiffers] where it was halted.
 func (o *Orchestrator) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{o.follow, o.lead, o.attend, o.leave, o.sayHashes, o.hold, o.witness, o.keepStates, o.retain} {
+	for _, part := range []func(context.Context) error{o.follow, o.lead, o.attend, o.leave, o.sayHashes, o.hold, o.witness, o.keepStates, o.retain, o.tellAlarms} {
 		group.Go(func() error { return part(ctx) })
 	}
 	err := group.Wait()
