@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,10 +24,10 @@ const briefly = "the gateway was cut off"
 // gateway before it leaves the old one, and what runs goes on.
 func TestAgentsFollowTheirRelay(t *testing.T) {
 	t.Parallel()
-	for what, part := range map[string]func(*gatewaytest.Rig){
-		"the gateway stops":      func(r *gatewaytest.Rig) { go r.Stop() },
-		"the gateway is cut off": func(r *gatewaytest.Rig) { r.Cut(true) },
-		briefly:                  func(r *gatewaytest.Rig) { r.Cut(true) },
+	for what, part := range map[string]func(r *gatewaytest.Rig, stopped *sync.WaitGroup){
+		"the gateway stops":      func(r *gatewaytest.Rig, stopped *sync.WaitGroup) { stopped.Go(r.Stop) },
+		"the gateway is cut off": func(r *gatewaytest.Rig, _ *sync.WaitGroup) { r.Cut(true) },
+		briefly:                  func(r *gatewaytest.Rig, _ *sync.WaitGroup) { r.Cut(true) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +82,9 @@ func TestAgentsFollowTheirRelay(t *testing.T) {
 					rigs[1].Cut(false)
 				}
 			}, nil)
-			part(rigs[1])
+			var stopped sync.WaitGroup
+			defer stopped.Wait()
+			part(rigs[1], &stopped)
 			rigs[0].Until(t, "the agents at the other gateway", at(1))
 			stop()
 			rigs[0].O.View(func(s *engine.State) {
