@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"quorate/raft"
 )
 
 // packed is an archive of these parts: pairs of a name and a content.
@@ -176,4 +178,27 @@ func TestLockDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Close()
+}
+
+// What may be lost is told with the record, the others and what could not be read.
+func TestLostByRecovery(t *testing.T) {
+	long := errors.New(strings.Repeat("x", 2*unreadBytesMax) + "END")
+	for _, tc := range []struct {
+		members []uint64
+		found   raft.Recovered
+		want    []string
+		not     string
+	}{
+		{[]uint64{1, 2, 3}, raft.Recovered{Index: 70, Last: 90}, []string{"behind record 70", "other than 2 (1 3)"}, ";"},
+		{[]uint64{2}, raft.Recovered{Index: 70, Last: 90}, []string{"behind record 70"}, "other"},
+		{[]uint64{1, 2}, raft.Recovered{Index: 70, Last: 90, Unread: long}, []string{"(1)", "a damaged part of its files held: xxx"}, "END"},
+		{[]uint64{1, 2}, raft.Recovered{Index: 70}, []string{"is not known, since"}, "damaged"},
+	} {
+		got := lostByRecovery(2, tc.members, tc.found)
+		for _, want := range tc.want {
+			if !strings.Contains(got, want) || strings.Contains(got, tc.not) {
+				t.Errorf("%v: %q", tc.found, got)
+			}
+		}
+	}
 }

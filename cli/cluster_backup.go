@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	cli "github.com/urfave/cli/v2"
 
@@ -175,18 +177,37 @@ func (p *program) clusterRecover(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	fresh := &membership{Replica: next, Started: true, At: m.At, Recovered: &recovery{At: found.Index, Source: "member", By: "local:" + userName()}}
+	lost := lostByRecovery(m.Replica, state.Members(), found)
+	fresh := &membership{Replica: next, Started: true, At: m.At, Recovered: &recovery{At: found.Index, Source: "member", By: "local:" + userName(), Lost: lost}}
 	if err := os.Remove(filepath.Join(dir, raftDir, bookFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := fresh.write(dir); err != nil {
 		return err
 	}
-	lost := "what the others acknowledged and this one had not received is lost"
-	if found.Unread != nil {
-		lost += fmt.Sprintf("; so is what only a damaged part of its files held: %v", found.Unread)
-	}
 	return p.rebuilt(dir, fresh, found, lost)
+}
+
+// unreadBytesMax bounds what is told of a part of the log that could not be read.
+const unreadBytesMax = 512
+
+// lostByRecovery says what may be lost where the log of a replica goes on alone, as far
+// as is known.
+func lostByRecovery(replica uint64, members []uint64, found raft.Recovered) string {
+	others := slices.DeleteFunc(slices.Clone(members), func(m uint64) bool { return m == replica })
+	lost := fmt.Sprintf("what is behind record %d is lost", found.Index)
+	if len(others) > 0 {
+		lost = fmt.Sprintf("what orchestrators other than %d (%s) acknowledged behind record %d, and it had not received, is lost",
+			replica, strings.Trim(fmt.Sprint(others), "[]"), found.Index)
+	}
+	switch {
+	case found.Unread != nil:
+		why := oneLine(found.Unread.Error())
+		lost += "; so is what only a damaged part of its files held: " + why[:min(len(why), unreadBytesMax)]
+	case found.Last == 0:
+		lost += "; whether its own files could be read to their end is not known, since a recovery before this one was interrupted"
+	}
+	return strings.ToValidUTF8(lost, "")
 }
 
 // rebuiltAgents is what becomes of agents when a cluster is built anew.

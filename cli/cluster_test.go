@@ -400,7 +400,7 @@ func (c *trio) rebuiltWorks(t *testing.T, i int, source string) {
 		t.Errorf("members %+v", now.Members)
 	}
 	list := c.quorate("log", "ls", "--kind", "cluster_recovered")
-	if list.code() != 0 || !strings.Contains(list.out.String(), "source="+source) {
+	if text := quietly(list); list.code() != 0 || !strings.Contains(text, "source="+source) || !strings.Contains(text, "behind record") {
 		t.Errorf("log: %s", list)
 	}
 	output := c.quorate("run", "show", "1")

@@ -60,6 +60,8 @@ type recovery struct {
 	At     uint64 `json:"at"`     // index of the newest record that was kept
 	Source string `json:"source"` // "member" or "backup"
 	By     string `json:"by"`
+	// Lost says what may be lost, as far as is known.
+	Lost string `json:"lost,omitempty"`
 }
 
 // A membershipError is a directory whose member file is gone or damaged.

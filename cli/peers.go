@@ -162,7 +162,7 @@ func (p *peers) configure(n *node, c *orchestrator.Config) {
 	c.Room = n.room
 	c.Self = n.here()
 	if r := n.member.Recovered; r != nil {
-		c.Recovered = &eventlog.ClusterRecovered{At: r.At, Source: r.Source, By: r.By}
+		c.Recovered = &eventlog.ClusterRecovered{At: r.At, Source: r.Source, By: r.By, Lost: r.Lost}
 	}
 }
 

@@ -47,7 +47,7 @@ func (p *program) clusterRestore(c *cli.Context) error {
 		tidy(dir, made)
 		return notABackup(file, err)
 	}
-	return p.rebuilt(dir, m, found, fmt.Sprintf("what was recorded after %s is not in the backup and lost", stamp(about.MadeAt)))
+	return p.rebuilt(dir, m, found, m.Recovered.Lost)
 }
 
 // notABackup adds a hint where the file is to blame.
@@ -170,6 +170,7 @@ func unpack(dir, file string) (*membership, raft.Recovered, error) {
 	case found.ClusterID != "" && found.ClusterID != u.about.ClusterID:
 		return nil, found, fmt.Errorf("%w: its log is of cluster %s, and not of %.64q", errBackup, found.ClusterID, u.about.ClusterID)
 	}
-	m.Recovered = &recovery{At: found.Index, Source: "backup", By: "local:" + userName()}
+	m.Recovered = &recovery{At: found.Index, Source: "backup", By: "local:" + userName(), Lost: fmt.Sprintf(
+		"what any orchestrator recorded after %s, behind record %d, is not in the backup and lost", stamp(u.about.MadeAt), found.Index)}
 	return m, found, m.write(dir)
 }

@@ -70,6 +70,9 @@ type ClusterRecovered struct {
 	// log gave away behind At: when the cluster was recovered, in unix milliseconds. 0 in
 	// records from before there were any.
 	Generation uint64 `json:"generation" added:"true"`
+	// Lost says what may be lost as far as that was known: behind which record, of which
+	// other members, and what could not be read. Empty in records from before it was said.
+	Lost string `json:"lost" added:"true"`
 }
 
 // AttemptBegan says that the agent's journal holds the attempt. From here on an
