@@ -43,16 +43,25 @@ func (s *State) Encode(w io.Writer) error { return s.encode(w, encodingVersion) 
 // EncodedAs reports whether an encoding that the state was decoded from is the one
 // that its version of the program writes of it.
 func (s *State) EncodedAs(encoded []byte) bool {
-	c := &codec{from: bytes.NewReader(encoded), buf: make([]byte, 0, codecBufferBytes)}
+	c := &codec{
+		from: bytes.NewReader(encoded), buf: make([]byte, 0, codecBufferBytes),
+		texts: map[string]string{}, forms: map[string][]byte{},
+	}
 	c.take(len(encodingMagic))
-	var version uint64
-	number(c, &version)
+	number(c, &c.version)
+	if c.err != nil || c.version > encodingVersion {
+		return false
+	}
+	c.state(NewState())
 	var again bytes.Buffer
-	return c.err == nil && version <= encodingVersion && s.encode(&again, version) == nil && bytes.Equal(again.Bytes(), encoded)
+	return c.err == nil && s.encodeAs(&again, c.version, c.forms) == nil && bytes.Equal(again.Bytes(), encoded)
 }
 
-func (s *State) encode(w io.Writer, version uint64) error {
-	c := &codec{version: version, to: w, buf: make([]byte, 0, codecBufferBytes)}
+func (s *State) encode(w io.Writer, version uint64) error { return s.encodeAs(w, version, nil) }
+
+// encodeAs writes events that have another form in forms in that one.
+func (s *State) encodeAs(w io.Writer, version uint64, forms map[string][]byte) error {
+	c := &codec{version: version, to: w, buf: make([]byte, 0, codecBufferBytes), forms: forms}
 	c.buf = append(c.buf, encodingMagic...)
 	number(c, &version)
 	c.state(s)
@@ -122,11 +131,20 @@ func asEvent[E any, P interface {
 			return
 		}
 		*e = *decoded.(P)
+		if c.forms != nil {
+			now, err := eventlog.Encode(e)
+			if err == nil && !bytes.Equal(now, data) {
+				c.forms[string(now)] = data
+			}
+		}
 		return
 	}
 	data, err := eventlog.Encode(e)
 	if err != nil && c.err == nil {
 		c.err = err
+	}
+	if before, ok := c.forms[string(data)]; ok {
+		data = before
 	}
 	c.bytes(&data)
 }

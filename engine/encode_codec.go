@@ -36,6 +36,9 @@ type codec struct {
 	err  error
 
 	texts map[string]string // that were read
+	// forms are events as they were read, by their present encoding: those from before
+	// a field was added to them. Nil where nobody asks.
+	forms map[string][]byte
 	// id and time are what the next attempt's are coded against.
 	id   uint64
 	time int64

@@ -72,6 +72,9 @@ func TestStoredStates(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
+			if !stored.EncodedAs(data) {
+				t.Errorf("%s is not taken for what its version encodes: what of it was proven is no more", path)
+			}
 			if stored.Index != s.Index || stored.ClusterID != s.ClusterID {
 				t.Errorf("%s is of record %d of %s", path, stored.Index, stored.ClusterID)
 			}
