@@ -33,7 +33,7 @@ func TestHeard(t *testing.T) {
 	if err := j.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	forged, older, own := good, good, good
+	forged, older := good, good
 	forged.Outcome = journal.OutcomeSkipped
 	older.Attempt--
 	own, err := a.id.notice(journal.Ending{Attempt: good.Attempt, Step: journal.StepName(of.Run, of.Task, of.Host), Outcome: good.Outcome})

@@ -41,7 +41,8 @@ func watchLine(l line, every, long time.Duration) (silent time.Duration, asked i
 		}
 		if ask {
 			asked++
-			at, arrives := now.Add(l.rtt), l.ordered || l.r.Float64() >= l.loss && l.r.Float64() >= l.loss
+			there, back := l.r.Float64() >= l.loss, l.r.Float64() >= l.loss
+			at, arrives := now.Add(l.rtt), l.ordered || there && back
 			if l.ordered {
 				at = at.Add(l.delay() + l.delay())
 				if n := len(answers); n > 0 && at.Before(answers[n-1]) {

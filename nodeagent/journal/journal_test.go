@@ -261,21 +261,27 @@ func BenchmarkJobRecords(b *testing.B) {
 	}
 }
 
+// openGolden opens a copy of a journal that an earlier version wrote.
+func openGolden(t *testing.T, name string) (dir string, j *Journal) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, mustOpen(t, dir, "boot")
+}
+
 // TestEarlierFormat: a journal of the format in which beginnings have no reports
 // folds to the same attempts and reports, goes on in the new format, and reports
 // what is under way as begun.
 func TestEarlierFormat(t *testing.T) {
 	for _, name := range []string{"version1.log", "version1-rewritten.log"} {
 		t.Run(name, func(t *testing.T) {
-			data, err := os.ReadFile(filepath.Join("testdata", name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			j := mustOpen(t, dir, "boot")
+			dir, j := openGolden(t, name)
 			s := stateOf(j)
 			if s.EpochMax != 7 || s.Floor != 3 || s.Acked != 2 || !s.Certain() {
 				t.Errorf("state %+v", s)

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -147,15 +146,7 @@ func TestPermitOfAPlace(t *testing.T) {
 func TestPlacelessFormat(t *testing.T) {
 	for _, name := range []string{"version5.log", "version5-rewritten.log"} {
 		t.Run(name, func(t *testing.T) {
-			data, err := os.ReadFile(filepath.Join("testdata", name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			j := mustOpen(t, dir, "boot")
+			dir, j := openGolden(t, name)
 			s := stateOf(j)
 			after := map[uint64][]wire.Predecessor{11: {{Attempt: 10, Any: true}}, 12: {{Attempt: 10}, {Attempt: 11}}}
 			for id, want := range after {

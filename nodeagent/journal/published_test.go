@@ -2,8 +2,6 @@ package journal
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
@@ -16,15 +14,7 @@ import (
 func TestSilentFormat(t *testing.T) {
 	for _, name := range []string{"version2.log", "version2-rewritten.log"} {
 		t.Run(name, func(t *testing.T) {
-			data, err := os.ReadFile(filepath.Join("testdata", name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			j := mustOpen(t, dir, "boot")
+			dir, j := openGolden(t, name)
 			s := stateOf(j)
 			open, _ := s.Attempt(10)
 			if s.EpochMax != 7 || s.Floor != 3 || s.Acked != 2 || open.Ended != 1 || !open.Running || open.Process.Pid != 4 || open.BeganSeq != 1 {
