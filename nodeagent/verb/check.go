@@ -67,11 +67,8 @@ func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
 func (env *Env) check(ctx context.Context, j *job.Job) Checked {
 	e := *env
 	e.Provenance.Job, e.Provenance.Time, e.Provenance.Secret = j.Index, time.Now().UnixNano(), isSet(j, optionSecret)
-	if j.TimeoutSeconds > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(j.TimeoutSeconds)*time.Second, errTimeout)
-		defer cancel()
-	}
+	ctx, over := e.limit(ctx, j)
+	defer over()
 	v, j, problem := find(ctx, &e, j)
 	switch {
 	case problem != nil:

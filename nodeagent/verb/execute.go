@@ -40,11 +40,8 @@ func Execute(ctx context.Context, env *Env, j *job.Job) (res Result) {
 	origin.Job, origin.Time, origin.Secret = j.Index, time.Now().UnixNano(), isSet(j, optionSecret)
 	e := *env
 	e.Provenance = origin
-	if j.TimeoutSeconds > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(j.TimeoutSeconds)*time.Second, errTimeout)
-		defer cancel()
-	}
+	ctx, over := e.limit(ctx, j)
+	defer over()
 	v, j, problem := find(ctx, &e, j)
 	switch {
 	case problem != nil:

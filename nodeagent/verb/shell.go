@@ -16,7 +16,7 @@ import (
 // did not start, or whose end is not known, is an error.
 func (env *Env) command(ctx context.Context, script string, detach bool) (Exited, error) {
 	if err := ctx.Err(); err != nil {
-		return Exited{}, err
+		return Exited{}, timeUp(ctx, err)
 	}
 	envs, err := env.Facts.Envs()
 	if err != nil {
@@ -30,9 +30,10 @@ func (env *Env) command(ctx context.Context, script string, detach bool) (Exited
 		}
 		vars = append(vars, fact.Name+"="+text)
 	}
-	return env.Shell(ctx, Command{
+	exited, err := env.Shell(ctx, Command{
 		Script: script, Env: append(vars, env.JobEnv...), Dir: env.WorkDir, Detach: detach,
 	})
+	return exited, timeUp(ctx, err)
 }
 
 // attempts runs a script up to n times, until it succeeds.
