@@ -6,9 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 
 	"quorate/engine"
+	"quorate/internal/job"
 	"quorate/nodeagent/wire"
 	"quorate/planner"
 )
@@ -134,39 +136,47 @@ func (o *outgoing) leg(ctx context.Context, over func() bool) (all bool, err err
 	return true, o.stream.Close()
 }
 
-// mayRead reports whether an open attempt of the agent ships the blob.
+// mayRead reports whether an open attempt of the agent ships the blob, be it one that
+// waits: those are fetched ahead.
 func (s *session) mayRead(digest string) (bool, error) {
-	type step struct {
-		plan       string
-		task, host uint32
-	}
-	var steps []step
+	type step struct{ task, host uint32 }
+	open := map[string][]step{} // by their plans
 	s.g.o.View(func(state *engine.State) {
 		for _, id := range s.attempts(state) {
 			at := state.Attempts[id]
-			steps = append(steps, step{state.Run(at.Run).PlanID, at.Task, at.Host})
+			plan := state.Run(at.Run).PlanID
+			open[plan] = append(open[plan], step{at.Task, at.Host})
 		}
 	})
 	var failed error
-	for _, st := range steps {
-		plan, err := s.g.o.Plan(st.plan)
+	for id, steps := range open {
+		plan, err := s.g.o.Plan(id)
 		if err != nil {
 			failed = err
 			continue
 		}
-		if int(st.task) < len(plan.Tasks) && ships(plan, &plan.Tasks[st.task], st.host, digest) {
-			return true, nil
+		for _, st := range steps {
+			if int(st.task) < len(plan.Tasks) && ships(plan, &plan.Tasks[st.task], st.host, digest) {
+				return true, nil
+			}
 		}
 	}
 	return false, failed
 }
 
+// ships reports whether a task ships the blob to a host. It is asked of each open attempt
+// for each blob, and so it copies nothing.
 func ships(plan *planner.Plan, task *planner.Task, host uint32, digest string) bool {
-	for _, j := range jobsFor(plan, task, host, 0) {
-		for i := range j.Files {
-			if j.Files[i].Digest == digest {
-				return true
-			}
+	for i := range task.Jobs {
+		j := &task.Jobs[i]
+		if !slices.ContainsFunc(j.Spec.Files, func(f job.File) bool { return f.Digest == digest }) {
+			continue
+		}
+		if host == engine.NoHost {
+			return true
+		}
+		if _, member := slices.BinarySearch(plan.HostSets[j.HostSet], host); member {
+			return true
 		}
 	}
 	return false
