@@ -258,6 +258,7 @@ func (a *agent) endAttempt(id uint64, outcome uint8, reason string) error {
 
 // forget gives the files of an attempt up that has ended.
 func (a *agent) forget(id uint64) {
+	a.provisions.ended(id)
 	if err := a.runner.Forget(id); err != nil {
 		a.log.Warn("could not remove files of a job", "attempt", id, "error", err)
 	}

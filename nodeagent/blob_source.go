@@ -57,8 +57,9 @@ func (b *blobSource) again() <-chan time.Time {
 }
 
 // judge takes note of what came of a try. What a relay does not have, or has wrong, is
-// the orchestrator's to give; a relay whose line is down is waited for.
-func (b *blobSource) judge(l *link, got int64, err error) {
+// the orchestrator's to give; a relay whose line is down is waited for, and so is, where
+// no job waits for it, one that has much else to fetch.
+func (b *blobSource) judge(l *link, got int64, err error, patient bool) {
 	if b.agent.relays == nil || b.direct || l.viaRelay() != nil || err == nil {
 		return
 	}
@@ -66,5 +67,5 @@ func (b *blobSource) judge(l *link, got int64, err error) {
 	if b.barren++; got > 0 {
 		b.barren = 0
 	}
-	b.direct = errors.Is(err, blobcache.ErrUnknown) || errors.Is(err, blobcache.ErrWrong) || b.barren >= relayTriesMax
+	b.direct = errors.Is(err, blobcache.ErrUnknown) || errors.Is(err, blobcache.ErrWrong) || b.barren >= relayTriesMax && !patient
 }

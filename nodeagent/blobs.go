@@ -22,13 +22,29 @@ const (
 	blobAskMax       = 20 // times an orchestrator has no such blob, or another one of the name
 )
 
+// A want is content that is to be fetched.
+type want struct {
+	digest string
+	// ahead is true where no job waits for it, and size is what it has to have then.
+	ahead bool
+	size  int64
+}
+
 // A blobCache keeps content by its SHA-256 and fetches what it lacks.
 type blobCache struct {
 	dir   *blobcache.Dir
 	agent *agent
+	// bytesMax is what the content may take that is kept; what open attempts ship stays.
+	bytesMax int64
+	// free is how many bytes of the disk may still be taken, of how many in all.
+	free func() (free, all int64, err error)
 
 	mu       sync.Mutex
 	fetching map[string]chan struct{}
+	// hurried counts the jobs that wait for content; changed is closed and replaced
+	// when it changes.
+	hurried map[string]int
+	changed chan struct{}
 	// online is closed and replaced when a connection begins.
 	online chan struct{}
 }
@@ -38,8 +54,11 @@ func newBlobCache(dir string, a *agent) (*blobCache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("blob cache: %w", err)
 	}
-	c := &blobCache{dir: blobs, agent: a, fetching: map[string]chan struct{}{}, online: make(chan struct{})}
-	if err := c.prune(blobCacheBytesMax, time.Now()); err != nil {
+	c := &blobCache{
+		dir: blobs, agent: a, bytesMax: blobCacheBytesMax, free: blobs.Free, fetching: map[string]chan struct{}{},
+		hurried: map[string]int{}, changed: make(chan struct{}), online: make(chan struct{}),
+	}
+	if err := c.prune(c.bytesMax, time.Now()); err != nil {
 		return nil, fmt.Errorf("blob cache: %w", err)
 	}
 	return c, nil
@@ -66,14 +85,22 @@ func (c *blobCache) get(ctx context.Context, digest string) (string, error) {
 	if err := (&wire.BlobRequest{Digest: digest}).Check(); err != nil {
 		return "", err
 	}
-	for {
-		if c.dir.Touch(digest) {
-			return c.dir.Path(digest), nil
+	if !c.dir.Touch(digest) {
+		defer c.hurry(digest)()
+		if err := c.bring(ctx, want{digest: digest}); err != nil {
+			return "", fmt.Errorf("fetching blob %s: %w", digest, err)
 		}
+	}
+	return c.dir.Path(digest), nil
+}
+
+// bring has the content fetched where it is not there, by one at a time.
+func (c *blobCache) bring(ctx context.Context, w want) error {
+	for !c.dir.Touch(w.digest) {
 		c.mu.Lock()
-		other, busy := c.fetching[digest]
+		other, busy := c.fetching[w.digest]
 		if !busy {
-			c.fetching[digest] = make(chan struct{})
+			c.fetching[w.digest] = make(chan struct{})
 		}
 		c.mu.Unlock()
 		if busy {
@@ -81,28 +108,32 @@ func (c *blobCache) get(ctx context.Context, digest string) (string, error) {
 			case <-other:
 				continue
 			case <-ctx.Done():
-				return "", ctx.Err()
+				return ctx.Err()
 			}
 		}
-		err := c.fetch(ctx, digest)
+		err := c.fetch(ctx, w)
 		c.mu.Lock()
-		close(c.fetching[digest])
-		delete(c.fetching, digest)
+		close(c.fetching[w.digest])
+		delete(c.fetching, w.digest)
 		c.mu.Unlock()
 		if err != nil {
-			return "", fmt.Errorf("fetching blob %s: %w", digest, err)
+			return err
 		}
-		if err := c.prune(blobCacheBytesMax, time.Now().Add(-blobKeptAtLeast)); err != nil {
+		if err := c.prune(c.bytesMax, time.Now().Add(-blobKeptAtLeast)); err != nil {
 			c.agent.log.Warn("content that nobody needs stays", "error", err)
 		}
-		return c.dir.Path(digest), nil
+		return nil
 	}
+	return nil
 }
 
 // fetch goes on until the content is there, over as many connections as it takes.
-func (c *blobCache) fetch(ctx context.Context, digest string) error {
+func (c *blobCache) fetch(ctx context.Context, w want) error {
 	source := blobSource{agent: c.agent}
 	for asked := 0; ; {
+		if err := c.letPass(ctx, w, nil); err != nil {
+			return err
+		}
 		online := c.whenOnline()
 		l := source.choose(ctx)
 		if l == nil {
@@ -115,8 +146,7 @@ func (c *blobCache) fetch(ctx context.Context, digest string) error {
 				continue
 			}
 		}
-		got, err := c.fetchOver(ctx, l, digest)
-		source.judge(l, got, err)
+		got, err := c.fetchOver(ctx, l, w)
 		var disk *blobcache.DiskError
 		switch {
 		case err == nil:
@@ -125,9 +155,13 @@ func (c *blobCache) fetch(ctx context.Context, digest string) error {
 			return ctx.Err()
 		case errors.As(err, &disk):
 			return err
+		case errors.Is(err, errGaveWay):
+			continue
 		}
+		patient := c.patient(w)
+		source.judge(l, got, err, patient)
 		if errors.Is(err, blobcache.ErrUnknown) || errors.Is(err, blobcache.ErrWrong) {
-			if asked++; asked >= blobAskMax {
+			if asked++; asked >= blobAskMax || patient && asked >= aheadAskMax {
 				return err
 			}
 		}
@@ -138,17 +172,17 @@ func (c *blobCache) fetch(ctx context.Context, digest string) error {
 }
 
 // fetchOver asks for what is missing of the content, and returns how much came.
-func (c *blobCache) fetchOver(ctx context.Context, l *link, digest string) (got int64, err error) {
+func (c *blobCache) fetchOver(ctx context.Context, l *link, w want) (got int64, err error) {
 	began := time.Now()
-	part, err := c.dir.Part(digest)
+	part, err := c.dir.Part(w.digest)
 	if err != nil {
 		return 0, err
 	}
 	defer part.Close()
 	have := part.Have()
-	err = c.append(ctx, l, part, func(n int) error {
+	err = c.append(ctx, l, w, part, func(n int) error {
 		got += int64(n)
-		return nil
+		return c.letPass(ctx, w, time.After)
 	})
 	switch {
 	case err == nil:
@@ -156,7 +190,7 @@ func (c *blobCache) fetchOver(ctx context.Context, l *link, digest string) (got 
 	case errors.Is(err, blobcache.ErrWrong):
 		err = errors.Join(err, part.Restart())
 	}
-	log := c.agent.log.With("digest", digest, "from", have, "bytes", got, "took", time.Since(began))
+	log := c.agent.log.With("digest", w.digest, "from", have, "bytes", got, "took", time.Since(began))
 	switch {
 	case blobcache.Full(err): // the host needs the room
 		err = errors.Join(err, part.Discard())
@@ -172,7 +206,7 @@ func (c *blobCache) fetchOver(ctx context.Context, l *link, digest string) (got 
 }
 
 // append fetches the content behind what the part holds, and tells took how much came.
-func (c *blobCache) append(ctx context.Context, l *link, part *blobcache.Part, took func(n int) error) error {
+func (c *blobCache) append(ctx context.Context, l *link, w want, part *blobcache.Part, took func(n int) error) error {
 	s, err := l.open(ctx)
 	if err != nil {
 		return err
@@ -183,18 +217,29 @@ func (c *blobCache) append(ctx context.Context, l *link, part *blobcache.Part, t
 	if err != nil {
 		return err
 	}
-	if err := part.Reserve(size, func() error { return c.prune(0, time.Now().Add(-blobKeptAtLeast)) }); err != nil {
+	if err := c.reserve(part, w, size); err != nil {
 		return err
 	}
 	return part.Take(ctx, s, size, blobStallTimeout, took)
 }
 
-// prune removes the content that was used longest ago until the rest fits, or was used
-// since.
+// prune removes the content that was used longest ago until the rest fits, but for what
+// was used since, and for what open attempts ship.
 func (c *blobCache) prune(bytesMax int64, since time.Time) error {
+	needed, _ := c.agent.provisions.needed()
+	return c.drop(bytesMax, func(digest string, used time.Time) bool { return used.After(since) || needed[digest] })
+}
+
+// drop removes content but for what is to stay, or is being fetched.
+func (c *blobCache) drop(bytesMax int64, stays func(digest string, used time.Time) bool) error {
 	all, err := c.dir.List()
 	if err != nil {
 		return err
 	}
-	return blobcache.Drop(all, bytesMax, func(e blobcache.Entry) bool { return e.Used.After(since) })
+	return blobcache.Drop(all, bytesMax, func(e blobcache.Entry) bool {
+		c.mu.Lock()
+		_, busy := c.fetching[e.Digest]
+		c.mu.Unlock()
+		return busy || stays(e.Digest, e.Used)
+	})
 }

@@ -30,7 +30,7 @@ func TestPrune(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := &blobCache{dir: dir}
+			c := &blobCache{dir: dir, agent: &agent{provisions: &provisions{}}}
 			for n, file := range []string{"a", "b", "c"} { // used three, one and no hours ago
 				path := filepath.Join(root, file[:1]+"0", file)
 				used := now.Add(-[]time.Duration{3, 1, 0}[n] * time.Hour)

@@ -31,6 +31,7 @@ func (a *agent) onward() (ready []uint64) {
 			return nil
 		}
 		a.notify(true)
+		a.provisions.look()
 	}
 	if low && a.extending.CompareAndSwap(false, true) {
 		a.jobs.Go(func() {

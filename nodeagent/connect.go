@@ -287,6 +287,7 @@ func (a *agent) abandon() {
 		}
 		return nil
 	}))
+	a.provisions.look()
 }
 
 // retryAfter is how long a refused agent waits at least.

@@ -51,6 +51,8 @@ type orchestrator struct {
 	refuse    *wire.Refuse
 	asked     []wire.BlobRequest
 	cutBlobs  int // so many answers stop in the middle
+	hangBlobs int // so many answers stand still in the middle, until nobody wants them
+	unwanted  int // answers that stood still until nobody wanted them
 	busy      int // so many enrolments are to be tried again
 	crowd     int // so many connections are refused before their handshake
 	sentAway  []string
@@ -213,11 +215,13 @@ func (o *orchestrator) blob(s *quic.Stream) {
 		return
 	}
 	r := m.(*wire.BlobRequest)
-	cut := false
+	cut, hang := false, false
 	o.update(func() {
 		o.asked = append(o.asked, *r)
 		if cut = o.cutBlobs > 0; cut {
 			o.cutBlobs--
+		} else if hang = o.hangBlobs > 0; hang {
+			o.hangBlobs--
 		}
 	})
 	b, ok := o.blobs[r.Digest]
@@ -227,10 +231,14 @@ func (o *orchestrator) blob(s *quic.Stream) {
 	}
 	_ = wire.WriteBlobSize(s, uint64(len(b)))
 	rest := b[r.Offset:]
-	if cut {
+	if cut || hang {
 		rest = rest[:len(rest)/2]
 	}
 	_, _ = s.Write(rest)
+	if hang {
+		<-s.Context().Done()
+		o.update(func() { o.unwanted++ })
+	}
 }
 
 func (o *orchestrator) talk(conn *quic.Conn, s *quic.Stream) error {

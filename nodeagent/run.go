@@ -44,8 +44,10 @@ type agent struct {
 	runner  *runner.Runner
 	facts   *facts.Store
 	blobs   *blobCache
-	trust   *trust
-	relays  *relays // or nil
+	// provisions are what open attempts ship, fetched ahead of their jobs.
+	provisions *provisions
+	trust      *trust
+	relays     *relays // or nil
 	// neighbours are the other agents of the site, or nil.
 	neighbours *neighbours
 	verbs      map[string]*verb.Verb
@@ -149,6 +151,7 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 	if err != nil {
 		return nil, err
 	}
+	a.provisions = newProvisions(a)
 	if a.blobs, err = newBlobCache(filepath.Join(cfg.DataDir, "blobs"), a); err != nil {
 		return nil, err
 	}
@@ -191,6 +194,7 @@ func (a *agent) run(ctx context.Context) error {
 		waiting.Go(func() { a.awaitCluster(ctx) })
 	}
 	waiting.Go(func() { a.neighbours.run(ctx) })
+	waiting.Go(func() { a.provisions.run(ctx) })
 	a.connectLoop(ctx)
 	a.relays.close()
 	waiting.Wait()
@@ -345,6 +349,7 @@ func (a *agent) setSession(s *session) {
 	a.session = s
 	a.mu.Unlock()
 	a.blobs.connected()
+	a.provisions.connected()
 	for _, m := range a.values.all() {
 		s.tell(m)
 	}

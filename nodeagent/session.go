@@ -66,6 +66,8 @@ type session struct {
 	began   *time.Timer // runs while the beginning of an attempt waits for company
 
 	sentAway bool // the orchestrator has asked the agent to go: connecting's alone
+
+	shipped []shipment // of dispatches that are being decided about: run's alone
 }
 
 func newSession(a *agent, l *link, address string, control stream, w *wire.Welcome) *session {
@@ -322,12 +324,17 @@ func (s *session) handle(batch []wire.Message) error {
 			return err
 		}
 	}
+	if len(s.shipped) > 0 {
+		s.agent.provisions.add(s.shipped...)
+		s.shipped = nil
+	}
 	for _, e := range effects {
 		s.effect(e)
 	}
 	if len(effects) > 0 {
 		s.agent.startAll(s.agent.onward())
 		s.agent.neighbours.look()
+		s.agent.provisions.look()
 	}
 	for _, m := range answers {
 		s.agent.values.answered(m)
@@ -356,6 +363,9 @@ func (s *session) decide(st *journal.State, m wire.Message) (journal.Decision, e
 		if step, err := wire.DecodeStep(m.Spec); err == nil {
 			w = journal.Work{Jobs: uint32(len(step.Jobs)), KeepGoing: step.KeepGoing,
 				Step: journal.StepName(step.Run, step.Task, step.Host)}
+			if sh := shipmentOf(m.Attempt, step, 0); len(sh.files) > 0 {
+				s.shipped = append(s.shipped, sh)
+			}
 		}
 		return st.Dispatch(s.here, m, w), nil
 	case *wire.Cancel:

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -37,6 +39,22 @@ func (d *Dir) Path(digest string) string { return filepath.Join(d.path, digest[:
 func (d *Dir) Touch(digest string) bool {
 	now := time.Now()
 	return os.Chtimes(d.Path(digest), now, now) == nil
+}
+
+// Has reports whether the blob is whole.
+func (d *Dir) Has(digest string) bool {
+	_, err := os.Lstat(d.Path(digest))
+	return err == nil
+}
+
+// Free is how many bytes of the disk may still be taken, of how many in all. Errors are
+// *[DiskError].
+func (d *Dir) Free() (free, all int64, err error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(d.path, &s); err != nil {
+		return 0, 0, &DiskError{fmt.Errorf("room in %s: %w", d.path, err)}
+	}
+	return int64(s.Bavail) * s.Bsize, int64(s.Blocks) * s.Bsize, nil
 }
 
 // Read opens what there is of a blob: its part, or the whole of it.

@@ -14,7 +14,7 @@ import (
 )
 
 // fetchesMax bounds the blobs that are fetched at a time.
-const fetchesMax = 4
+const fetchesMax = 8
 
 // A Cache keeps blobs by their SHA-256 in a directory: whole ones, and parts of those
 // that are on their way, which it goes on with after a restart.
