@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -20,14 +22,20 @@ const (
 	// announced again by who has said it.
 	noticesFlushEvery = 100 * time.Millisecond
 	noticesLockMax    = time.Second
+	// noticesWarnEvery is how often it is said that they are not written.
+	noticesWarnEvery = time.Minute
 )
 
 var bucketNotices = []byte("notices")
+
+// errDamaged says that the file of the notices is none, or not what was written.
+var errDamaged = errors.New("the file is damaged")
 
 // A noticeStore is the file of the notices, by their numbers. It is written behind.
 type noticeStore struct {
 	db   *bolt.DB
 	log  *slog.Logger
+	held []*kept // what was in the file, in the order of the numbers, until it is loaded
 	wake chan struct{}
 	stop chan struct{}
 	done chan struct{}
@@ -35,14 +43,19 @@ type noticeStore struct {
 
 	mu      sync.Mutex
 	changes map[uint64][]byte // nil where the notice goes
+
+	// The rest is the writer's: when it last said that nothing is written, and whether
+	// nothing ever is again.
+	warned time.Time
+	broken bool
 }
 
-// openNoticeStore opens the file, or begins it anew where it cannot be read.
+// openNoticeStore opens the file, or begins it anew where it is damaged.
 func openNoticeStore(path string, log *slog.Logger) (*noticeStore, error) {
 	s := &noticeStore{log: log, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), changes: map[uint64][]byte{}}
 	err := s.open(path)
-	if err != nil && !errors.Is(err, berrors.ErrTimeout) && !errors.Is(err, os.ErrPermission) {
-		log.Warn("the notices of the site cannot be read, and are begun anew", "file", path, "error", err)
+	if errors.Is(err, errDamaged) {
+		log.Warn("the notices of the site cannot be read, and are begun anew: agents announce again what the cluster has not acknowledged", "file", path, "error", err)
 		if err = os.Remove(path); err == nil {
 			err = s.open(path)
 		}
@@ -54,34 +67,90 @@ func openNoticeStore(path string, log *slog.Logger) (*noticeStore, error) {
 	return s, nil
 }
 
-func (s *noticeStore) open(path string) (err error) {
-	s.db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: noticesLockMax, FreelistType: bolt.FreelistMapType})
-	if err != nil {
-		return err
-	}
-	err = s.db.Update(func(tx *bolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(bucketNotices)
+func (s *noticeStore) open(path string) error {
+	err := guarded(func() (err error) {
+		s.db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: noticesLockMax, FreelistType: bolt.FreelistMapType})
 		return err
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, errDamaged):
+		return err
+	case errors.Is(err, berrors.ErrTimeout), errors.As(err, new(*os.PathError)), errors.As(err, new(syscall.Errno)):
+		return err // of the disk or the process, and the file may be sound
+	default:
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	if err := guarded(func() error { return s.read(path) }); err != nil {
+		if errors.Is(err, errDamaged) {
+			return err // and it is not closed, which might wait for ever
+		}
 		return errors.Join(err, s.db.Close())
 	}
 	return nil
 }
 
-// load calls each with what is in the file, in the order of the numbers.
-func (s *noticeStore) load(each func(uint64, *wire.Notice)) error {
-	return s.db.View(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketNotices).ForEach(func(k, v []byte) error {
+// guarded runs f on the mapped file. bbolt trusts its pages, so that a damaged one panics
+// or faults.
+func guarded(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, p)
+		}
+	}()
+	return f()
+}
+
+// read takes what is in the file, of which nothing is written to where it is not new: the
+// disk may be full.
+func (s *noticeStore) read(path string) error {
+	s.held = nil
+	unread, fresh := 0, false
+	err := s.db.View(func(tx *bolt.Tx) error {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if info.Size() < tx.Size() {
+			return fmt.Errorf("%w: it has %d of %d bytes", errDamaged, info.Size(), tx.Size())
+		}
+		b := tx.Bucket(bucketNotices)
+		if fresh = b == nil; fresh {
+			return nil
+		}
+		err = b.ForEach(func(k, v []byte) error {
 			n := new(wire.Notice)
 			if len(k) != 8 || wire.Unmarshal(v, n) != nil || n.Check() != nil {
-				s.log.Warn("a notice of the site cannot be read, and is passed over", "number", fmt.Sprintf("%x", k))
+				unread++
 				return nil
 			}
-			each(binary.BigEndian.Uint64(k), n)
+			s.held = append(s.held, &kept{notice: *n, number: binary.BigEndian.Uint64(k)})
 			return nil
 		})
+		for problem := range tx.Check() {
+			err = errors.Join(err, fmt.Errorf("%w: %w", errDamaged, problem))
+		}
+		return err
 	})
+	if err == nil && fresh {
+		err = s.db.Update(func(tx *bolt.Tx) error {
+			_, err := tx.CreateBucketIfNotExists(bucketNotices)
+			return err
+		})
+	}
+	if err == nil && unread > 0 {
+		s.log.Warn("some notices of the site cannot be read, and are passed over", "file", path, "notices", unread)
+	}
+	return err
+}
+
+// load calls each with what was in the file, in the order of the numbers.
+func (s *noticeStore) load(each func(*kept)) {
+	for _, k := range s.held {
+		each(k)
+	}
+	s.held = nil
 }
 
 // put keeps a notice under a number, before long.
@@ -129,10 +198,22 @@ func (s *noticeStore) flush() {
 	changes := s.changes
 	s.changes = map[uint64][]byte{}
 	s.mu.Unlock()
-	if len(changes) == 0 {
+	if len(changes) == 0 || s.broken {
 		return
 	}
-	err := s.db.Update(func(tx *bolt.Tx) error {
+	err := guarded(func() error { return s.write(changes) })
+	if s.broken = errors.Is(err, errDamaged); s.broken {
+		s.log.Error("the notices of the site are not written any more: restart the relay, which begins their file anew", "error", err)
+		return
+	}
+	if now := time.Now(); err != nil && now.Sub(s.warned) >= noticesWarnEvery {
+		s.warned = now
+		s.log.Warn("notices of the site are not on disk: should the relay be restarted, they have to be announced again", "error", err)
+	}
+}
+
+func (s *noticeStore) write(changes map[uint64][]byte) error {
+	return s.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketNotices)
 		for number, v := range changes {
 			k := binary.BigEndian.AppendUint64(nil, number)
@@ -146,9 +227,6 @@ func (s *noticeStore) flush() {
 		}
 		return nil
 	})
-	if err != nil {
-		s.log.Warn("notices of the site are not on disk: should the relay be restarted, they have to be announced again", "error", err)
-	}
 }
 
 func (s *noticeStore) close() error {
@@ -157,5 +235,8 @@ func (s *noticeStore) close() error {
 		<-s.done
 		s.flush()
 	})
+	if s.broken {
+		return nil // which might wait for ever
+	}
 	return s.db.Close()
 }

@@ -72,9 +72,7 @@ func OpenNotices(path string, log *slog.Logger) (*Notices, error) {
 		return nil, fmt.Errorf("notices of the site: %w", err)
 	}
 	n.store = store
-	if err := store.load(n.restore); err != nil {
-		return nil, fmt.Errorf("notices of the site: %w", errors.Join(err, store.close()))
-	}
+	store.load(n.restore)
 	return n, nil
 }
 
@@ -82,9 +80,9 @@ func OpenNotices(path string, log *slog.Logger) (*Notices, error) {
 func (n *Notices) Close() error { return n.store.close() }
 
 // restore takes a notice from the file, the oldest first.
-func (n *Notices) restore(number uint64, notice *wire.Notice) {
-	n.number = max(n.number, number)
-	n.put(place{pki.KeyDigest(notice.Key), notice.Attempt}, &kept{notice: *notice, number: number})
+func (n *Notices) restore(k *kept) {
+	n.number = max(n.number, k.number)
+	n.put(place{pki.KeyDigest(k.notice.Key), k.notice.Attempt}, k)
 }
 
 // announce takes notices of the agent with the public key, and passes them on.
@@ -184,6 +182,9 @@ func (n *Notices) watch(w *watcher, m *wire.Watch) error {
 	for _, of := range m.Of {
 		at := place{of.Key, of.Attempt}
 		if _, known := w.watches[at]; known {
+			if n.kept[at] != nil {
+				w.pass(at) // it is asked for again
+			}
 			continue
 		}
 		if len(w.watches) >= watchesAgentMax || n.watched >= watchesMax {

@@ -1,12 +1,14 @@
 package relay
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +114,10 @@ func TestNoticesArePassedOn(t *testing.T) {
 	b.say(to, &wire.Watch{Of: []wire.Watched{{Key: digestOf(a), Attempt: 6}}})
 	if got := b.heard(to, 1); !slices.Equal(got, []string{"6:1"}) {
 		t.Errorf("heard %v", got)
+	}
+	b.say(to, &wire.Watch{Of: []wire.Watched{{Key: digestOf(a), Attempt: 8}}}) // for something else
+	if got := b.heard(to, 1); !slices.Equal(got, []string{"8:2"}) {
+		t.Errorf("asked again, heard %v", got)
 	}
 }
 
@@ -233,6 +239,72 @@ func TestNoticesOfADamagedFile(t *testing.T) {
 	}
 	if err := n.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNoticesOfADamagedDatabase: whatever page of the file is damaged or cut off, the
+// relay starts, takes notices and keeps them; a sound file is not written to, since the
+// disk may be full.
+func TestNoticesOfADamagedDatabase(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "notices.db")
+	key := []byte("key")
+	word := func(attempt uint64) []wire.Notice {
+		return []wire.Notice{{Key: key, Task: strings.Repeat("t", 200), Attempt: attempt, Outcome: 1, Signature: []byte("s")}}
+	}
+	open := func() *Notices {
+		t.Helper()
+		n, err := OpenNotices(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	n := open()
+	for attempt := range uint64(100) {
+		if err := n.announce(key, word(attempt+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n = open()
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, sound) {
+		t.Errorf("%v: opening has changed a sound file", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	for at := 0; at < len(sound); at += page {
+		for name, damaged := range map[string][]byte{
+			"zeros": slices.Concat(sound[:at], make([]byte, page), sound[at+page:]),
+			"ones":  slices.Concat(sound[:at], bytes.Repeat([]byte{255}, page), sound[at+page:]),
+			"a cut": sound[:at+1],
+		} {
+			if err := os.WriteFile(path, damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			n := open()
+			if err := n.announce(key, word(1000)); err != nil {
+				t.Fatal(err)
+			}
+			if err := n.Close(); err != nil {
+				t.Errorf("%s at page %d: %v", name, at/page, err)
+			}
+			n = open()
+			if n.kept[place{pki.KeyDigest(key), 1000}] == nil {
+				t.Errorf("%s at page %d: what is said then is not kept", name, at/page)
+			}
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 
