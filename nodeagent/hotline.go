@@ -28,6 +28,8 @@ const (
 	// announcementsMax bounds what waits to be written: who is slower than that gets a
 	// new connection, on which all is said that counts.
 	announcementsMax = 8192
+	// announcedFirstMax bounds what is said first, with room for what follows at once.
+	announcedFirstMax = announcementsMax / 2
 )
 
 // errSilentRelay says that a relay which should have answered has not.
@@ -44,8 +46,11 @@ type hotline struct {
 	over    bool          // too much waits
 	asked   time.Time     // when the oldest ping went that has no answer; zero without one
 	told    bool          // something went that the relay may not have got
+	spent   []uint64      // attempts whose notices came that nothing waits for
 
-	watched map[uint64]bool // the writer's: what the relay was told of
+	// watched is the writer's: what the relay was told of, and false where its notice is
+	// spent.
+	watched map[uint64]bool
 }
 
 func newHotline(n *neighbours, s stream) *hotline {
@@ -91,9 +96,14 @@ func (h *hotline) read() error {
 		switch m := m.(type) {
 		case *wire.Pong:
 		case *wire.Noticed:
-			if err := h.neighbours.heard(m.Notices); err != nil {
+			spent, err := h.neighbours.heard(m.Notices)
+			if err != nil {
 				return err
 			}
+			h.mu.Lock()
+			h.spent = append(h.spent, spent...)
+			h.mu.Unlock()
+			offer(h.wake) // something may wait for one of them again
 		default:
 			return fmt.Errorf("%w: %T on a stream of notices", wire.ErrMalformed, m)
 		}
@@ -179,6 +189,13 @@ func (h *hotline) awaited() (after []wire.Predecessor) {
 // watch adds what attempts wait for of which the relay was not told. Where much of what
 // it was told is over it is told all of it afresh.
 func (h *hotline) watch(w *wire.Writer, afresh bool) error {
+	h.mu.Lock()
+	spent := h.spent
+	h.spent = nil
+	h.mu.Unlock()
+	for _, attempt := range spent {
+		h.watched[attempt] = false
+	}
 	after := h.awaited()
 	fresh := 0
 	for _, p := range after {

@@ -3,6 +3,7 @@ package nodeagent
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,7 +53,8 @@ func (n *neighbours) run(ctx context.Context) {
 	ended := n.agent.journal.WatchEndings()
 	var all sync.WaitGroup
 	defer all.Wait()
-	addresses := n.agent.relays.addresses
+	// All agents of the site keep to the same ones, in whatever order they dial them.
+	addresses := slices.Sorted(slices.Values(n.agent.relays.addresses))
 	for _, address := range addresses[:min(len(addresses), relaysKeptMax)] {
 		all.Go(func() { n.keep(ctx, address) })
 	}
@@ -167,9 +169,13 @@ func (n *neighbours) talk(ctx context.Context, address string) error {
 		a.broken(err)
 		return err
 	}
-	h.announce(n.sign(before))
+	h.announce(n.sign(newest(before)))
 	return h.run(ctx, site)
 }
+
+// newest are those of the ends that are announced to a relay first: where the cluster has
+// acknowledged very little, as many as it keeps of an agent.
+func newest(all []journal.Ending) []journal.Ending { return all[max(0, len(all)-announcedFirstMax):] }
 
 // warn says that a notice does not count, once in a while: whoever makes notices up can make
 // many.
@@ -182,43 +188,55 @@ func (n *neighbours) warn(notice *wire.Notice, err error) {
 	}
 }
 
-// heard takes what other agents are said to have announced.
-func (n *neighbours) heard(notices []wire.Notice) error {
+// heard takes what other agents are said to have announced. Those of the attempts are
+// spent that nothing waits for from then on: what begins to wait for one after that has
+// to ask for its notice again.
+func (n *neighbours) heard(notices []wire.Notice) (spent []uint64, err error) {
 	a := n.agent
-	var sound []*wire.Notice
+	type sound struct {
+		*wire.Notice
+		of wire.Elsewhere
+	}
+	var all []sound
 	for i := range notices {
 		notice := &notices[i]
 		var of wire.Elsewhere
 		awaited := false
 		a.journal.View(func(s *journal.State) { of, awaited = s.AwaitedElsewhere(notice.Attempt) })
 		if !awaited {
+			spent = append(spent, notice.Attempt)
 			continue
 		}
 		if err := verifyNotice(notice, a.id.ClusterID, of); err != nil {
 			n.warn(notice, err)
 			continue
 		}
-		sound = append(sound, notice)
+		all = append(all, sound{notice, of})
 	}
-	if len(sound) == 0 {
-		return nil
+	if len(all) == 0 {
+		return spent, nil
 	}
-	err := a.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
-		for _, notice := range sound {
+	err = a.journal.Commit(func(s *journal.State, add func(journal.Record)) error {
+		for _, notice := range all {
 			// What waited may be over, or have begun to wait for another one.
-			if of, ok := s.AwaitedElsewhere(notice.Attempt); !ok || notice.Run != of.Run || notice.Task != of.Task || notice.Host != of.Host {
+			of, awaited := s.AwaitedElsewhere(notice.Attempt)
+			if awaited && of != notice.of {
 				continue
 			}
-			if r, ok := s.EndElsewhere(notice.Attempt, notice.Outcome); ok {
+			r, ends := s.EndElsewhere(notice.Attempt, notice.Outcome)
+			if ends {
 				add(r)
+			}
+			if ends || !awaited {
+				spent = append(spent, notice.Attempt)
 			}
 		}
 		return nil
 	})
 	if err != nil {
 		a.broken(err)
-		return err
+		return nil, err
 	}
 	a.startAll(a.onward())
-	return nil
+	return spent, nil
 }

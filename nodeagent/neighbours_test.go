@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/elliptic"
 	"io"
+	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,7 +42,7 @@ func TestHeard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.heard([]wire.Notice{forged, older, own, {}}); err != nil {
+	if _, err := n.heard([]wire.Notice{forged, older, own, {}}); err != nil {
 		t.Fatal(err)
 	}
 	j.View(func(s *journal.State) {
@@ -49,7 +51,7 @@ func TestHeard(t *testing.T) {
 		}
 	})
 	for range 2 { // the second is without effect
-		if err := n.heard([]wire.Notice{forged, good, good}); err != nil {
+		if _, err := n.heard([]wire.Notice{forged, good, good}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,7 +93,7 @@ func TestHeardBehindARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.heard([]wire.Notice{good}); err != nil {
+	if _, err := n.heard([]wire.Notice{good}); err != nil {
 		t.Fatal(err)
 	}
 	a.jobs.Wait()
@@ -167,6 +169,86 @@ func TestWatch(t *testing.T) {
 	}
 	if got := tell(false); len(got) != 1 || !got[0].Afresh || len(got[0].Of) != 1 || got[0].Of[0].Attempt != many {
 		t.Errorf("when all but one is over %+v", got)
+	}
+}
+
+// TestWatchAgain: what comes to wait for an attempt whose notice was taken already, for
+// another one that waited, asks for that notice again; a notice that does not count is
+// not asked for again, which would have it come again and again.
+func TestWatchAgain(t *testing.T) {
+	a, _, accept := chained(t, func(*journal.Journal, *verb.Env) verb.Result { return verb.Result{Outcome: verb.Succeeded} })
+	a.id = speaker(t, "c", curveKey(elliptic.P256()))
+	n := &neighbours{agent: a, hotlines: map[*hotline]struct{}{}}
+	good, of := said(t, speaker(t, "c", edKey()))
+	forged := good
+	forged.Outcome = journal.OutcomeSkipped
+	here, there := net.Pipe()
+	defer here.Close()
+	defer there.Close()
+	h := newHotline(n, here)
+	go func() { _ = h.read() }()
+	tell := func() (of []wire.Watched) {
+		t.Helper()
+		var written bytes.Buffer
+		w := wire.NewWriter(&written)
+		if err := h.watch(w, false); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range watches(t, &written) {
+			of = append(of, m.Of...)
+		}
+		return of
+	}
+	pass := func(notice wire.Notice) {
+		t.Helper()
+		if err := wire.WriteMessage(there, &wire.Noticed{Notices: []wire.Notice{notice}}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-h.wake:
+		case <-time.After(waitMax):
+			t.Fatal("the notice is not taken")
+		}
+	}
+	want := []wire.Watched{{Key: of.Key, Attempt: good.Attempt}}
+	accept(301, wire.Predecessor{Attempt: good.Attempt, Elsewhere: of})
+	if got := tell(); !slices.Equal(got, want) {
+		t.Errorf("asked for %+v, want %+v", got, want)
+	}
+	pass(forged)
+	if got := tell(); len(got) > 0 {
+		t.Errorf("asked for what does not count again: %+v", got)
+	}
+	for next := uint64(302); next < 304; next++ {
+		pass(good)
+		accept(next, wire.Predecessor{Attempt: good.Attempt, Elsewhere: of})
+		if got := tell(); !slices.Equal(got, want) {
+			t.Errorf("attempt %d: asked for %+v, want %+v", next, got, want)
+		}
+	}
+}
+
+// TestAnnouncedFirst: however much the cluster has not acknowledged, a relay that comes
+// back is told of the newest, and not taken for too slow because of the others.
+func TestAnnouncedFirst(t *testing.T) {
+	a, _, _ := chained(t, nil)
+	a.id = speaker(t, "c", edKey())
+	n := &neighbours{agent: a}
+	h := newHotline(n, nil)
+	var all []journal.Ending
+	for attempt := range uint64(2 * announcementsMax) {
+		all = append(all, journal.Ending{Attempt: attempt + 1, Step: journal.StepName(1, "t", "h"), Outcome: journal.OutcomeSucceeded})
+	}
+	h.announce(n.sign(newest(all)))
+	h.announce(n.sign(all[:100]))
+	if err := h.gather(wire.NewWriter(io.Discard)); err != nil {
+		t.Error(err)
+	}
+	if got := newest(all); got[len(got)-1] != all[len(all)-1] {
+		t.Errorf("the newest is %+v", got[len(got)-1])
 	}
 }
 
