@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"slices"
 
 	"quorate/engine"
@@ -83,8 +84,18 @@ func (s *session) tidyAwaited(open []uint64) {
 	s.tidyAt = max(elsewhereSpare, 2*len(s.behind))
 }
 
-// putEnded frames ends.
+// nobody is in the place of an agent's key where no word but the cluster's counts: the
+// digest of no key. Where the plan's jobs ask other hosts for values, what a step builds
+// upon has to be with its agent before it starts, and the site does not bring it.
+const nobody = "0000000000000000000000000000000000000000000000000000000000000000"
+
+// putEnded frames ends, behind what is new of the values that attempts may have waited for.
 func (s *session) putEnded(out *wire.Writer, ends []wire.Ended, epoch uint64) error {
+	if len(ends) > 0 && len(s.learned) > 0 {
+		if err := s.learn(out, slices.Collect(maps.Keys(s.learned))); err != nil {
+			return err
+		}
+	}
 	for i := range ends {
 		ends[i].Fence = s.fence
 		ends[i].Fence.Epoch = epoch
@@ -95,14 +106,17 @@ func (s *session) putEnded(out *wire.Writer, ends []wire.Ended, epoch uint64) er
 	return nil
 }
 
-// predecessors are what an attempt waits for, as its agent is told.
-func predecessors(c *engine.Command) []wire.Predecessor {
+// predecessors are what an attempt of the step waits for, as its agent is told.
+func predecessors(c *engine.Command, step *wire.Step) []wire.Predecessor {
 	var out []wire.Predecessor
 	rest := c.Elsewhere // in the order of After
 	for _, p := range c.After {
 		w := wire.Predecessor{Attempt: p.Attempt, Any: p.Any}
 		if len(rest) > 0 && rest[0].Attempt == p.Attempt {
 			w.Elsewhere = wire.Elsewhere{Key: rest[0].KeyDigest, Run: rest[0].Run, Task: rest[0].Task, Host: rest[0].Host}
+			if len(step.Publish) > 0 {
+				w.Elsewhere.Key = nobody
+			}
 			rest = rest[1:]
 		}
 		out = append(out, w)

@@ -66,6 +66,9 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 			s.g.logger.Error("an attempt cannot be sent", "agent", s.name, "attempt", commands[i].attempt.ID, "error", err)
 			s.sent = min(s.sent, commands[i].attempt.ID-1)
 			again = retryDelay
+			if len(seen.ended) > 0 { // what comes with an end may be of the same plan: all is sent again
+				seen.ended, s.sent = nil, 0
+			}
 			break
 		}
 	}
@@ -235,7 +238,7 @@ func (s *session) put(out *wire.Writer, c *command) error {
 	if err != nil {
 		return err
 	}
-	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.Supersedes, Spec: spec, After: predecessors(&c.Command), Places: c.Places})
+	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.Supersedes, Spec: spec, After: predecessors(&c.Command, step), Places: c.Places})
 	if errors.Is(err, wire.ErrTooLarge) {
 		// Plans are checked for this before they are recorded.
 		return fmt.Errorf("step %s of run %d: %w", step.Task, step.Run, err)
