@@ -9,7 +9,7 @@ import (
 // Bounds on what the scheduler does again by itself.
 const (
 	retriesMax   = 3  // successors of unknown attempts of an idempotent step
-	unstartedMax = 16 // successors of attempts that ended not started
+	unstartedMax = 16 // successors of attempts that were given back unasked
 )
 
 // conclude moves the step to where the outcome of its newest attempt puts it.
@@ -21,7 +21,7 @@ func (s *State) conclude(a *Attempt) {
 	if to == Ready && a.Outcome == eventlog.Unknown {
 		st.retries++
 	}
-	if to == Ready && a.Outcome == eventlog.NotStarted && !s.Agents[a.Agent].Drained() {
+	if to == Ready && a.Outcome == eventlog.NotStarted && !a.Recall && !s.aheadOfRecord(a) {
 		st.unstarted++
 	}
 	to, reason = r.sentBack(a.Task, pos, to, reason)

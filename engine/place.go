@@ -8,6 +8,10 @@ package engine
 // takes; so while there is a line all places of its host are taken, and no more is ever
 // under way than the run allows.
 //
+// An heir may find its host's places taken, too, in any run that sends steps ahead. In a
+// run that is tight it keeps the room that it inherits while it is in the line: its agent
+// starts it as soon as the host has a place, whether or not the run has one.
+//
 // The agent knows first what has ended, and may let another one start than is next here:
 // what counts is how many.
 
@@ -15,12 +19,15 @@ package engine
 // a whole could bind before the hosts do, what has the next place on one host would keep
 // others from having their turn; and where the run fails fast an agent would start it
 // behind a failure.
-func (r *Run) queues() bool {
+func (r *Run) queues() bool { return r.AheadMax > 0 && !r.FailFast && !r.queue.tight }
+
+// tight reports whether the run may have less under way than its hosts may together.
+func (r *Run) tight() bool {
 	hosts := uint64(len(r.Graph.used))
 	if r.Graph.local {
 		hosts++
 	}
-	return r.AheadMax > 0 && !r.FailFast && hosts*uint64(r.queue.stepsPerHostMax) <= uint64(r.queue.stepsMax)
+	return hosts*uint64(r.queue.stepsPerHostMax) > uint64(r.queue.stepsMax)
 }
 
 // full reports whether one more step would have to wait in the host's line.
@@ -50,6 +57,9 @@ func (s *State) bequeath(r *Run, a *Attempt) {
 		r.queue.replace(a.Host, own, ref)
 		st.inLine, heir.inLine = false, true
 		return
+	case st.inLine:
+		st.inLine = false
+		r.queue.leave(a.Host, own)
 	case !st.parked:
 		st.parked = true
 		r.queue.ended(a.Host)
@@ -63,17 +73,18 @@ func (s *State) bequeath(r *Run, a *Attempt) {
 }
 
 // seat gives the attempt, which waits for nothing else, a place on its host, or one in
-// the line for it. Where there is room on the host but not in the run it takes none:
-// nor did the one that it comes behind.
+// the line for it. Where there is no room in the run it takes none: nor did the one that
+// it comes behind.
 func (s *State) seat(r *Run, a *Attempt) {
 	st, ref := r.stepOf(a)
-	switch slot := r.queue.slot(a.Host); {
-	case r.queue.full(slot):
+	q := &r.queue
+	switch full := q.full(q.slot(a.Host)); {
+	case full && (!q.tight || q.running < q.stepsMax):
 		st.inLine = true
-		r.queue.join(a.Host, ref)
-	case r.queue.hasRoom(a.Host):
+		q.join(a.Host, ref)
+	case !full && q.running < q.stepsMax:
 		st.parked = false
-		r.queue.started(a.Host)
+		q.started(a.Host)
 	}
 }
 
@@ -81,7 +92,7 @@ func (s *State) seat(r *Run, a *Attempt) {
 func (s *State) serve(r *Run, host uint32) {
 	q := &r.queue
 	sl := &q.slots[q.slot(host)]
-	for len(sl.line) > 0 && q.running < q.stepsMax && sl.running < q.stepsPerHostMax {
+	for len(sl.line) > 0 && sl.running < q.stepsPerHostMax {
 		ref := sl.line[0]
 		st := &r.Tasks[ref.task].Steps[ref.pos]
 		q.leave(host, ref)

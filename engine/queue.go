@@ -19,6 +19,7 @@ type runQueue struct {
 	stepsMax, stepsPerHostMax uint32
 
 	crowded []int32 // the hosts without room, ascending: they follow from the slots
+	tight   bool    // what is in lines has room in the run: see [Run.tight], which it follows from
 }
 
 type slot struct {
@@ -56,6 +57,9 @@ func (q *runQueue) hasRoom(host uint32) bool {
 func (q *runQueue) join(host uint32, ref stepRef) {
 	i := q.slot(host)
 	q.slots[i].line = append(q.slots[i].line, ref)
+	if q.tight {
+		q.running++
+	}
 	q.relist(i)
 }
 
@@ -63,6 +67,9 @@ func (q *runQueue) join(host uint32, ref stepRef) {
 func (q *runQueue) leave(host uint32, ref stepRef) {
 	i := q.slot(host)
 	q.slots[i].line = withoutRef(q.slots[i].line, ref)
+	if q.tight {
+		q.running--
+	}
 	q.relist(i)
 }
 

@@ -52,10 +52,11 @@ func recountRun(s *State, r *Run) error {
 			tally[st.Status]++
 			*want.of(st.Status)++
 			if st.Status == Running {
-				if st.parked {
-					parked++
-				} else {
+				switch hasRoom := st.inLine && r.tight(); {
+				case !st.parked:
 					running[st.Host]++
+				case !hasRoom:
+					parked++
 				}
 				if a := s.Attempts[st.Attempt]; a.Outcome != 0 || a.Successor != 0 {
 					return fmt.Errorf("task %d: step %d runs, attempt %d is settled", i, pos, a.ID)
@@ -171,9 +172,9 @@ func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error
 }
 
 // recountLine compares the host's line with the steps that say that they are in it. As
-// long as there is one no place of the host is free, but where the run has no room.
+// long as there is one no place of the host is free.
 func recountLine(r *Run, sl *slot, host uint32) error {
-	if len(sl.line) > 0 && sl.running < r.queue.stepsPerHostMax && (r.queues() || r.queue.running < r.queue.stepsMax) {
+	if len(sl.line) > 0 && sl.running < r.queue.stepsPerHostMax {
 		return fmt.Errorf("%d wait in line, and %d are under way", len(sl.line), sl.running)
 	}
 	in := 0

@@ -248,6 +248,16 @@ func (s *State) givenBack(attempt uint64, behind *Attempt) bool {
 	return a != nil && a.Outcome == eventlog.NotStarted && a.Agent != behind.Agent && a.behind(behind.ID)
 }
 
+// aheadOfRecord reports whether the attempt, which has ended, waited for one of another
+// agent that is under way on record. Where it was given back its agent knows more of that
+// one's end, or it is not sent again before that is on record: see [State.givenBack].
+func (s *State) aheadOfRecord(a *Attempt) bool {
+	return slices.ContainsFunc(a.After, func(p Predecessor) bool {
+		b := s.Attempts[p.Attempt]
+		return b.Agent != a.Agent && b.Outcome == 0
+	})
+}
+
 // leavePlace has the attempt take no place when the one ends whose place it waits for:
 // it has begun, which is on record before that one's end, and waits for other hosts now.
 func (s *State) leavePlace(a *Attempt) bool {
@@ -281,6 +291,7 @@ func (s *State) derive() {
 	}
 	for _, id := range s.active {
 		q := &s.Runs[id-1].queue
+		q.tight = s.Runs[id-1].tight()
 		for i := range q.slots {
 			q.crowd(i, len(q.slots[i].refs) > 0 && q.full(i))
 		}

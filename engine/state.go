@@ -277,7 +277,7 @@ type Step struct {
 	doom      uint32 // as Task.doom
 	Status    TaskStatus
 	retries   uint8 // successors of unknown attempts that nobody was asked for
-	unstarted uint8 // attempts that ended not started
+	unstarted uint8 // attempts that were given back unasked
 	parked    bool  // it runs, waits for other hosts, steps or a place, and takes no room in the run
 	inLine    bool  // it waits for a place on its host, and for nothing else
 }
