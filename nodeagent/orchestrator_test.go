@@ -283,8 +283,8 @@ func (o *orchestrator) talk(conn *quic.Conn, s *quic.Stream) error {
 		return err
 	}
 	o.update(func() { o.conn, o.control = conn, s })
-	for {
-		m, err := wire.ReadFrom(s, wire.Agent)
+	for in := wire.NewReader(s, wire.Agent); ; { // packed where a busy machine makes the round trip long
+		m, err := in.Read()
 		if err != nil {
 			return err
 		}

@@ -15,25 +15,18 @@ func TestAnalysis(t *testing.T) {
 	rig, c, _ := serve(t)
 	took := map[string][]time.Duration{"n1": {2 * time.Millisecond, 3 * time.Millisecond}, "n2": {10 * time.Millisecond, 0}}
 	for host, durations := range took {
-		agent := rig.Enrol(t, host)
-		link := agent.MustConnect(t)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_ = link.Serve(func(d *wire.Dispatch, step *wire.Step) []wire.Report { // ends with the link
-				reports := gatewaytest.Succeed(d.Attempt, step)
-				for i := range reports {
-					if r := &reports[i]; !r.End && !r.Began {
-						r.Duration = int64(durations[r.Job])
-						if host == "n2" && r.Job == 1 {
-							r.Outcome = 2
-						}
+		rig.Enrol(t, host).MustConnect(t).ServeOn(t, func(d *wire.Dispatch, step *wire.Step) []wire.Report {
+			reports := gatewaytest.Succeed(d.Attempt, step)
+			for i := range reports {
+				if r := &reports[i]; !r.End && !r.Began {
+					r.Duration = int64(durations[r.Job])
+					if host == "n2" && r.Job == 1 {
+						r.Outcome = 2
 					}
 				}
-				return reports
-			})
-		}()
-		t.Cleanup(func() { link.Close(); <-done })
+			}
+			return reports
+		})
 	}
 	p := rig.Plan(t, []string{"n1", "n2"}, gatewaytest.Task{ID: "svc-a", Jobs: 2}, gatewaytest.Task{ID: "svc-b", Jobs: 1, After: []uint32{0}})
 	submit(t, c, p, "one")

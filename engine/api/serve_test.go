@@ -181,7 +181,7 @@ func TestWaitingAndResolve(t *testing.T) {
 	agent := rig.Enrol(t, "n1")
 	link := agent.MustConnect(t)
 	tries := 0
-	go link.Serve(func(d *wire.Dispatch, step *wire.Step) []wire.Report {
+	link.ServeOn(t, func(d *wire.Dispatch, step *wire.Step) []wire.Report {
 		if tries++; tries == 1 {
 			return []wire.Report{{Attempt: d.Attempt, End: true, Outcome: uint8(eventlog.Unknown), Reason: "power cut"}}
 		}

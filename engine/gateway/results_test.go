@@ -41,7 +41,7 @@ func benchmarkResults(b *testing.B, began, pings bool) {
 		}
 		defer link.Close()
 		asked := time.Now()
-		go link.Serve(func(d *wire.Dispatch, step *wire.Step) (reports []wire.Report) {
+		link.ServeOn(b, func(d *wire.Dispatch, step *wire.Step) (reports []wire.Report) {
 			if pings && time.Since(asked) >= 100*time.Millisecond { // five times as often as agents do
 				asked = time.Now()
 				_ = wire.WriteMessage(link.Control, &wire.Ping{})

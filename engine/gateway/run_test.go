@@ -2,8 +2,10 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -93,7 +95,7 @@ func TestRestart(t *testing.T) {
 	agent = agent.On(second)
 	agent.Record(gatewaytest.Succeed(dispatch.Attempt, step)...) // it ended while nobody listened
 	link = agent.MustConnect(t)
-	go link.Serve(func(d *wire.Dispatch, step *wire.Step) []wire.Report {
+	link.ServeOn(t, func(d *wire.Dispatch, step *wire.Step) []wire.Report {
 		again = append(again, d.Attempt)
 		if d.Attempt == dispatch.Attempt {
 			return nil
@@ -231,7 +233,7 @@ func TestBusyIsSentAgain(t *testing.T) {
 	run := rig.Run(t, rig.Plan(t, []string{"n1"}, gatewaytest.Task{ID: "svc-a", Jobs: 1}))
 	link := agent.MustConnect(t)
 	refused := false
-	go link.Serve(func(d *wire.Dispatch, step *wire.Step) []wire.Report {
+	link.ServeOn(t, func(d *wire.Dispatch, step *wire.Step) []wire.Report {
 		if !refused {
 			refused = true
 			_ = wire.WriteMessage(link.Control, &wire.Reply{Attempt: d.Attempt, Status: wire.StatusBusy})
@@ -291,6 +293,37 @@ func TestManyResults(t *testing.T) {
 	for _, a := range s.Agents {
 		if a.JournalSeq != 10*21 {
 			t.Errorf("agent %s: %d reports committed, want %d", a.Name, a.JournalSeq, 10*21)
+		}
+	}
+}
+
+// What is sent to agents that are far away is packed, and they understand it.
+func TestFarAgents(t *testing.T) {
+	rig := gatewaytest.Start(t, gatewaytest.Options{})
+	rig.Socket.SetDelay(30 * time.Millisecond)
+	names := []string{"n0", "n1"}
+	for _, name := range names {
+		rig.Enrol(t, name).Work(t)
+	}
+	watched := rig.Enrol(t, "n2").MustConnect(t)
+	run := rig.Run(t, rig.Plan(t, names, gatewaytest.Task{ID: "svc-a", Jobs: 20}, gatewaytest.Task{ID: "svc-b", Jobs: 20}))
+	if status := rig.UntilEnded(t, run); status != "succeeded" {
+		t.Errorf("run is %s", status)
+	}
+	rig.Run(t, rig.Plan(t, []string{"n2"}, gatewaytest.Task{ID: "svc-a", Jobs: 20}))
+	for {
+		var header [5]byte
+		if _, err := io.ReadFull(watched.Control, header[:]); err != nil {
+			t.Fatal(err)
+		}
+		switch wire.Type(header[4]) {
+		case wire.TypePackedOrchestrator:
+			return
+		case wire.TypeDispatch:
+			t.Fatal("a dispatch of 20 jobs is not packed")
+		}
+		if _, err := io.CopyN(io.Discard, watched.Control, int64(binary.BigEndian.Uint32(header[:]))-1); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

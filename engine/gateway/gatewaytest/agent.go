@@ -119,6 +119,7 @@ type Link struct {
 	Welcome *wire.Welcome
 	// Challenged counts how often the agent was asked to introduce itself again.
 	Challenged int
+	in         *wire.Reader // of Control, and no further than a message goes
 }
 
 // Dial opens a connection and its control stream, and says nothing.
@@ -133,7 +134,7 @@ func (a *Agent) Dial(ctx context.Context) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Link{Agent: a, Quic: conn, Control: st}, nil
+	return &Link{Agent: a, Quic: conn, Control: st, in: wire.NewReader(st, wire.Orchestrator)}, nil
 }
 
 // Hello is what the agent introduces itself with.
@@ -200,12 +201,13 @@ func (a *Agent) MustConnect(t testing.TB) *Link {
 	return l
 }
 
-// Read returns the next message of the orchestrator.
+// Read returns the next message of the orchestrator. It is packed where the round trip
+// is long, which it is over loopback, too, while the machine is busy.
 func (l *Link) Read() (wire.Message, error) {
 	if err := l.Control.SetReadDeadline(time.Now().Add(Patience)); err != nil {
 		return nil, err
 	}
-	return wire.ReadFrom(l.Control, wire.Orchestrator)
+	return l.in.Read()
 }
 
 // Close ends the connection.
@@ -261,13 +263,16 @@ func Succeed(attempt uint64, step *wire.Step) []wire.Report {
 // Serve answers dispatches with what do makes of them, and cancels with
 // cancelled, until the connection ends. It returns why.
 func (l *Link) Serve(do func(d *wire.Dispatch, step *wire.Step) []wire.Report) error {
+	if err := l.Control.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
 	if again := l.Agent.After(l.Welcome.Acked); len(again) > 0 {
 		if err := l.Send(again...); err != nil {
 			return err
 		}
 	}
 	for {
-		m, err := wire.ReadFrom(l.Control, wire.Orchestrator)
+		m, err := l.in.Read()
 		if err != nil {
 			if err == io.EOF {
 				return nil
@@ -302,8 +307,24 @@ func (l *Link) Serve(do func(d *wire.Dispatch, step *wire.Step) []wire.Report) e
 func (a *Agent) Work(t testing.TB) *Link {
 	t.Helper()
 	l := a.MustConnect(t)
-	go l.Serve(func(d *wire.Dispatch, step *wire.Step) []wire.Report { return Succeed(d.Attempt, step) })
+	l.ServeOn(t, func(d *wire.Dispatch, step *wire.Step) []wire.Report { return Succeed(d.Attempt, step) })
 	return l
+}
+
+// ServeOn is Serve beside the test, to the test's end. A connection may end before; an
+// agent that understands nothing more fails the test, which would wait for it in vain.
+func (l *Link) ServeOn(t testing.TB, do func(d *wire.Dispatch, step *wire.Step) []wire.Report) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := l.Serve(do); errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrTooLarge) {
+			t.Errorf("agent %s: %v", l.Agent.Name, err)
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
 }
 
 // On is the agent with its journal, talking to another rig of the same cluster.

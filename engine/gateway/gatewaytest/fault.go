@@ -1,25 +1,33 @@
 package gatewaytest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"quorate/engine"
 	"quorate/eventlog"
 )
 
-// A Socket can be made mute and deaf: what arrives is lost, and what is sent, too.
+// A Socket can be made mute and deaf: what arrives is lost, and what is sent, too. It
+// can be far away as well.
 type Socket struct {
 	net.PacketConn
-	gone atomic.Bool
+	gone  atomic.Bool
+	delay atomic.Int64
 }
 
 // SetGone makes the socket lose everything from now on, or nothing any more.
 func (s *Socket) SetGone(gone bool) { s.gone.Store(gone) }
+
+// SetDelay has what is sent from now on be so long on its way, where it may be
+// overtaken.
+func (s *Socket) SetDelay(delay time.Duration) { s.delay.Store(int64(delay)) }
 
 // ReadFrom implements net.PacketConn.
 func (s *Socket) ReadFrom(p []byte) (n int, from net.Addr, err error) {
@@ -33,6 +41,11 @@ func (s *Socket) ReadFrom(p []byte) (n int, from net.Addr, err error) {
 // WriteTo implements net.PacketConn.
 func (s *Socket) WriteTo(p []byte, to net.Addr) (int, error) {
 	if s.gone.Load() {
+		return len(p), nil
+	}
+	if delay := time.Duration(s.delay.Load()); delay > 0 {
+		late := bytes.Clone(p)
+		time.AfterFunc(delay, func() { _, _ = s.PacketConn.WriteTo(late, to) }) // QUIC sends again what is lost
 		return len(p), nil
 	}
 	return s.PacketConn.WriteTo(p, to)
