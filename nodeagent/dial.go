@@ -16,9 +16,9 @@ import (
 const (
 	handshakeTimeout = 10 * time.Second
 	keepAliveEvery   = 5 * time.Second // NATs forget a UDP binding after 30 s
-	// idleTimeout is what it takes an agent that has nothing to say to notice an
-	// orchestrator that was killed: what keeps the connection alive is too short for
-	// QUIC to be answered with a reset by the next one.
+	// idleTimeout is after what silence QUIC gives a connection up. The agent goes
+	// elsewhere before, see [pulse], and finds out by its next ping that an orchestrator
+	// was killed which is there again, see [wire.Ping].
 	idleTimeout = 16 * time.Second
 
 	// unheardAfter is how long QUIC is given to be answered at all until TCP is dialled
@@ -41,8 +41,9 @@ type carrier interface {
 	signs() signs
 	// probe has the other side's process show that it is there, if nothing else does.
 	probe()
-	// done is closed when the connection is over.
+	// done is closed when the connection is over, and cause says why then.
 	done() <-chan struct{}
+	cause() error
 }
 
 // A ForeignError says that an orchestrator is not of the agent's cluster.

@@ -184,3 +184,5 @@ func (l *link) overQUIC() bool {
 }
 
 func (l quicCarrier) done() <-chan struct{} { return l.conn.Context().Done() }
+
+func (l quicCarrier) cause() error { return context.Cause(l.conn.Context()) }

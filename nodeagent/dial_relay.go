@@ -228,6 +228,8 @@ func (c tunnelCarrier) close(reason string) {
 func (c tunnelCarrier) remote() string        { return c.site.remote() }
 func (c tunnelCarrier) done() <-chan struct{} { return c.conn.Context().Done() }
 
+func (c tunnelCarrier) cause() error { return context.Cause(c.conn.Context()) }
+
 // signs are those of the relay: what becomes of its connection is for it to notice, and
 // the tunnel ends with that. Only the round trip is that of the whole way.
 func (c tunnelCarrier) signs() signs {

@@ -47,6 +47,8 @@ func (l tcpCarrier) probe() { l.conn.Probe() }
 
 func (l tcpCarrier) done() <-chan struct{} { return l.conn.Context().Done() }
 
+func (l tcpCarrier) cause() error { return context.Cause(l.conn.Context()) }
+
 // overTCP reports whether the link is there because UDP was not answered.
 func (l *link) overTCP() bool {
 	_, ok := l.carrier.(tcpCarrier)

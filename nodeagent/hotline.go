@@ -79,7 +79,7 @@ func (h *hotline) run(ctx context.Context, site *link) error {
 	defer reading.Wait()
 	defer site.close("done")
 	reading.Go(func() { cancel(h.read()) })
-	cancel(h.write(ctx, site.done()))
+	cancel(h.write(ctx, site))
 	return context.Cause(ctx)
 }
 
@@ -110,7 +110,7 @@ func (h *hotline) read() error {
 	}
 }
 
-func (h *hotline) write(ctx context.Context, done <-chan struct{}) error {
+func (h *hotline) write(ctx context.Context, site *link) error {
 	w := wire.NewWriter(h.stream)
 	if err := h.watch(w, true); err != nil {
 		return err
@@ -131,8 +131,8 @@ func (h *hotline) write(ctx context.Context, done <-chan struct{}) error {
 			if err := h.pulse(w, time.Now()); err != nil {
 				return err
 			}
-		case <-done:
-			return errors.New("the connection is gone")
+		case <-site.done():
+			return fmt.Errorf("the connection is gone: %w", site.cause())
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -153,7 +153,7 @@ func (h *hotline) pulse(w *wire.Writer, now time.Time) error {
 		return nil
 	}
 	h.asked, h.told = now, false
-	return w.Add(&wire.Ping{})
+	return w.Add(wire.NewPing())
 }
 
 // gather adds what there is to say.

@@ -1,6 +1,7 @@
 package nodeagent
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/hex"
@@ -30,6 +31,8 @@ type orchestrator struct {
 	address  string
 	listener *quic.Listener
 	socket   net.PacketConn
+	resetKey quic.StatelessResetKey
+	idle     time.Duration // after which a connection is over; 0 is 5 s
 	blobs    map[string][]byte
 
 	mu        sync.Mutex
@@ -99,8 +102,14 @@ func (o *orchestrator) listen(address string, conf *tls.Config) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	transport := &quic.Transport{Conn: socket, ConnContext: o.greets}
-	l, err := transport.Listen(conf, &quic.Config{MaxIdleTimeout: 5 * time.Second})
+	o.serveOn(socket, conf)
+}
+
+// serveOn listens on a socket, and tells who speaks of earlier connections that they are
+// over, as whoever has the same key does.
+func (o *orchestrator) serveOn(socket net.PacketConn, conf *tls.Config) {
+	transport := &quic.Transport{Conn: socket, ConnContext: o.greets, StatelessResetKey: &o.resetKey}
+	l, err := transport.Listen(conf, &quic.Config{MaxIdleTimeout: cmp.Or(o.idle, 5*time.Second)})
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -52,6 +52,9 @@ func noWork(context.Context, *verb.Env, *job.Job) verb.Result {
 	return verb.Result{Outcome: verb.Failed, Exit: 1, Info: "a relay runs no jobs"}
 }
 
+// fileResetKey holds the key of a relay's stateless resets.
+const fileResetKey = "reset.key"
+
 // serveSite serves the agents of the site until ctx ends, or the port fails.
 func (a *agent) serveSite(ctx context.Context, cfg *RelayConfig) error {
 	cache, err := relay.NewCache(filepath.Join(a.cfg.DataDir, "cache"), cfg.CacheBytes, cfg.BytesPerSecond, a.openUpstream, a.log)
@@ -62,8 +65,13 @@ func (a *agent) serveSite(ctx context.Context, cfg *RelayConfig) error {
 	if err != nil {
 		return err
 	}
+	key, err := pki.ResetKey(filepath.Join(a.cfg.DataDir, fileResetKey))
+	if err != nil {
+		return errors.Join(err, notices.Close())
+	}
 	err = relay.Serve(ctx, relay.Config{
-		UDP: cfg.UDP, TCP: cfg.TCP, TLS: pki.SiteServerTLS(a.id.cert, a.id.ca), Open: a.openUpstream, Cache: cache, Notices: notices, Logger: a.log,
+		UDP: cfg.UDP, TCP: cfg.TCP, TLS: pki.SiteServerTLS(a.id.cert, a.id.ca), Open: a.openUpstream, Cache: cache, Notices: notices,
+		ResetKey: key, Logger: a.log,
 	})
 	return errors.Join(err, notices.Close())
 }

@@ -107,7 +107,7 @@ func (s *session) gatherFrames(w *wire.Writer, pacer *pacing.Pacer) (more bool, 
 	}
 	s.mu.Unlock()
 	if asking {
-		if err := w.Add(&wire.Ping{}); err != nil {
+		if err := w.Add(wire.NewPing()); err != nil {
 			return false, 0, err
 		}
 	}

@@ -112,6 +112,7 @@ func (l *thinLine) remote() string                       { return "" }
 func (l *thinLine) probe()                               {}
 
 func (l *thinLine) done() <-chan struct{} { return nil }
+func (l *thinLine) cause() error          { return nil }
 
 // awaitReports returns when so many reports have gone, and the reply where it is asked for.
 func (l *thinLine) awaitReports(n int, reply bool) {

@@ -141,7 +141,7 @@ func (s *session) run(ctx context.Context) error {
 				cancel(err)
 			}
 		case <-s.link.done():
-			cancel(errors.New("the connection is gone"))
+			cancel(fmt.Errorf("the connection is gone: %w", s.link.cause()))
 		case <-s.retired:
 			cancel(errRetired)
 		case <-ctx.Done():

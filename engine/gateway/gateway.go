@@ -14,10 +14,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -97,7 +95,7 @@ func Serve(ctx context.Context, cfg Config) error {
 }
 
 func (g *gateway) serve(ctx context.Context, cfg Config) error {
-	key, err := resetKey(cfg.ResetKeyPath)
+	key, err := pki.ResetKey(cfg.ResetKeyPath)
 	if err != nil {
 		cfg.Conn.Close()
 		return err
@@ -180,31 +178,6 @@ func (g *gateway) attend(ctx context.Context, c *connection) {
 		return
 	}
 	g.serveAgent(ctx, c)
-}
-
-const resetKeyBytes = 32
-
-// resetKey loads the key of stateless resets, or makes one.
-func resetKey(path string) (key [resetKeyBytes]byte, err error) {
-	if path == "" {
-		rand.Read(key[:])
-		return key, nil
-	}
-	data, err := os.ReadFile(path)
-	switch {
-	case err == nil && len(data) == len(key):
-		copy(key[:], data)
-		return key, nil
-	case err == nil:
-		return key, fmt.Errorf("reset key %s: %d bytes, want %d: remove the file to have a new one made", path, len(data), len(key))
-	case !errors.Is(err, fs.ErrNotExist):
-		return key, fmt.Errorf("reset key: %w", err)
-	}
-	rand.Read(key[:])
-	if err := pki.WriteFile(path, key[:], 0o600); err != nil {
-		return key, fmt.Errorf("reset key: %w", err)
-	}
-	return key, nil
 }
 
 // nonce names a session.

@@ -12,6 +12,7 @@ import (
 
 	"quorate/internal/admission"
 	"quorate/internal/pace"
+	"quorate/internal/pki"
 )
 
 // This is the only file that knows quic-go: its API changes with minor versions.
@@ -29,7 +30,7 @@ type listener struct {
 }
 
 // listen serves QUIC on the socket. 0-RTT is off: its data can be replayed.
-func listen(socket net.PacketConn, tlsConfig *tls.Config, resetKey [resetKeyBytes]byte, a *admission.Admission) (*listener, error) {
+func listen(socket net.PacketConn, tlsConfig *tls.Config, resetKey [pki.ResetKeyBytes]byte, a *admission.Admission) (*listener, error) {
 	key := quic.StatelessResetKey(resetKey)
 	transport := &quic.Transport{
 		Conn: socket, StatelessResetKey: &key,

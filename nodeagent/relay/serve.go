@@ -59,7 +59,9 @@ type Config struct {
 	Cache *Cache
 	// Notices are those of the site, or nil where none are taken.
 	Notices *Notices
-	Logger  *slog.Logger
+	// ResetKey is by what agents notice a restart at once, see pki.ResetKey.
+	ResetKey [32]byte
+	Logger   *slog.Logger
 }
 
 // A relay is one Serve.
@@ -78,8 +80,10 @@ func Serve(ctx context.Context, cfg Config) error {
 	whole := ctx
 	ctx, cancel := context.WithCancelCause(whole)
 	defer cancel(nil)
+	key := quic.StatelessResetKey(cfg.ResetKey)
 	transport := &quic.Transport{
 		Conn:                cfg.UDP,
+		StatelessResetKey:   &key,
 		VerifySourceAddress: r.admission.MustProve,
 		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 			return r.admission.Context(ctx, info.RemoteAddr, info.AddrVerified)
@@ -89,7 +93,7 @@ func Serve(ctx context.Context, cfg Config) error {
 		HandshakeIdleTimeout: handshakeTimeout, MaxIdleTimeout: idleTimeout, KeepAlivePeriod: keepAlive,
 		InitialStreamReceiveWindow: streamWindowBytes, MaxStreamReceiveWindow: streamWindowBytes,
 		InitialConnectionReceiveWindow: connectionWindowBytes, MaxConnectionReceiveWindow: connectionWindowBytes,
-		MaxIncomingStreams: streamsMax, MaxIncomingUniStreams: -1,
+		MaxIncomingStreams: streamsMax, MaxIncomingUniStreams: -1, Allow0RTT: false, // its data can be replayed
 	})
 	if err != nil {
 		return fmt.Errorf("relay on %s: %w", cfg.UDP.LocalAddr(), errors.Join(err, transport.Close(), cfg.UDP.Close(), cfg.TCP.Close()))

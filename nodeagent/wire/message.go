@@ -122,7 +122,20 @@ type Welcome struct {
 // heartbeats connects to another one.
 type Ping struct {
 	_msgpack struct{} `msgpack:",as_array"`
+
+	// Padding is ignored. A gateway that was killed and started again knows nothing of
+	// the connection, and says so at once, by QUIC's stateless reset, but only in answer
+	// to a packet that is larger than the reset.
+	Padding []byte
 }
+
+// pingPaddingBytes makes the smallest packet that a ping travels in one of 56 bytes:
+// quic-go answers those of more than 42.
+const pingPaddingBytes = 24
+
+// NewPing returns a Ping that is large enough to be answered by whoever has forgotten
+// the connection.
+func NewPing() *Ping { return &Ping{Padding: make([]byte, pingPaddingBytes)} }
 
 // Pong answers a Ping.
 type Pong struct {

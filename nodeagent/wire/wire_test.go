@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -54,7 +55,7 @@ func samples() []Message {
 		&Enrol{Token: "t", PublicKey: []byte{1, 2}, Name: "n", JournalID: "j", Hostname: "h"},
 		&Enrolled{Error: "e", Pending: true, Agent: 1, Name: "n", ClusterID: "c", Certificate: []byte{1}, CA: []byte{2}},
 		&BlobRequest{Digest: "d", Offset: 77},
-		&Ping{},
+		NewPing(),
 		&Pong{},
 		&Move{Servers: []string{"a:1"}, Reason: "r"},
 		&Challenge{Acked: 1 << 33, Reason: "r"},
@@ -97,7 +98,8 @@ func TestGolden(t *testing.T) {
 		{&Welcome{Servers: []string{"a:1"}, HeartbeatMillis: 500}, "00000016029ba000a0a000000091a3613a31cd01f4a093c000c0"},
 		{&Checkpoint{Note: []byte("n"), Older: 7}, "000000071693c4016e07c0"},
 		{&Distrust{Reason: "r"}, "000000051792a172c0"},
-		{&Ping{}, "000000020c90"},
+		{&Ping{}, "000000030c91c0"},
+		{NewPing(), "0000001c0c91c418" + strings.Repeat("00", 24)},
 		{&Pong{}, "000000020d90"},
 		{&Move{Servers: []string{"a:1"}}, "000000080e9291a3613a31a0"},
 		{&Challenge{Acked: 7}, "000000040f9207a0"},
