@@ -22,14 +22,28 @@ type Conditions struct {
 	// QueueMax is how long packets may wait for that at most, before more are
 	// dropped; 0 is for ever.
 	QueueMax time.Duration
-	// NoUDP drops what is sent over UDP, as some firewalls do.
-	NoUDP bool
+	// NoUDP drops what is sent over UDP, as some firewalls do. Refused has them say so, by
+	// ICMP messages that the port cannot be reached.
+	NoUDP, Refused bool
+	// NATForgets is how long a NAT before the second device remembers a port of UDP that
+	// sends nothing; 0 is no NAT.
+	NATForgets time.Duration
 }
 
 const (
-	protocolUDP   = 17
-	protocolAt    = 9 // in a header of IPv4
-	headerIPBytes = 20
+	protocolICMP = 1
+	protocolUDP  = 17
+
+	headerIPBytes    = 20
+	protocolAt       = 9 // in a header of IPv4
+	headerChecksumAt = 10
+	sourceAt         = 12
+	targetAt         = 16
+
+	headerUDPBytes = 8
+	sourcePortAt   = 0 // in a header of UDP
+	targetPortAt   = 2
+	checksumAt     = 6
 )
 
 // bars reports whether the packet, of IPv4, is one that is always dropped.

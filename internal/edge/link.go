@@ -33,6 +33,7 @@ type Link struct {
 	conditions Conditions
 	cut        bool
 	counts     [2]Count
+	nat        nat
 }
 
 // Join starts to carry packets between a and b, which read and write whole packets,
@@ -67,6 +68,34 @@ func (l *Link) setCut(cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut = cut
+}
+
+// Forget has the link's NAT forget all ports, as its restart does.
+func (l *Link) Forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.nat.forget()
+}
+
+// Bindings is how many ports the link's NAT has given out so far.
+func (l *Link) Bindings() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nat.opened
+}
+
+// translate takes a packet through the NAT. It reports whether that knows whom it is for.
+// It is called under mu.
+func (l *Link) translate(way int, data []byte, now time.Time) bool {
+	forgets := l.conditions.NATForgets
+	switch {
+	case forgets == 0:
+	case way == 0:
+		return l.nat.comes(data, now, forgets)
+	default:
+		l.nat.leaves(data, now, forgets)
+	}
+	return true
 }
 
 // Counts returns what came through so far: from the first device to the second, and
@@ -114,15 +143,22 @@ func (d *lane) take() {
 
 func (d *lane) admit(data []byte) {
 	l := d.link
+	now := time.Now()
 	l.mu.Lock()
-	due, ok := d.passage.admit(l.conditions, time.Now(), len(data))
-	if ok = ok && !l.cut && !l.conditions.bars(data); ok {
+	c := l.conditions
+	due, ok := d.passage.admit(c, now, len(data))
+	barred := !l.cut && c.bars(data)
+	if ok = ok && !l.cut && !barred && l.translate(d.way, data, now); ok {
 		l.counts[d.way].Queued++
 		l.counts[d.way].Waited += d.passage.waits
 	} else {
 		l.counts[d.way].Lost++
 	}
 	l.mu.Unlock()
+	if barred && c.Refused {
+		// A sender that is down takes no answer.
+		_, _ = l.devices[d.way].Write(refusal(data))
+	}
 	if !ok {
 		return
 	}

@@ -280,6 +280,9 @@ func (r *relayed) cancels(t *testing.T, bytes int64, c Conditions) {
 	r.ends(ship, "cancelled")
 	t.Logf("%v there and back: with a file on its way a cancel took %v in the median of %d and %v at worst, and %v where it was the file's",
 		trip, took[len(took)/2].Round(time.Millisecond), len(took), took[len(took)-1].Round(time.Millisecond), last.Round(time.Millisecond))
+	if most := 2 * trip; full() && (took[len(took)/2] > most || last > most) {
+		t.Errorf("a cancel took %v in the median, and %v where it was the file's, want %v at most", took[len(took)/2], last, most)
+	}
 	if got := r.fetched(digest); got > bytes {
 		t.Errorf("all of the file was fetched although it was cancelled")
 	}
