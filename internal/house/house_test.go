@@ -85,6 +85,7 @@ func TestImports(t *testing.T) {
 		{"internal/job", []string{"internal/job", "internal/pyvalue"}, "the language of a job knows no verb"},
 		{"internal/component", []string{"internal/component", "internal/job", "internal/pyvalue"}, "components know the language of a job and no built-in verb"},
 		{"internal/admission", []string{"internal/admission"}, "who counts connections knows nothing of what they carry"},
+		{"internal/boltfile", []string{"internal/boltfile"}, "who opens files of bbolt knows nothing of what is in them"},
 		{"internal/blobcache", []string{"internal/blobcache", "nodeagent/wire"}, "who keeps blobs knows how they are asked for, and not what they are for"},
 		{"internal/mux", []string{"internal/mux"}, "streams know nothing of what they carry"},
 		{"internal/pace", []string{"internal/pace"}, "pacing knows round trips and nothing of what is sent"},

@@ -19,6 +19,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"quorate/internal/boltfile"
 )
 
 // flushDelay is how long a remembered success may wait to be written.
@@ -67,13 +69,16 @@ type Store struct {
 	changes      uint64
 }
 
-// Open opens the file, or creates it with mode 0600.
+// Open opens the file, or creates it with mode 0600. Errors about a damaged one wrap
+// boltfile.ErrDamaged.
 func Open(path string) (*Store, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
-	if errors.Is(err, berrors.ErrTimeout) {
+	db, err := boltfile.Open(path, lockTimeout)
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("facts %s: another process has the file open", path)
-	}
-	if err != nil {
+	case errors.Is(err, boltfile.ErrDamaged):
+		return nil, fmt.Errorf("facts %s: %w; move it away to start without what is remembered of this host: arguments, environment, and which jobs have succeeded", path, err)
+	case err != nil:
 		return nil, fmt.Errorf("facts %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {

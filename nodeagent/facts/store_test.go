@@ -6,12 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"quorate/internal/boltfile"
 	"quorate/internal/pyvalue"
 )
 
@@ -323,5 +325,23 @@ func TestSurvivesKill(t *testing.T) {
 	facts, err := s.Args()
 	if err != nil || len(facts) != 1 || len(facts[0].Value.(*pyvalue.List).Items) != 20 {
 		t.Errorf("after the kill there is %s, %v", args(t, s), err)
+	}
+}
+
+// TestDamagedFile: a damaged file is refused, with what to do.
+func TestDamagedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "facts.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 3*int64(os.Getpagesize())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); !errors.Is(err, boltfile.ErrDamaged) || !strings.Contains(err.Error(), "move it away") {
+		t.Errorf("error %v", err)
 	}
 }

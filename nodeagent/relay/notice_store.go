@@ -3,17 +3,14 @@ package relay
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
+	"quorate/internal/boltfile"
 	"quorate/nodeagent/wire"
 )
 
@@ -27,9 +24,6 @@ const (
 )
 
 var bucketNotices = []byte("notices")
-
-// errDamaged says that the file of the notices is none, or not what was written.
-var errDamaged = errors.New("the file is damaged")
 
 // A noticeStore is the file of the notices, by their numbers. It is written behind.
 type noticeStore struct {
@@ -54,7 +48,7 @@ type noticeStore struct {
 func openNoticeStore(path string, log *slog.Logger) (*noticeStore, error) {
 	s := &noticeStore{log: log, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), changes: map[uint64][]byte{}}
 	err := s.open(path)
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, boltfile.ErrDamaged) {
 		log.Warn("the notices of the site cannot be read, and are begun anew: agents announce again what the cluster has not acknowledged", "file", path, "error", err)
 		if err = os.Remove(path); err == nil {
 			err = s.open(path)
@@ -67,39 +61,14 @@ func openNoticeStore(path string, log *slog.Logger) (*noticeStore, error) {
 	return s, nil
 }
 
-func (s *noticeStore) open(path string) error {
-	err := guarded(func() (err error) {
-		s.db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: noticesLockMax, FreelistType: bolt.FreelistMapType})
+func (s *noticeStore) open(path string) (err error) {
+	if s.db, err = boltfile.Open(path, noticesLockMax); err != nil {
 		return err
-	})
-	switch {
-	case err == nil:
-	case errors.Is(err, errDamaged):
-		return err
-	case errors.Is(err, berrors.ErrTimeout), errors.As(err, new(*os.PathError)), errors.As(err, new(syscall.Errno)):
-		return err // of the disk or the process, and the file may be sound
-	default:
-		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	if err := guarded(func() error { return s.read(path) }); err != nil {
-		if errors.Is(err, errDamaged) {
-			return err // and it is not closed, which might wait for ever
-		}
+	if err := s.read(path); err != nil {
 		return errors.Join(err, s.db.Close())
 	}
 	return nil
-}
-
-// guarded runs f on the mapped file. bbolt trusts its pages, so that a damaged one panics
-// or faults.
-func guarded(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, p)
-		}
-	}()
-	return f()
 }
 
 // read takes what is in the file, of which nothing is written to where it is not new: the
@@ -108,18 +77,11 @@ func (s *noticeStore) read(path string) error {
 	s.held = nil
 	unread, fresh := 0, false
 	err := s.db.View(func(tx *bolt.Tx) error {
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		if info.Size() < tx.Size() {
-			return fmt.Errorf("%w: it has %d of %d bytes", errDamaged, info.Size(), tx.Size())
-		}
 		b := tx.Bucket(bucketNotices)
 		if fresh = b == nil; fresh {
 			return nil
 		}
-		err = b.ForEach(func(k, v []byte) error {
+		return b.ForEach(func(k, v []byte) error {
 			n := new(wire.Notice)
 			if len(k) != 8 || wire.Unmarshal(v, n) != nil || n.Check() != nil {
 				unread++
@@ -128,10 +90,6 @@ func (s *noticeStore) read(path string) error {
 			s.held = append(s.held, &kept{notice: *n, number: binary.BigEndian.Uint64(k)})
 			return nil
 		})
-		for problem := range tx.Check() {
-			err = errors.Join(err, fmt.Errorf("%w: %w", errDamaged, problem))
-		}
-		return err
 	})
 	if err == nil && fresh {
 		err = s.db.Update(func(tx *bolt.Tx) error {
@@ -201,8 +159,8 @@ func (s *noticeStore) flush() {
 	if len(changes) == 0 || s.broken {
 		return
 	}
-	err := guarded(func() error { return s.write(changes) })
-	if s.broken = errors.Is(err, errDamaged); s.broken {
+	err := boltfile.Guard(func() error { return s.write(changes) })
+	if s.broken = errors.Is(err, boltfile.ErrDamaged); s.broken {
 		s.log.Error("the notices of the site are not written any more: restart the relay, which begins their file anew", "error", err)
 		return
 	}
