@@ -170,10 +170,11 @@ func (s *State) RequestIndex(id string) (uint64, bool) {
 	return i, ok
 }
 
-// settledAttempt takes the attempt off its agent's list, and elsewhere off what that
-// waits for.
-func (a *Agent) settledAttempt(at *Attempt, elsewhere uint32) {
+// settledAttempt takes the attempt off its agent's list, elsewhere off what that waits
+// for, and bytes off what it holds.
+func (a *Agent) settledAttempt(at *Attempt, elsewhere uint32, bytes uint64) {
 	a.elsewhere -= elsewhere
+	a.openBytes -= bytes
 	a.Open = without(a.Open, at.ID)
 	a.begun = without(a.begun, at.ID)
 }

@@ -82,7 +82,7 @@ func (s *State) aheadOf(r *Run, task, host uint32, agent *Agent) (after []Predec
 	if !ok {
 		return nil, nil, "the step waits for more than what is under way on its host, or its site"
 	}
-	if len(agent.Open) >= int(r.AheadMax) {
+	if len(agent.Open) >= int(r.AheadMax) || !s.fitsAhead(r, task, agent) {
 		return nil, nil, "the agent holds all that may be sent ahead"
 	}
 	pos, _ := r.Graph.stepAt(task, host)

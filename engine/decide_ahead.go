@@ -4,12 +4,14 @@ import "quorate/eventlog"
 
 // ahead is what a decision's own events change for those behind them in it.
 type ahead struct {
-	started map[runStep]bool // steps that it starts
-	given   map[runStep]bool // steps whose place it gives away
-	open    map[uint64]int   // attempts that it adds to an agent's
-	waits   map[uint64]int   // and what they wait for on other agents
-	tasks   map[runTask]int  // how many steps of a task it starts
-	spent   map[runStep]bool // steps that it starts and that are unknown at once
+	started map[runStep]bool  // steps that it starts
+	given   map[runStep]bool  // steps whose place it gives away
+	open    map[uint64]int    // attempts that it adds to an agent's
+	waits   map[uint64]int    // and what they wait for on other agents
+	bytes   map[uint64]uint64 // what it sends an agent ahead takes
+	held    map[uint64]uint64 // and what the agent was sent before, where that was looked for
+	tasks   map[runTask]int   // how many steps of a task it starts
+	spent   map[runStep]bool  // steps that it starts and that are unknown at once
 }
 
 type runTask struct {
@@ -94,7 +96,7 @@ func (d *decision) scheduleAhead(s *State, r *Run, ref stepRef) {
 func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 	st := r.Step(ref.task, int(ref.pos))
 	if st.Status != Pending || r.doomedStep(ref.task, int(ref.pos)) || d.ahead.started[runStep{r.ID, ref}] || d.ahead.spent[runStep{r.ID, ref}] ||
-		len(a.Open)+d.ahead.open[a.ID] >= int(r.AheadMax) {
+		len(a.Open)+d.ahead.open[a.ID] >= int(r.AheadMax) || !d.fitsAhead(s, r, ref.task, a) {
 		return false
 	}
 	place, elsewhere, ok := d.place(s, r, ref.task, st.Host, a)
@@ -106,6 +108,7 @@ func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 		d.ahead.spend(r, ref)
 	} else {
 		d.ahead.note(r, ref, a)
+		d.ahead.weigh(r, ref.task, a)
 		d.ahead.given[place] = true
 		d.ahead.waits[a.ID] += elsewhere
 	}

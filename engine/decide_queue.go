@@ -31,7 +31,7 @@ func (d *decision) queueUp(s *State) {
 			continue
 		}
 		for _, ref := range c.run.queue.slots[c.slot].refs[c.from:] {
-			if d.full() || len(a.Open)+d.ahead.open[a.ID] >= int(c.run.AheadMax) {
+			if d.full() || len(a.Open)+d.ahead.open[a.ID] >= int(c.run.AheadMax) || !d.fitsAhead(s, c.run, ref.task, a) {
 				break
 			}
 			d.queueStep(s, c.run, ref, a)
@@ -46,6 +46,7 @@ func (d *decision) queueStep(s *State, r *Run, ref stepRef, a *Agent) {
 		FromJob: s.nextJob(r, ref.task, st), Queues: true,
 	})
 	if !a.lapsed(r, st.Attempt) {
+		d.ahead.weigh(r, ref.task, a)
 		d.started(s, r, ref, a)
 	}
 }

@@ -44,7 +44,7 @@ func (s *State) foldStepScheduled(e *eventlog.StepScheduled) string {
 	case r.queue.hasRoom(e.Host):
 	case !e.Queues || !r.queue.full(r.queue.slot(e.Host)):
 		return "the run is at its limit of steps under way"
-	case len(a.Open) >= int(r.AheadMax):
+	case len(a.Open) >= int(r.AheadMax), !s.fitsAhead(r, e.Task, a):
 		return "the agent holds all that may be sent ahead"
 	default:
 		st.parked, st.inLine = true, true
@@ -99,6 +99,7 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int, after []Predec
 	agent := s.Agents[e.Agent]
 	agent.Open = append(agent.Open, a.ID)
 	agent.elsewhere += s.elsewhere(agent.ID, after)
+	agent.openBytes += s.bytesOf(a)
 	agent.Last = a.ID
 	st.Attempt = a.ID
 	st.Attempts++
@@ -247,7 +248,7 @@ func (s *State) takeEnd(a *Attempt, e *eventlog.AttemptEnded) string {
 func (s *State) settle(a *Attempt, o eventlog.Outcome, reason, by string) {
 	a.Outcome, a.Reason, a.By, a.EndedAt = o, reason, by, s.Time
 	a.Jobs.clip()
-	s.Agents[a.Agent].settledAttempt(a, s.elsewhere(a.Agent, a.After))
+	s.Agents[a.Agent].settledAttempt(a, s.elsewhere(a.Agent, a.After), s.bytesOf(a))
 	r := s.Run(a.Run)
 	s.bequeath(r, a)
 	s.conclude(a)

@@ -79,6 +79,9 @@ func (d digest) graph(g *Graph) {
 		d.flags(t.Idempotent, t.KeepGoing)
 		d.strs(t.Messages)
 		d.u32s(t.JobHostSets)
+		if t.Bytes > 0 { // as with a token's Until
+			d.u64(uint64(t.Bytes))
+		}
 		for _, r := range t.Requires {
 			d.u64(uint64(r.Task), uint64(r.Scope))
 		}

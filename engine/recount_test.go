@@ -33,6 +33,32 @@ func recount(s *State) error {
 		if waits != a.elsewhere {
 			return fmt.Errorf("agent %d: waits for %d attempts elsewhere, counted %d", a.ID, a.elsewhere, waits)
 		}
+		if err := recountBytes(s, a); err != nil {
+			return fmt.Errorf("agent %d: %w", a.ID, err)
+		}
+	}
+	return nil
+}
+
+// recountBytes wants no more sent ahead than may be, or one step.
+func recountBytes(s *State, a *Agent) error {
+	var holds, ahead uint64
+	steps := 0
+	for _, id := range a.Open {
+		at := s.Attempts[id]
+		r := s.Run(at.Run)
+		size := uint64(r.Graph.Tasks[at.Task].Bytes)
+		holds += size
+		if pos, _ := r.Graph.stepAt(at.Task, at.Host); size > 0 && (r.Behind(at.Task, pos) || r.Queues(at.Task, pos)) {
+			ahead += size
+			steps++
+		}
+	}
+	switch {
+	case holds != a.openBytes:
+		return fmt.Errorf("holds %d bytes, counted %d", a.openBytes, holds)
+	case steps > 1 && ahead > aheadBytesMax:
+		return fmt.Errorf("%d steps of %d bytes are ahead", steps, ahead)
 	}
 	return nil
 }

@@ -53,6 +53,13 @@ func randomPlan(rng *rand.Rand, id string, hosts int) *eventlog.PlanRecorded {
 	return p
 }
 
+// enlarge has the plan's steps take so much that few, or one, may be sent ahead.
+func enlarge(p *eventlog.PlanRecorded) {
+	for i := range p.Tasks {
+		p.Tasks[i].Bytes = uint32(i%6) << 20
+	}
+}
+
 // across makes most tasks of the plan wait for all of another one, which few hosts have.
 func across(rng *rand.Rand, p *eventlog.PlanRecorded) {
 	for h := range uint32(len(p.Hosts)) {

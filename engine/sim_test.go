@@ -109,6 +109,9 @@ func simulate(t *testing.T, seed uint64, seen map[simMove]bool) (early int) {
 		if w.site {
 			across(w.rng, p)
 		}
+		if i == 1 {
+			enlarge(p)
+		}
 		w.ok(p)
 	}
 	if w.site {

@@ -287,6 +287,7 @@ func (s *State) derive() {
 		}
 		for _, id := range a.Open {
 			a.elsewhere += s.elsewhere(a.ID, s.Attempts[id].After)
+			a.openBytes += s.bytesOf(s.Attempts[id])
 		}
 	}
 	for _, id := range s.active {

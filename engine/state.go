@@ -145,6 +145,8 @@ type Agent struct {
 	begun []uint64
 	// elsewhere counts the attempts of other agents that those of Open wait for.
 	elsewhere uint32
+	// openBytes is what the steps of Open take, see [State.bytesOf].
+	openBytes uint64
 	// values are what its host has published, by name; nil where that is nothing.
 	values map[string]*Published
 }

@@ -207,6 +207,9 @@ type PlanTask struct {
 	// JobHostSets holds the host set of each job, in order; empty where every job
 	// is for all hosts of HostSet.
 	JobHostSets []uint32 `json:"job_host_sets"`
+	// Bytes is what the task's step takes when it is sent to the host that it takes most
+	// for; 0 in records from before that was told.
+	Bytes uint32 `json:"bytes" added:"true"`
 }
 
 // PlanDep is an edge of the graph. Scope is planner.Scope.

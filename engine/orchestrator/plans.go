@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
@@ -46,13 +47,18 @@ func (o *Orchestrator) RecordPlan(ctx context.Context, planID, by string) error 
 	if err := o.checkVerbs(plan); err != nil {
 		return err
 	}
-	if err := checkJobs(plan); err != nil {
+	sizes, err := checkJobs(plan)
+	if err != nil {
 		return err
 	}
 	if err := o.spread(ctx, plan, planID); err != nil {
 		return err
 	}
-	_, err = o.propose(ctx, engine.NewPlanRecorded(plan, planID, by))
+	recorded := engine.NewPlanRecorded(plan, planID, by)
+	for i := range recorded.Tasks {
+		recorded.Tasks[i].Bytes = sizes[i]
+	}
+	_, err = o.propose(ctx, recorded)
 	switch {
 	case isVoid(err) && o.planRecorded(planID):
 		return nil
@@ -141,25 +147,63 @@ func (o *Orchestrator) checkVerbs(plan *planner.Plan) error {
 
 // checkJobs wants every step to fit into a message, since one that does not could
 // be scheduled and never sent, and jobs to be counted from 0: results name them
-// by their index.
-func checkJobs(plan *planner.Plan) error {
+// by their index. It returns what the step of each task takes at most, in bytes.
+func checkJobs(plan *planner.Plan) (sizes []uint32, err error) {
+	sizes = make([]uint32, len(plan.Tasks))
 	for t := range plan.Tasks {
-		step := wire.Step{Vars: plan.Vars}
-		for j := range plan.Tasks[t].Jobs {
-			if index := plan.Tasks[t].Jobs[j].Spec.Index; int(index) != j {
-				return invalid("task %s: job %d has index %d", plan.Tasks[t].ID, j, index)
+		task := &plan.Tasks[t]
+		for j := range task.Jobs {
+			if index := task.Jobs[j].Spec.Index; int(index) != j {
+				return nil, invalid("task %s: job %d has index %d", task.ID, j, index)
 			}
-			step.Jobs = append(step.Jobs, plan.Tasks[t].Jobs[j].Spec)
 		}
-		spec, err := wire.EncodeStep(&step)
+		all, err := stepBytes(plan, task.Jobs)
 		if err != nil {
-			return invalid("task %s: %v", plan.Tasks[t].ID, err)
+			return nil, invalid("task %s: %v", task.ID, err)
 		}
-		if len(spec) > wire.OrchestratorFrameBytesMax-dispatchSpareBytes {
-			return invalid("task %s: its jobs take %d bytes, more than the %d of a message", plan.Tasks[t].ID, len(spec), wire.OrchestratorFrameBytesMax)
+		if all > wire.OrchestratorFrameBytesMax-dispatchSpareBytes {
+			return nil, invalid("task %s: its jobs take %d bytes, more than the %d of a message", task.ID, all, wire.OrchestratorFrameBytesMax)
+		}
+		if sizes[t], err = largestStep(plan, task, all); err != nil {
+			return nil, invalid("task %s: %v", task.ID, err)
 		}
 	}
-	return nil
+	return sizes, nil
+}
+
+// stepBytes is what a step of the jobs takes, but for its names.
+func stepBytes(plan *planner.Plan, jobs []planner.Job) (int, error) {
+	step := wire.Step{Vars: plan.Vars}
+	for i := range jobs {
+		step.Jobs = append(step.Jobs, jobs[i].Spec)
+	}
+	spec, err := wire.EncodeStep(&step)
+	return len(spec), err
+}
+
+// largestStep is what the task's step takes on the host that has most of its jobs, where
+// one of all of them takes so much.
+func largestStep(plan *planner.Plan, task *planner.Task, all int) (uint32, error) {
+	elsewhere := func(j planner.Job) bool { return j.HostSet != task.Jobs[0].HostSet }
+	if !slices.ContainsFunc(task.Jobs, elsewhere) {
+		return uint32(all), nil
+	}
+	rest, err := stepBytes(plan, nil)
+	if err != nil {
+		return 0, err
+	}
+	hosts, most := make([]int, len(plan.Hosts)), 0
+	for i := range task.Jobs {
+		with, err := stepBytes(plan, task.Jobs[i:i+1])
+		if err != nil {
+			return 0, err
+		}
+		for _, h := range plan.HostSets[task.Jobs[i].HostSet] {
+			hosts[h] += with - rest
+			most = max(most, hosts[h])
+		}
+	}
+	return uint32(rest + most), nil
 }
 
 // listed joins the first few of the items.

@@ -49,6 +49,13 @@ func randomPlan(rng *rand.Rand, id string, hosts int) *eventlog.PlanRecorded {
 	return p
 }
 
+// enlarge has the plan's steps take so much that few, or one, may be sent ahead.
+func enlarge(p *eventlog.PlanRecorded) {
+	for i := range p.Tasks {
+		p.Tasks[i].Bytes = uint32(i%6) << 20
+	}
+}
+
 // ready reports whether everything is done that the step requires.
 func ready(r *engine.Run, task, host uint32) bool {
 	g := r.Graph

@@ -39,7 +39,7 @@ func TestSim(t *testing.T) {
 	t.Logf("%d seeds: %d records, %d of them void, %d attempts, %v", seeds, records, voids, attempts, seen)
 	for _, what := range []string{
 		"leaders", "quarantines", "partitions", "pauses", "deaths", "clock jumps", "reboots", "agents' deaths",
-		"wiped disks", "disks put back", "jobs done alone", "restarts", "publications", "starts before a place is on record", "checks", "sites cut off", "notices ahead of the log", "flapping agents", "steps held", "words on flapping", "agents drained", "proposals twice", "proposals after their proposer",
+		"wiped disks", "disks put back", "jobs done alone", "restarts", "publications", "starts before a place is on record", "checks", "sites cut off", "notices ahead of the log", "flapping agents", "steps held", "steps sent ahead", "steps that wait for a place", "steps behind another host", "large steps sent ahead", "words on flapping", "agents drained", "proposals twice", "proposals after their proposer",
 	} {
 		if seeds >= 50 && seen[what] < seeds/10 {
 			t.Errorf("only %d %s in %d seeds", seen[what], what, seeds)
@@ -105,6 +105,9 @@ func simulate(seed uint64, with ...func(*sim)) *sim {
 		p := randomPlan(w.rng, fmt.Sprintf("plan-%d", i), hosts)
 		if seed%4 == 1 || seed%4 == 3 { // several hosts
 			across(w.rng, p)
+		}
+		if i == 1 {
+			enlarge(p)
 		}
 		w.must(p)
 	}

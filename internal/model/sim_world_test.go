@@ -165,6 +165,7 @@ func (w *sim) saw(e eventlog.Event) {
 		if w.truth.Agents[e.Agent].Drained() {
 			w.fail("run %d: a step is scheduled on agent %d, which is drained", e.Run, e.Agent)
 		}
+		w.sawScheduled(e)
 	case *eventlog.DampingSet, *eventlog.AgentCalmed:
 		w.seen["words on flapping"]++
 	case *eventlog.AgentConnected:
@@ -256,7 +257,6 @@ func (w *sim) ended(at *engine.Attempt) bool {
 		if !ok || o != journal.OutcomeSucceeded && !(p.Any && (o == journal.OutcomeFailed || o == journal.OutcomeCancelled)) {
 			return false
 		}
-		w.seen["steps sent ahead"]++
 	}
 	return len(at.After) > 0
 }
