@@ -64,8 +64,9 @@ type ConnectionChange struct {
 	Gateway uint64    `json:"gateway"`
 	Address string    `json:"address,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
-	// AwaySeconds is how long the agent was gone that has connected, where its end
-	// before is on record.
+	// AwaySeconds is how long the agent was off the record that has connected, where its
+	// end before is on record. It was gone for longer: an end is on record when it is
+	// noticed, and nothing may have been heard for up to a minute by then.
 	AwaySeconds float64 `json:"away_seconds,omitempty"`
 	// Counts is true where it counts against the agent.
 	Counts bool `json:"counts,omitempty"`
