@@ -112,12 +112,29 @@ func checkEffects(t *testing.T, path string) {
 // moments, and wants every effect once, the run succeeded, and the log sound.
 func killTest(t *testing.T, victims func(r *rand.Rand) []string) {
 	t.Parallel()
-	for round := range soakRounds(t) {
-		seed := uint64(time.Now().UnixNano())
-		t.Run(fmt.Sprintf("round %d seed %d", round, seed), func(t *testing.T) {
-			killRound(t, rand.New(rand.NewPCG(seed, 1)), []string{logEmbedded, logRaft}[round%2], victims)
+	for _, seed := range killSeeds(t) {
+		t.Logf("QUORATE_SEED=%d go test ./cli -run '^%s$'", seed, t.Name())
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			killRound(t, rand.New(rand.NewPCG(seed, 1)), []string{logEmbedded, logRaft}[seed%2], victims)
 		})
 	}
+}
+
+// killSeeds are of the rounds of a kill test: QUORATE_SEED, or even and odd ones in turn,
+// which have different logs.
+func killSeeds(t *testing.T) (seeds []uint64) {
+	t.Helper()
+	if text := os.Getenv("QUORATE_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("QUORATE_SEED: %v", err)
+		}
+		return []uint64{seed}
+	}
+	for round := range soakRounds(t) {
+		seeds = append(seeds, rand.Uint64()&^1|uint64(round%2))
+	}
+	return seeds
 }
 
 func killRound(t *testing.T, r *rand.Rand, log string, victims func(r *rand.Rand) []string) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -106,8 +107,7 @@ func (c *chaos) disturb() {
 }
 
 func runChaos(t *testing.T, size uint64, clients int, length time.Duration) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seedOf(t)
 	c := &chaos{fleet: newFleet(t, length+2*time.Minute), t: t, random: rand.New(rand.NewPCG(seed, 1))}
 	c.found(size)
 	for id := range size {
@@ -177,6 +177,21 @@ func (c *chaos) check(log []string) {
 	if result := porcupine.CheckOperationsTimeout(logModel(), ops, time.Minute); result != porcupine.Ok {
 		c.t.Fatalf("the history is not linearizable: %v", result)
 	}
+}
+
+// seedOf is QUORATE_SEED, or one of chance, and told so that the test can be repeated.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv("QUORATE_SEED"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("QUORATE_SEED: %v", err)
+		}
+		seed = n
+	}
+	t.Logf("QUORATE_SEED=%d go test ./raft -run '^%s$'", seed, t.Name())
+	return seed
 }
 
 // soak is how long the long version of a test runs; 0 is the quick one.

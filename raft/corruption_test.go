@@ -143,16 +143,10 @@ func files(t *testing.T, dir string) []string {
 // tries some, by seed.
 func TestDamageIsRefusedHealedOrHarmless(t *testing.T) {
 	p := newPatient(t)
-	seed, rounds, share := rand.Uint64(), 1, 24
+	seed, rounds, share := seedOf(t), 1, 24
 	if os.Getenv("QUORATE_SOAK") != "" {
 		rounds, share = 2, 1
 	}
-	if s := os.Getenv("QUORATE_SEED"); s != "" {
-		if _, err := fmt.Sscan(s, &seed); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("QUORATE_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	tally := map[string]int{}
 	for round := range rounds {

@@ -2,7 +2,6 @@ package raft
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -187,13 +186,7 @@ func torn(r *rand.Rand, sidecar string) string {
 // never refused, and holds what was acknowledged. A log that lacks more than the
 // last save is always refused.
 func TestGuardRefusesLossAndNoCrash(t *testing.T) {
-	seed := rand.Uint64()
-	if s := os.Getenv("QUORATE_SEED"); s != "" {
-		if _, err := fmt.Sscan(s, &seed); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("QUORATE_SEED=%d", seed)
+	seed := seedOf(t)
 	steps := 12
 	if os.Getenv("QUORATE_SOAK") != "" {
 		steps = 300

@@ -3,6 +3,8 @@ package edge
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,8 +22,15 @@ const eventsPerCut = 6
 func TestFlapping(t *testing.T) {
 	beside(t)
 	cuts, longest, tasks := size(100, 4), size(4*time.Second, 300*time.Millisecond), size(30, 10)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := rand.Uint64()
+	if text := os.Getenv("QUORATE_SEED"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("QUORATE_SEED: %v", err)
+		}
+		seed = n
+	}
+	t.Logf("QUORATE_SEED=%d go test ./internal/edge -run '^%s$'", seed, t.Name())
 	random := rand.New(rand.NewPCG(seed, 0))
 	s := newSite(t, size(3, 1), 1, Conditions{Delay: 30 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.05, Reorder: 0.05})
 	e := s.effects()
