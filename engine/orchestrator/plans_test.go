@@ -23,7 +23,7 @@ func TestPlanBytes(t *testing.T) {
 	p := &planner.Plan{
 		Format: planner.FormatVersion, PlannerVersion: "test", Hosts: []string{"a", "b"}, HostSets: [][]uint32{{0, 1}, {0}, {1}},
 		Tasks: []planner.Task{
-			{ID: "s-both", Service: "s", Name: "both", Driver: planner.DriverDirectord, Jobs: jobs(0, 0, 0)},
+			{ID: "s-all", Service: "s", Name: "all", Driver: planner.DriverDirectord, Jobs: jobs(0, 0, 0)},
 			{ID: "s-apart", Service: "s", Name: "apart", Driver: planner.DriverDirectord, Jobs: jobs(1, 2, 2, 0)},
 		},
 	}
