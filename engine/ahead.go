@@ -168,11 +168,11 @@ func (s *State) lookAhead(r *Run, task, host uint32) {
 	if !ok || host == NoHost || r.stopped() || r.Tasks[task].step(pos) != Pending || r.doomedStep(task, pos) {
 		return
 	}
-	if _, ok := s.predecessors(r, task, host, nobody); !ok {
-		return
-	}
 	ref := stepRef{task, uint32(pos)}
 	if r.queue.noted[ref] {
+		return
+	}
+	if _, ok := s.predecessors(r, task, host, nobody); !ok {
 		return
 	}
 	if r.queue.noted == nil {

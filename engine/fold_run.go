@@ -45,7 +45,7 @@ func (s *State) foldRunCreated(e *eventlog.RunCreated) string {
 		Tasks:      make([]Task, len(g.Tasks)),
 	}
 	r.Counts.Steps, r.Counts.Pending = g.steps, g.steps
-	r.queue.init(len(g.Hosts)+1, r.StepsMax, r.StepsPerHostMax)
+	r.queue.init(len(g.Hosts)+1, r.StepsMax, r.StepsPerHostMax, r.AheadMax)
 	r.queue.tight = r.tight()
 	for i := range r.Tasks {
 		t := &r.Tasks[i]

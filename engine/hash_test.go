@@ -86,7 +86,8 @@ func TestHashCoversEverything(t *testing.T) {
 // results is, and what State.derive finds.
 var derived = map[string]bool{
 	"Dependents": true, "needs": true, "out": true, "steps": true, "used": true, "local": true, "fault": true,
-	"relays": true, "elsewhere": true, "openBytes": true, "crowded": true, "tight": true, "lastJob": true, "lastIndex": true, "_msgpack": true,
+	"relays": true, "elsewhere": true, "openBytes": true, "crowded": true, "tight": true, "rest": true, "open": true, "aheadMax": true,
+	"lastJob": true, "lastIndex": true, "_msgpack": true,
 }
 
 // walk changes each scalar in turn, calls check, and changes it back. Of equal

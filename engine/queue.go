@@ -18,21 +18,25 @@ type runQueue struct {
 	running                   uint32
 	stepsMax, stepsPerHostMax uint32
 
-	crowded []int32 // the hosts without room, ascending: they follow from the slots
-	tight   bool    // what is in lines has room in the run: see [Run.tight], which it follows from
+	// The hosts without room whose agents may be sent more all the same, ascending: they
+	// follow from the slots, and aheadMax from the run.
+	crowded  []int32
+	aheadMax uint32
+	tight    bool // what is in lines has room in the run: see [Run.tight], which it follows from
 }
 
 type slot struct {
 	refs       []stepRef
 	line       []stepRef // steps at the agent that wait for a place on the host
 	running    uint32
-	prev, next int32 // in the list, 1 + position or 0
+	open       uint32 // steps under way, also those that take no room: it follows from these
+	prev, next int32  // in the list, 1 + position or 0
 	listed     bool
 }
 
-func (q *runQueue) init(slots int, stepsMax, perHostMax uint32) {
+func (q *runQueue) init(slots int, stepsMax, perHostMax, aheadMax uint32) {
 	q.slots = make([]slot, slots)
-	q.stepsMax, q.stepsPerHostMax = stepsMax, perHostMax
+	q.stepsMax, q.stepsPerHostMax, q.aheadMax = stepsMax, perHostMax, aheadMax
 	if q.stepsMax == 0 {
 		q.stepsMax = stepsMaxDefault
 	}
@@ -144,14 +148,14 @@ func (q *runQueue) clear() {
 	q.engine, q.ahead, q.noted = nil, nil, nil
 	q.first, q.last, q.crowded = 0, 0, nil
 	for i := range q.slots {
-		q.slots[i] = slot{running: q.slots[i].running, line: q.slots[i].line}
+		q.slots[i] = slot{running: q.slots[i].running, open: q.slots[i].open, line: q.slots[i].line}
 	}
 }
 
 func (q *runQueue) relist(i int) {
 	s := &q.slots[i]
 	fit := len(s.refs) > 0 && !q.full(i)
-	q.crowd(i, len(s.refs) > 0 && !fit)
+	q.crowd(i, q.crowds(i))
 	switch {
 	case fit && !s.listed:
 		s.listed, s.prev, s.next = true, q.last, 0
@@ -164,6 +168,24 @@ func (q *runQueue) relist(i int) {
 	case !fit && s.listed:
 		q.unlist(i)
 	}
+}
+
+// crowds reports whether the host has a step to give and no room for it, and its agent
+// does not hold as much of the run as it may.
+func (q *runQueue) crowds(slot int) bool {
+	s := &q.slots[slot]
+	return len(s.refs) > 0 && q.full(slot) && s.open < q.aheadMax
+}
+
+// opened counts a step of the host that is under way from now on, or no more.
+func (q *runQueue) opened(host uint32, yes bool) {
+	i := q.slot(host)
+	if yes {
+		q.slots[i].open++
+	} else {
+		q.slots[i].open--
+	}
+	q.crowd(i, q.crowds(i))
 }
 
 // crowd notes whether the host has a step to give and no room for it.

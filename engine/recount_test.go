@@ -142,7 +142,14 @@ func recountRun(s *State, r *Run) error {
 // recountQueue compares the queues with the steps: while nothing stops the run,
 // a step is ready exactly if nothing that it waits for is left.
 func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error {
-	queued := map[stepRef]bool{}
+	queued, open := map[stepRef]bool{}, map[uint32]uint32{}
+	for i := range r.Tasks {
+		for _, st := range r.Tasks[i].Steps {
+			if st.Status == Running {
+				open[st.Host]++
+			}
+		}
+	}
 	for i, sl := range r.queue.slots {
 		host := uint32(i)
 		if i == len(r.queue.slots)-1 {
@@ -155,7 +162,10 @@ func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error
 		if fit := len(sl.refs) > 0 && !full; fit != sl.listed {
 			return fmt.Errorf("slot %d: listed %v, should be %v", i, sl.listed, fit)
 		}
-		if crowded := len(sl.refs) > 0 && full; crowded != slices.Contains(r.queue.crowded, int32(i)) {
+		if sl.open != open[host] {
+			return fmt.Errorf("slot %d: %d open, counted %d", i, sl.open, open[host])
+		}
+		if crowded := len(sl.refs) > 0 && full && sl.open < r.AheadMax; crowded != slices.Contains(r.queue.crowded, int32(i)) {
 			return fmt.Errorf("slot %d: crowded %v among %v", i, crowded, r.queue.crowded)
 		}
 		if err := recountLine(r, &sl, host); err != nil {

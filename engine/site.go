@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"quorate/eventlog"
@@ -62,7 +63,7 @@ func (s *State) BehindElsewhere(attempt uint64) (ids []uint64) {
 		return nil
 	}
 	r := s.Run(a.Run)
-	if r.AheadMax == 0 || r.Outcome != 0 {
+	if r.AheadMax == 0 || r.Outcome != 0 || r.left(a.Task) > elsewhereMax {
 		return nil
 	}
 	for _, e := range r.Graph.out[a.Task] {
@@ -71,7 +72,10 @@ func (s *State) BehindElsewhere(attempt uint64) (ids []uint64) {
 			continue
 		}
 		for pos := range d.Steps {
-			if b := s.Attempts[d.Steps[pos].Attempt]; d.Steps[pos].Status == Running && b.Agent != a.Agent && b.behind(attempt) {
+			if d.Steps[pos].Status != Running {
+				continue
+			}
+			if b := s.Attempts[d.Steps[pos].Attempt]; b.Agent != a.Agent && b.behind(attempt) {
 				ids = append(ids, b.ID)
 			}
 		}
@@ -143,7 +147,10 @@ func (s *State) left(r *Run, e edge, host uint32, about func(stepRef) bool, refs
 		return nil, false
 	}
 	agent := s.agentFor(r, host, 0)
-	for pos := 0; n > 0; pos++ {
+	for pos := range r.remaining(e.task) {
+		if n == 0 {
+			break
+		}
 		ref := stepRef{e.task, uint32(pos)}
 		if e.met(p.step(pos)) || here && pos == k {
 			continue
@@ -176,20 +183,59 @@ func (r *Run) underWay(task uint32, more int) bool {
 func (r *Run) left(task uint32) int { return r.Graph.StepCount(task) - int(r.Tasks[task].tally[Done]) }
 
 // siteOf returns the relay of the site that all of what the task has under way is on,
-// or 0.
-func (s *State) siteOf(r *Run, task uint32) (via uint64) {
-	for pos := range r.Tasks[task].Steps {
-		st := &r.Tasks[task].Steps[pos]
+// or 0, also where that is the other one, which is not of interest.
+func (s *State) siteOf(r *Run, task uint32, other uint64) (via uint64) {
+	for pos := range r.remaining(task) {
+		st := r.Step(task, pos)
 		if st.Status != Running {
 			continue
 		}
 		a := s.Agents[s.Attempts[st.Attempt].Agent]
-		if a.Via == 0 || via != 0 && a.Via != via {
+		if a.Via == 0 || a.Via == other || via != 0 && a.Via != via {
 			return 0
 		}
 		via = a.Via
 	}
 	return via
+}
+
+// remaining yields the positions, ascending, of the task's steps that may not have
+// succeeded: once these are few enough to be waited for, no others.
+func (r *Run) remaining(task uint32) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		if rest := r.Tasks[task].rest; rest != nil {
+			for _, pos := range rest {
+				if !yield(int(pos)) {
+					return
+				}
+			}
+			return
+		}
+		for pos := range r.Graph.StepCount(task) {
+			if !yield(pos) {
+				return
+			}
+		}
+	}
+}
+
+// keepRest keeps what [Run.remaining] yields in mind, when one more step of the task
+// has succeeded.
+func (r *Run) keepRest(task uint32, pos int) {
+	t := &r.Tasks[task]
+	switch left := r.left(task); {
+	case len(t.Steps) <= elsewhereMax || left > elsewhereMax:
+	case left == 0:
+		t.rest = nil
+	case t.rest != nil:
+		t.rest = slices.DeleteFunc(t.rest, func(p uint32) bool { return int(p) == pos })
+	default:
+		for p := range t.Steps {
+			if t.Steps[p].Status != Done {
+				t.rest = append(t.rest, uint32(p))
+			}
+		}
+	}
 }
 
 // lookAround notes what may be scheduled ahead on the site that all of what the task
@@ -199,11 +245,19 @@ func (s *State) lookAround(r *Run, task uint32, before *Agent) {
 	if r.AheadMax == 0 || s.relays == 0 || !r.underWay(task, 0) {
 		return
 	}
-	via := s.siteOf(r, task)
-	if via == 0 || before != nil && before.Via == via && r.left(task) < elsewhereMax {
-		return // or it was so before
+	out := r.Graph.out[task]
+	if !slices.ContainsFunc(out, func(e edge) bool { return e.all }) {
+		return
 	}
-	for _, e := range r.Graph.out[task] {
+	was := uint64(0)
+	if before != nil && r.left(task) < elsewhereMax {
+		was = before.Via // on that site it was so before
+	}
+	via := s.siteOf(r, task, was)
+	if via == 0 {
+		return
+	}
+	for _, e := range out {
 		if e.all {
 			s.eachAt(r, e.task, via, func(host uint32, _ *Agent) { s.lookAhead(r, e.task, host) })
 		}
@@ -220,7 +274,7 @@ func (s *State) lookOver(r *Run, task uint32) {
 			continue
 		}
 		if r.underWay(e.task, 0) {
-			if via := s.siteOf(r, e.task); via != 0 {
+			if via := s.siteOf(r, e.task, 0); via != 0 {
 				s.eachAt(r, task, via, func(host uint32, _ *Agent) { s.lookAhead(r, task, host) })
 			}
 		}
@@ -279,6 +333,22 @@ func (s *State) elsewhere(agent uint64, after []Predecessor) (n uint32) {
 	return n
 }
 
+// deriveQueue counts what follows from the run's steps.
+func (r *Run) deriveQueue() {
+	q := &r.queue
+	q.aheadMax, q.tight = r.AheadMax, r.tight()
+	for i := range r.Tasks {
+		for pos := range r.Tasks[i].Steps {
+			if st := &r.Tasks[i].Steps[pos]; st.Status == Running {
+				q.slots[q.slot(r.Graph.hostAt(uint32(i), pos))].open++
+			}
+		}
+	}
+	for i := range q.slots {
+		q.crowd(i, q.crowds(i))
+	}
+}
+
 // derive counts what a state that was read does not tell.
 func (s *State) derive() {
 	for _, a := range s.Agents {
@@ -291,10 +361,6 @@ func (s *State) derive() {
 		}
 	}
 	for _, id := range s.active {
-		q := &s.Runs[id-1].queue
-		q.tight = s.Runs[id-1].tight()
-		for i := range q.slots {
-			q.crowd(i, len(q.slots[i].refs) > 0 && q.full(i))
-		}
+		s.Runs[id-1].deriveQueue()
 	}
 }

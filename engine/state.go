@@ -265,6 +265,7 @@ type Task struct {
 	tally [statuses]uint32 // steps by status, also of steps not yet allocated
 	unmet uint32           // tasks it waits for as a whole
 	doom  uint32           // 1 + the task whose failure keeps it from starting, or 0
+	rest  []uint32         // see Run.remaining; nil where that is not known
 }
 
 // A Step is a task on one host.

@@ -38,6 +38,9 @@ func (s *State) move(r *Run, task uint32, pos int, to TaskStatus) {
 	t.tally[to]++
 	*r.Counts.of(from)--
 	*r.Counts.of(to)++
+	if to == Done && s.relays > 0 && r.AheadMax > 0 {
+		r.keepRest(task, pos)
+	}
 	s.retally(r, t)
 }
 
@@ -47,6 +50,9 @@ func (r *Run) shift(task uint32, pos int, from, to TaskStatus) {
 	engine := r.Graph.IsEngine(task)
 	ref := stepRef{task, uint32(pos)}
 	st := &r.Tasks[task].Steps[pos]
+	if from == Running && !engine {
+		r.queue.opened(host, false)
+	}
 	switch {
 	case from == Ready && engine:
 		r.queue.unqueueEngine(task)
@@ -67,6 +73,9 @@ func (r *Run) shift(task uint32, pos int, from, to TaskStatus) {
 		r.queue.enqueue(host, ref)
 	case to == Running && !st.parked:
 		r.queue.started(host)
+	}
+	if to == Running && !engine {
+		r.queue.opened(host, true)
 	}
 }
 
