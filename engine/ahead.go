@@ -159,43 +159,6 @@ func (r *Run) Behind(task uint32, pos int) bool {
 	return t.Steps != nil && t.Steps[pos].Status == Running && r.unmet(task, pos)
 }
 
-// lookAhead notes the step for the scheduler where it may be scheduled ahead.
-func (s *State) lookAhead(r *Run, task, host uint32) {
-	if r.AheadMax == 0 {
-		return
-	}
-	pos, ok := r.Graph.stepAt(task, host)
-	if !ok || host == NoHost || r.stopped() || r.Tasks[task].step(pos) != Pending || r.doomedStep(task, pos) {
-		return
-	}
-	ref := stepRef{task, uint32(pos)}
-	if r.queue.noted[ref] {
-		return
-	}
-	if _, ok := s.predecessors(r, task, host, nobody); !ok {
-		return
-	}
-	if r.queue.noted == nil {
-		r.queue.noted = map[stepRef]bool{}
-	}
-	r.queue.noted[ref] = true
-	r.queue.ahead = append(r.queue.ahead, ref)
-}
-
-// trimAhead drops steps from the front of the queue that cannot be scheduled ahead.
-func (r *Run) trimAhead() {
-	q := &r.queue
-	for len(q.ahead) > 0 {
-		ref := q.ahead[0]
-		if r.Tasks[ref.task].step(int(ref.pos)) == Pending && !r.doomedStep(ref.task, int(ref.pos)) && !r.stopped() {
-			return
-		}
-		delete(q.noted, ref)
-		q.ahead = q.ahead[1:]
-	}
-	q.ahead = nil
-}
-
 // lookBehind notes what may be scheduled behind the step, which was just started.
 func (s *State) lookBehind(r *Run, task, host uint32) {
 	for _, e := range r.Graph.out[task] {

@@ -52,8 +52,11 @@ func (d *decision) run(s *State, r *Run) {
 		d.skipDoomed(r)
 		if d.recordTasks(r) {
 			d.schedule(s, r)
-			for i := 0; i < len(r.queue.ahead) && !d.full(); i++ {
-				d.scheduleAhead(s, r, r.queue.ahead[i])
+			for ref := range r.queue.mayGoAhead() {
+				if d.full() {
+					break
+				}
+				d.scheduleAhead(s, r, ref)
 			}
 		}
 	}

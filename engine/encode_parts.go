@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"quorate/eventlog"
 )
@@ -265,11 +266,11 @@ const versionRelays = 3
 const versionPlaces = 4
 
 func (c *codec) ahead(q *runQueue) {
-	list(c, &q.ahead, (*codec).stepRef)
-	if c.reading() && len(q.ahead) > 0 {
-		q.noted = map[stepRef]bool{}
-		for _, ref := range q.ahead {
-			q.noted[ref] = true
+	refs := slices.Collect(q.mayGoAhead())
+	list(c, &refs, (*codec).stepRef)
+	if c.reading() {
+		for _, ref := range refs {
+			q.note(ref)
 		}
 	}
 }

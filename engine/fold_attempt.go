@@ -108,7 +108,9 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int, after []Predec
 		t.StartedAt = s.Time
 	}
 	s.move(r, e.Task, pos, Running)
-	r.trimAhead()
+	if place != nil {
+		s.taken(r, place)
+	}
 	s.lookBehind(r, e.Task, e.Host)
 	if agent.lapsed(r, a.Supersedes) {
 		s.settle(a, eventlog.Unknown, "the agent may have done the step in what was lost when the cluster was recovered", "")

@@ -130,6 +130,7 @@ func (s *State) skipAll(r *Run, task uint32, to TaskStatus) {
 	*r.Counts.of(to) += int(n)
 	s.retally(r, t)
 	for pos := range r.Graph.StepCount(task) {
+		r.queue.forget(stepRef{task, uint32(pos)})
 		r.releaseStep(task, pos)
 	}
 	r.releaseTask(task)

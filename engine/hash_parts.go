@@ -109,10 +109,9 @@ func (d digest) run(r *Run) {
 		d.str(c.By, c.Reason, c.RequestID)
 	}
 	if r.AheadMax != 0 { // as with a token's Until
-		d.u64(uint64(r.AheadMax), uint64(len(r.queue.ahead)), uint64(len(r.queue.noted)))
-		for _, ref := range r.queue.ahead {
+		d.u64(uint64(r.AheadMax), uint64(len(r.queue.noted)))
+		for ref := range r.queue.mayGoAhead() {
 			d.u64(uint64(ref.task), uint64(ref.pos))
-			d.flags(r.queue.noted[ref])
 		}
 	}
 	d.counts(&r.Counts)

@@ -47,6 +47,9 @@ func (s *State) bequeath(r *Run, a *Attempt) {
 		h.place = a.place
 	}
 	a.heir, a.place = 0, 0
+	if h == nil && p != nil {
+		s.given(r, p)
+	}
 	if h == nil || p != nil {
 		return
 	}

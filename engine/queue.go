@@ -10,11 +10,11 @@ type stepRef struct{ task, pos uint32 }
 // to give and room for it form a list, and those that have one and no room another
 // one, so that a decision costs no more than what it produces.
 type runQueue struct {
-	engine                    []uint32         // engine tasks that are ready
-	slots                     []slot           // per host; the last is for steps without host
-	ahead                     []stepRef        // steps that may be scheduled ahead, or might have been
-	noted                     map[stepRef]bool // those in ahead
-	first, last               int32            // of the list of hosts, 1 + position or 0
+	engine                    []uint32        // engine tasks that are ready
+	slots                     []slot          // per host; the last is for steps without host
+	ahead                     []stepRef       // steps that may be scheduled ahead, see runQueue.note
+	noted                     map[stepRef]int // where in ahead each of those is
+	first, last               int32           // of the list of hosts, 1 + position or 0
 	running                   uint32
 	stepsMax, stepsPerHostMax uint32
 

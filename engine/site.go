@@ -320,6 +320,7 @@ func (s *State) leavePlace(a *Attempt) bool {
 		return false
 	}
 	p.heir, a.place = 0, 0
+	s.given(s.Run(p.Run), p)
 	return true
 }
 
@@ -333,7 +334,8 @@ func (s *State) elsewhere(agent uint64, after []Predecessor) (n uint32) {
 	return n
 }
 
-// deriveQueue counts what follows from the run's steps.
+// deriveQueue counts what follows from the run's steps, and drops what earlier versions
+// have kept of what might have been scheduled ahead.
 func (r *Run) deriveQueue() {
 	q := &r.queue
 	q.aheadMax, q.tight = r.AheadMax, r.tight()
@@ -346,6 +348,11 @@ func (r *Run) deriveQueue() {
 	}
 	for i := range q.slots {
 		q.crowd(i, q.crowds(i))
+	}
+	for _, ref := range slices.Collect(q.mayGoAhead()) {
+		if r.Tasks[ref.task].step(int(ref.pos)) != Pending {
+			q.forget(ref)
+		}
 	}
 }
 

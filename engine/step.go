@@ -8,7 +8,6 @@ func (s *State) finish(r *Run, task uint32, pos int, to TaskStatus, reason strin
 	s.move(r, task, pos, to)
 	if to.Settled() {
 		r.release(task, pos) // before a doom allocates steps that count this one as settled
-		r.trimAhead()
 		s.lookAgain(r, task, pos, ran)
 	}
 	if at := s.Attempts[st.Attempt]; at != nil {
@@ -52,6 +51,9 @@ func (r *Run) shift(task uint32, pos int, from, to TaskStatus) {
 	st := &r.Tasks[task].Steps[pos]
 	if from == Running && !engine {
 		r.queue.opened(host, false)
+	}
+	if from == Pending {
+		r.queue.forget(ref)
 	}
 	switch {
 	case from == Ready && engine:
