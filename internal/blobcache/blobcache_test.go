@@ -265,3 +265,16 @@ func TestDrop(t *testing.T) {
 		})
 	}
 }
+
+// TestFree: the room of the disk is told, and of a directory that is gone an error.
+func TestFree(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	if free, all, err := d.Free(); err != nil || free < 0 || all <= 0 || free > all {
+		t.Errorf("%d of %d bytes, %v", free, all, err)
+	}
+	var disk *DiskError
+	if _, _, err := (&Dir{d.path + "/gone"}).Free(); !errors.As(err, &disk) {
+		t.Errorf("of no directory: %v", err)
+	}
+}
