@@ -221,6 +221,10 @@ func (w *sim) effect(a *agent, attempt uint64, job uint32) {
 			w.repeated[attempt] = w.repeated[attempt] || at.Outcome == 0
 			return
 		}
+		if w.touched[a.at] && at.Outcome == eventlog.NotStarted {
+			w.seen["jobs given back and done alone"]++ // the disk is from before it was given back
+			return
+		}
 	}
 	w.effects[jobRef{step, job}]++
 	w.byAttempt[[2]uint64{attempt, uint64(job)}]++
