@@ -25,6 +25,12 @@ type relayDesk struct {
 	handshakes admission.Queue
 }
 
+// ofOneRelay are the turns of one relay's tunnels: a quarter of all is for other relays,
+// whatever the agents of its site do.
+func (l Limits) ofOneRelay() admission.Queue {
+	return admission.NewQueue(l.HandshakesAtOnce - l.HandshakesAtOnce/4)
+}
+
 // relays reports whether the connection is one of a site's relay.
 func (c *connection) relays() bool {
 	return c.carrier.state().NegotiatedProtocol == wire.ALPNRelay
@@ -41,17 +47,22 @@ func (c *connection) via() uint64 {
 // tunnel serves the agent that speaks within a stream of a relay, as it would one that
 // came by itself: the relay has no part in what is said.
 func (s *session) tunnel(ctx context.Context, st *stream, asked *wire.Tunnel) error {
-	over, ok := s.g.relaying.handshakes.Wait(ctx)
+	over, ok := s.g.relaying.handshakes.WaitWithin(ctx, s.handshakes)
 	if !ok && ctx.Err() != nil {
 		return ctx.Err()
 	}
+	answer := &wire.Tunnelled{}
 	if !ok {
-		refused := &wire.Tunnelled{Error: "the orchestrator has too many handshakes under way: try again"}
-		return errors.Join(wire.WriteMessage(st, refused), st.Close())
+		answer.Error = "the orchestrator has too many handshakes under way: try again"
+	} else {
+		defer over()
 	}
-	defer over()
-	if err := wire.WriteMessage(st, &wire.Tunnelled{}); err != nil {
-		return errors.Join(err, st.Close())
+	if wire.WriteMessage(st, answer) != nil {
+		st.abort() // who asked has given up, as a whole site may at once
+		return nil
+	}
+	if !ok {
+		return st.Close()
 	}
 	conn, err := s.g.shake(ctx, s.conn, st)
 	over()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quorate/engine"
+	"quorate/internal/admission"
 	"quorate/internal/pki"
 	"quorate/nodeagent/wire"
 )
@@ -30,8 +31,9 @@ type session struct {
 	welcomed bool // it is, and the agent was told
 	// connection is the index of its AgentConnected; reports count under it alone.
 	connection uint64
-	handing    sync.Once   // a relay's: its agents are to follow it
-	replaced   atomic.Bool // by another connection of the agent to this gateway
+	handing    sync.Once       // a relay's: its agents are to follow it
+	handshakes admission.Queue // a relay's: of the agents in its tunnels
+	replaced   atomic.Bool     // by another connection of the agent to this gateway
 
 	ended chan struct{} // closed when nothing of the session runs any more
 	wake  chan struct{} // holds one: the sender has something to look at
@@ -208,6 +210,9 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 		g: g, agent: id, name: name, nonce: nonce(), journal: hello.JournalID, conn: c, bulk: g.newBulk(c),
 		ended: make(chan struct{}), wake: make(chan struct{}, 1),
 		told: map[uint64]bool{}, reports: map[uint64]int{},
+	}
+	if c.relays() {
+		s.handshakes = g.limits.ofOneRelay()
 	}
 	// The session before may have reports on their way into the log. The journal
 	// is compared, and the agent told what is committed, when they have arrived.

@@ -137,20 +137,39 @@ func NewQueue(atOnce int) Queue { return make(Queue, atOnce) }
 
 // Wait waits for a turn until the context ends or for 4 s, and reports whether it has
 // come. It ends by over, which may be called more than once, or after 100 ms.
-func (q Queue) Wait(ctx context.Context) (over func(), ok bool) {
+func (q Queue) Wait(ctx context.Context) (over func(), ok bool) { return waitAll(ctx, q) }
+
+// WaitWithin is [Queue.Wait] for one of many peers that come by the same way, whose
+// queue is own: only who has a turn there waits for one here, so that no way can take
+// more turns than own has.
+func (q Queue) WaitWithin(ctx context.Context, own Queue) (over func(), ok bool) {
+	return waitAll(ctx, own, q)
+}
+
+// waitAll waits for a turn in one queue after the other, and holds them together.
+func waitAll(ctx context.Context, queues ...Queue) (over func(), ok bool) {
 	patience := time.NewTimer(queueTime)
 	defer patience.Stop()
-	select {
-	case q <- struct{}{}:
-	case <-patience.C:
-		return nil, false
-	case <-ctx.Done():
+	for i, q := range queues {
+		select {
+		case q <- struct{}{}:
+			continue
+		case <-patience.C:
+		case <-ctx.Done():
+		}
+		leaveAll(queues[:i])
 		return nil, false
 	}
-	end := sync.OnceFunc(func() { <-q })
+	end := sync.OnceFunc(func() { leaveAll(queues) })
 	timer := time.AfterFunc(turnTime, end)
 	return func() {
 		timer.Stop()
 		end()
 	}, true
+}
+
+func leaveAll(queues []Queue) {
+	for _, q := range queues {
+		<-q
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,7 +118,7 @@ func TestTurnsOfLongLines(t *testing.T) {
 		if _, err := a.UDP(dial(2), true); !errors.Is(err, ErrCrowd) {
 			t.Errorf("beside another one: %v", err)
 		}
-		time.Sleep(turnTime)
+		<-time.After(turnTime)
 		synctest.Wait()
 		quick, err := a.UDP(dial(2), true)
 		if err != nil {
@@ -163,6 +164,45 @@ func TestQueue(t *testing.T) {
 		}
 		if took := time.Since(begun); took != turnTime+turnTime/2+queueTime {
 			t.Errorf("waited until %s", took)
+		}
+	})
+}
+
+// TestQueueOfOneWay: however many come by one way and say nothing, who comes by another
+// has its turn at once, and those of the one way have no more than their own queue has.
+func TestQueueOfOneWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const comers = 100
+		q, own := NewQueue(4), NewQueue(3)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var comes sync.WaitGroup
+		for range comers {
+			comes.Go(func() {
+				for ctx.Err() == nil { // who is refused comes again
+					_, _ = q.WaitWithin(ctx, own)
+				}
+			})
+		}
+		for range 20 {
+			synctest.Wait()
+			if n := len(q); n != cap(own) {
+				t.Fatalf("one way has %d of %d turns", n, cap(q))
+			}
+			began := time.Now()
+			over, ok := q.WaitWithin(ctx, NewQueue(3))
+			if took := time.Since(began); !ok || took != 0 {
+				t.Fatalf("by another way: %t, after %s", ok, took)
+			}
+			over()
+			<-time.After(turnTime)
+		}
+		cancel()
+		comes.Wait()
+		<-time.After(turnTime)
+		synctest.Wait()
+		if len(q)+len(own) != 0 {
+			t.Errorf("%d and %d turns were never given back", len(q), len(own))
 		}
 	})
 }
