@@ -79,8 +79,8 @@ kills: ## kill orchestrators, agents and leaders in the middle of runs, SOAK (50
 	QUORATE_SOAK=$(SOAK) $(GO) test -count=1 -timeout 120m -v -run 'Kill' ./cli/...
 	QUORATE_SOAK_KILLS=$(SOAK) $(GO) test -count=1 -timeout 60m -v -run 'TestLeaderKilled' ./internal/soak
 
-sim: ## simulate SEEDS (5000) clusters; one of them: make sim SEED=n
-	$(GO) test ./internal/model -count=1 -timeout 24h -v -run 'TestSim' -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
+sim: ## simulate SEEDS (5000) clusters, and explore more faults at once; one cluster: make sim SEED=n
+	$(GO) test ./internal/model -count=1 -timeout 24h -v -run '$(if $(SEED),TestSim,TestSim|TestProtocol)' -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
 
 check-jinja2: ## compare templates with Debian's Jinja2, which it installs, TEMPLATES (20000) of them made by chance
 	@python3 -c 'import jinja2' 2>/dev/null || { echo "installing python3-jinja2"; \

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -39,10 +41,31 @@ func worlds() []config {
 			if c.idempotent = idempotent; idempotent {
 				c.name += ", idempotent"
 			}
-			if idempotent && c.wide {
-				c.total = 1 // what repeats by itself has many more ways to go
+			if idempotent && c.wide { // what repeats by itself has many more ways to go
+				if *seedsFlag >= seedsOfSim {
+					all = append(all, pairs(c)...)
+				}
+				c.total = 1
 			}
 			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// seedsOfSim is from how many seeds on, as in make sim, more is explored.
+const seedsOfSim = 5000
+
+// pairs explores what two of the faults lead to, two at a time: all of them together are
+// more states than fit.
+func pairs(c config) (all []config) {
+	faults := slices.Sorted(maps.Keys(c.faults))
+	for i, one := range faults {
+		for _, other := range faults[i+1:] {
+			p := c
+			p.name, p.total = fmt.Sprintf("%s, %v and %v", c.name, one, other), 2
+			p.faults = with(one, 1, other, 1)
+			all = append(all, p)
 		}
 	}
 	return all
