@@ -50,6 +50,7 @@ func TestBehindNAT(t *testing.T) {
 	link := s.links[0]
 	s.goesOver("quic")
 	s.works("before")
+	<-time.After(size(5*time.Second, 0)) // until the agent has used all ports that it uses
 	before, ports := s.connections(), link.Bindings()
 	if full() {
 		<-time.After(3 * natForgets)
@@ -71,8 +72,12 @@ func TestBehindNAT(t *testing.T) {
 	}
 }
 
-// TestLongCuts cuts a link for longer than QUIC keeps a connection, so that the end of
-// each is on record: once, and the next connection once.
+// eventsPerLongCut is an end of a connection and the next one, and room for an agent that
+// a bad line has look for another orchestrator at once.
+const eventsPerLongCut = 4
+
+// TestLongCuts cuts a link for longer than QUIC keeps a connection, so that the next one is
+// on record, and where it takes its time the end of the one before.
 func TestLongCuts(t *testing.T) {
 	if !full() {
 		t.Skip("takes minutes: make edge")
@@ -93,8 +98,8 @@ func TestLongCuts(t *testing.T) {
 		events := s.connections() - before
 		all += events
 		t.Logf("a cut of %v is %d events of connections; a job was done %.1f s after it", cut, events, took.Seconds())
-		if events > eventsPerCut {
-			t.Errorf("%d events tell of connections behind a cut of %v, want %d at most", events, cut, eventsPerCut)
+		if events > eventsPerLongCut {
+			t.Errorf("%d events tell of connections behind a cut of %v, want %d at most", events, cut, eventsPerLongCut)
 		}
 	}
 	if all == 0 {
