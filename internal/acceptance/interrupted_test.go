@@ -198,7 +198,7 @@ func TestLargeFileWithoutRoom(t *testing.T) {
 			t.Errorf("%s: a file of %d bytes was put into %d", dir, im.bytes, roomBytes)
 		}
 		out, err := l.Run(t.Context(), l.Servers()[0], "run", "output", "-o", "ndjson", newest(t, l))
-		if err != nil || !strings.Contains(string(out), "no room for its") {
+		if err != nil || !strings.Contains(string(out), "no room for it") {
 			t.Errorf("%s: %v, %s", dir, err, out)
 		}
 		if text, err := os.ReadFile(on(a)); err != nil || string(text) != old {
