@@ -278,6 +278,7 @@ func TestLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	folded, _ := rig.O.Watch() // others may follow while the log is read
 	next := uint64(1)
 	voids := 0
 	for e, err := range c.Log(t.Context(), api.LogQuery{}) {
@@ -292,7 +293,7 @@ func TestLog(t *testing.T) {
 			voids++
 		}
 	}
-	if folded, _ := rig.O.Watch(); next != folded+1 {
+	if next <= folded {
 		t.Errorf("%d records of %d", next-1, folded)
 	}
 	if voids != 2 {
