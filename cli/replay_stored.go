@@ -130,8 +130,11 @@ func (s *storedPlan) again() (best *compilation, opt planner.Options, found bool
 				}
 				continue
 			}
-			if made.plan.ID() == s.plan.ID() {
-				return made, tries[n], true, nil
+			for _, plan := range []*planner.Plan{made.plan, made.plan.Unmarked()} {
+				if plan.ID() == s.plan.ID() {
+					made.plan = plan
+					return made, tries[n], true, nil
+				}
 			}
 			d := planner.Compare(s.plan, made.plan)
 			if weight := len(d.Tasks) + len(d.Vars); least < 0 || weight < least {

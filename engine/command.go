@@ -16,6 +16,8 @@ type Command struct {
 	// Elsewhere are those of After that other agents have under way. Once they have ended
 	// on record the agent is to be told so, see [State.ElsewhereOf].
 	Elsewhere []Elsewhere
+	// Inputs are what the step follows from on other hosts, as far as that is known.
+	Inputs []Input
 }
 
 // Command returns what to tell the agent about its attempt, which is under way.
@@ -47,6 +49,9 @@ func (s *State) Command(attempt uint64) Command {
 		}
 	}
 	c.Elsewhere = slices.DeleteFunc(s.ElsewhereOf(a), func(e Elsewhere) bool { return s.Attempts[e.Attempt].Outcome != 0 })
+	if !c.Cancel {
+		c.Inputs = s.inputs(r, a, c.After)
+	}
 	if a.Cancel {
 		c.Reason = "the run was cancelled"
 		if r.Cancelled != nil && r.Cancelled.Reason != "" {

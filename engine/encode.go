@@ -19,7 +19,7 @@ const (
 	// encodingVersion is raised when a part is added, and when the fold makes
 	// something else of records that are already written: older states stay readable,
 	// and [EncodingVersion] tells who could fold the log instead.
-	encodingVersion = 4
+	encodingVersion = 5
 )
 
 // EncodingVersion is the version of the encoding that [State.Encode] writes.

@@ -88,6 +88,9 @@ func (s *State) runFault(r *Run) string {
 		case t.Status >= statuses || t.Cause >= tasks || t.doom > tasks:
 			return fmt.Sprintf("task %d is in no state that there is", i)
 		}
+		if t.outputs != nil && len(t.outputs.of) != r.Graph.StepCount(uint32(i)) {
+			return fmt.Sprintf("task %d tells of %d steps", i, len(t.outputs.of))
+		}
 		for pos := range t.Steps {
 			if why := s.stepFault(r, uint32(i), pos); why != "" {
 				return fmt.Sprintf("task %d, step %d: %s", i, pos, why)

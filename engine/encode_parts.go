@@ -204,6 +204,20 @@ func (c *codec) task(t *Task) {
 	}
 	number(c, &t.unmet)
 	number(c, &t.doom)
+	if c.version >= versionOutputs {
+		c.outputs(&t.outputs)
+	}
+}
+
+func (c *codec) outputs(o **outputs) {
+	some := *o != nil
+	if c.flags(&some); !some {
+		return
+	}
+	if c.reading() {
+		*o = new(outputs)
+	}
+	list(c, &(*o).of, func(c *codec, step *Output) { c.raw(step[:]) })
 }
 
 // since codes a time that is 0 where something has not happened.
@@ -261,6 +275,9 @@ const versionBeyond = 4
 
 // versionRelays is the first version that knows relays.
 const versionRelays = 3
+
+// versionOutputs is the first version that knows what steps led to.
+const versionOutputs = 5
 
 // versionPlaces is the first version in which steps wait at their agents for places.
 const versionPlaces = 4

@@ -223,7 +223,11 @@ func (s *State) foldAttemptEnded(e *eventlog.AttemptEnded) string {
 	if why := agent.reportFault(e.Seq, e.Connection); why != "" {
 		return why
 	}
-	return s.reported(agent, e.Seq, s.takeEnd(a, e))
+	void := s.takeEnd(a, e)
+	if void == "" {
+		s.keepAttemptOutput(a, e.Output)
+	}
+	return s.reported(agent, e.Seq, void)
 }
 
 func (s *State) takeEnd(a *Attempt, e *eventlog.AttemptEnded) string {

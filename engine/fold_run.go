@@ -114,6 +114,9 @@ func (s *State) foldRunEnded(e *eventlog.RunEnded) string {
 	r.Outcome = e.Outcome
 	r.EndedAt = s.Time
 	r.queue, r.dooms, r.doomed = runQueue{}, nil, 0
+	if r.Outcome == eventlog.Succeeded { // one that retries it goes on from them
+		r.dropOutputs()
+	}
 	if i, ok := slices.BinarySearch(s.active, r.ID); ok {
 		s.active = slices.Delete(s.active, i, i+1)
 	}

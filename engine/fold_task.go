@@ -41,6 +41,7 @@ func (s *State) foldTaskRecorded(e *eventlog.TaskRecorded) string {
 		return ""
 	}
 	s.finish(r, e.Task, 0, Done, "")
+	r.keepEngineOutput(e.Task)
 	return ""
 }
 

@@ -57,6 +57,7 @@ func newGraph(p *eventlog.PlanRecorded, index uint64) (*Graph, string) {
 			g.used = append(g.used, uint32(h))
 		}
 	}
+	g.findTells()
 	return g, ""
 }
 

@@ -82,6 +82,9 @@ func (d digest) graph(g *Graph) {
 		if t.Bytes > 0 { // as with a token's Until
 			d.u64(uint64(t.Bytes))
 		}
+		if t.Narrowed {
+			d.str("narrowed")
+		}
 		for _, r := range t.Requires {
 			d.u64(uint64(r.Task), uint64(r.Scope))
 		}
@@ -156,6 +159,11 @@ func (d digest) task(t *Task) {
 			d.str("in line")
 		}
 		d.str(st.Reason)
+	}
+	if t.outputs != nil { // as with a token's Until
+		for i := range t.outputs.of {
+			d.str(string(t.outputs.of[i][:]))
+		}
 	}
 }
 

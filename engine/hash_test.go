@@ -45,6 +45,8 @@ func full(t *testing.T) *State {
 	l.ok(&eventlog.AgentDisconnected{Agent: l.s.AgentByName("h0").ID, Session: "s", Reason: "gone"})
 	l.s.Recoveries = []Recovery{{Index: 1, Generation: 1}}
 	l.s.trimAt = 1
+	l.s.Runs[0].Tasks[0].outputs = &outputs{of: []Output{{1}, {2}}}
+	l.s.Runs[0].deriveOutputs()
 	l.s.Head[0], l.s.voided[0] = 1, 1
 	return l.s
 }
@@ -75,6 +77,7 @@ func TestHashCoversEverything(t *testing.T) {
 	for _, path := range []string{
 		"State.members[].OrchestratorMoved.RaftAddress", "State.members[].hashes[].Chain", "State.Agents[].begun[]", "State.voided[]",
 		"State.Agents[].values[].Task", "State.changes[].key", "State.trimAt", "State.Checkpoint.Note[]", "State.Recoveries[].Generation",
+		"State.Runs[].Tasks[].outputs.of[][]", "State.Plans[].PlanRecorded.Tasks[].Narrowed",
 	} {
 		if !seen[path] {
 			t.Errorf("no %s was there to be changed", path)
@@ -87,7 +90,7 @@ func TestHashCoversEverything(t *testing.T) {
 var derived = map[string]bool{
 	"Dependents": true, "needs": true, "out": true, "steps": true, "used": true, "local": true, "fault": true,
 	"relays": true, "elsewhere": true, "openBytes": true, "crowded": true, "tight": true, "rest": true, "open": true, "aheadMax": true,
-	"lastJob": true, "lastIndex": true, "_msgpack": true,
+	"tells": true, "known": true, "sum": true, "lastJob": true, "lastIndex": true, "_msgpack": true,
 }
 
 // walk changes each scalar in turn, calls check, and changes it back. Of equal

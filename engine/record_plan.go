@@ -42,6 +42,7 @@ func planTask(t *planner.Task, sets *hostSets) eventlog.PlanTask {
 		Idempotent: t.Idempotent,
 		KeepGoing:  t.KeepGoing,
 		Messages:   t.Messages,
+		Narrowed:   t.Narrowed,
 	}
 	elsewhere := func(j planner.Job) bool { return j.HostSet != set }
 	if slices.ContainsFunc(t.Jobs, elsewhere) {

@@ -113,6 +113,7 @@ func (s *State) inherit(r, old *Run) {
 		t.tally[Done] = n
 		r.Counts.Pending -= int(n)
 		r.Counts.Succeeded += int(n)
+		t.outputs = before.outputs
 		s.retally(r, t)
 		if t.Status.Settled() {
 			t.Reason, t.Messages = reason, before.Messages
@@ -126,6 +127,7 @@ func (s *State) inherit(r, old *Run) {
 			}
 		}
 	}
+	old.dropOutputs()
 	for i := range r.Tasks {
 		if r.Tasks[i].Steps != nil {
 			r.countUnmet(uint32(i))

@@ -34,6 +34,8 @@ type Elsewhere struct {
 	// Released is true once it is on record that its step ended as it has to. What ends
 	// otherwise calls back what waits for it.
 	Released bool
+	// Output is what its step has led to, zero where that is not known, or told to nobody.
+	Output Output
 }
 
 // ElsewhereOf returns what the attempt waits for on other agents, in the order of its
@@ -49,7 +51,7 @@ func (s *State) ElsewhereOf(a *Attempt) (out []Elsewhere) {
 		out = append(out, Elsewhere{
 			Predecessor: p, Agent: b.Agent, KeyDigest: s.Agents[b.Agent].KeyDigest,
 			Run: b.Run, Task: r.Graph.Tasks[b.Task].ID, Host: r.Graph.HostName(b.Task, b.Host),
-			Released: edge{after: p.Any}.met(r.Tasks[b.Task].step(pos)),
+			Released: edge{after: p.Any}.met(r.Tasks[b.Task].step(pos)), Output: r.stepOutput(b),
 		})
 	}
 	return out
@@ -369,5 +371,8 @@ func (s *State) derive() {
 	}
 	for _, id := range s.active {
 		s.Runs[id-1].deriveQueue()
+	}
+	for _, r := range s.Runs {
+		r.deriveOutputs()
 	}
 }

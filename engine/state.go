@@ -175,6 +175,7 @@ type Graph struct {
 	steps int      // over all tasks
 	used  []uint32 // hosts that have a step, ascending
 	local bool     // has a task for the controller
+	tells []bool   // by task: what it led to is told to others, see outputs
 	fault string   // why no run of it can be created
 }
 
@@ -266,6 +267,8 @@ type Task struct {
 	unmet uint32           // tasks it waits for as a whole
 	doom  uint32           // 1 + the task whose failure keeps it from starting, or 0
 	rest  []uint32         // see Run.remaining; nil where that is not known
+
+	outputs *outputs // nil where nothing of it is known, or of use any more
 }
 
 // A Step is a task on one host.

@@ -210,6 +210,9 @@ type PlanTask struct {
 	// Bytes is what the task's step takes when it is sent to the host that it takes most
 	// for; 0 in records from before that was told.
 	Bytes uint32 `json:"bytes" added:"true"`
+	// Narrowed is true where the task has hosts, or the engine's task follows from tasks,
+	// that the operator left out: what it led to here does not stand for all of it.
+	Narrowed bool `json:"narrowed" added:"true"`
 }
 
 // PlanDep is an edge of the graph. Scope is planner.Scope.
@@ -354,6 +357,10 @@ type AttemptEnded struct {
 	Seq          uint64 `json:"seq"` // of the agent's report; 0 where there was none
 	// Connection is as in JobEnded.
 	Connection uint64 `json:"connection" added:"true"`
+	// Output stands for what the step left behind, as its host's record of it says: 16
+	// bytes that change when what depends on the step has to run again. It is empty where
+	// there is no record, and in those from before there were any.
+	Output []byte `json:"output" added:"true"`
 }
 
 // TaskRecorded settles a task that the engine does itself (print, service, noop).

@@ -72,8 +72,9 @@ type node struct {
 	symbols []string // what it requires, others' needed-by included
 	// absent are the hosts that the node before this one lacks: this one records them.
 	absent []string
-	// dropped is true where --limit or --restrict leaves the task out.
-	dropped bool
+	// dropped is true where --limit or --restrict leaves the task out, narrowed and partial
+	// as in Task.
+	dropped, narrowed, partial bool
 }
 
 // A nodeJob is a job with the hosts it is for.
@@ -322,6 +323,7 @@ func (e *emitter) hostSet(set uint32) uint32 {
 func (e *emitter) task(n *node) Task {
 	t := Task{
 		ID: n.id, Service: n.service, Driver: n.driver, HostSet: e.hostSet(n.set), Source: n.file.source(n.at),
+		Narrowed: n.narrowed, Partial: n.partial,
 	}
 	switch {
 	case n.driver == DriverMissing:

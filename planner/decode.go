@@ -152,7 +152,10 @@ func (d *planDecoder) plan() *Plan {
 }
 
 func (d *planDecoder) task() (t Task) {
-	d.array(15, "a task")
+	fields := d.length()
+	if d.err == nil && fields != taskFields && fields != taskFields+1 {
+		d.failf("a task of %d fields, want %d", fields, taskFields)
+	}
 	t.ID, t.Service, t.Name, t.Action = d.text(), d.text(), d.text(), d.text()
 	t.Driver = Driver(d.text())
 	t.HostSet = d.uint32()
@@ -172,6 +175,13 @@ func (d *planDecoder) task() (t Task) {
 	t.Messages = decodeList(d, 1, d.text)
 	t.Idempotent, t.Always, t.KeepGoing = d.bool(), d.bool(), d.bool()
 	t.Source = d.pos()
+	if fields == taskFields+1 {
+		marks := d.uint32()
+		if marks > markNarrowed|markPartial {
+			d.failf("marks %d of a task are not known", marks)
+		}
+		t.Narrowed, t.Partial = marks&markNarrowed != 0, marks&markPartial != 0
+	}
 	return t
 }
 

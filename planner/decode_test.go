@@ -41,6 +41,7 @@ func samplePlan() *planner.Plan {
 // the codec.
 func TestEncodingHoldsEveryField(t *testing.T) {
 	plan := samplePlan()
+	plan.Tasks[0].Partial, plan.Tasks[1].Narrowed = true, true
 	again, err := planner.Decode(plan.Encode())
 	if err != nil {
 		t.Fatal(err)

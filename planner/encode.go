@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -57,7 +58,12 @@ func encodeList[T any](e *planEncoder, list []T, one func(T)) {
 }
 
 func (e *planEncoder) task(t Task) {
-	e.array(15)
+	marks := t.marks()
+	if marks == 0 { // a whole plan is what it was before there were marks
+		e.array(taskFields)
+	} else {
+		e.array(taskFields + 1)
+	}
 	e.text(t.ID)
 	e.text(t.Service)
 	e.text(t.Name)
@@ -77,6 +83,39 @@ func (e *planEncoder) task(t Task) {
 	e.bool(t.Always)
 	e.bool(t.KeepGoing)
 	e.pos(t.Source)
+	if marks != 0 {
+		e.uint(uint64(marks))
+	}
+}
+
+// taskFields is how many fields the encoding of a task has where nothing of it is left out.
+const taskFields = 15
+
+// Unmarked returns the plan as versions from before made it that did not mark what is
+// left out of tasks.
+func (p *Plan) Unmarked() *Plan {
+	plain := *p
+	plain.Tasks = slices.Clone(p.Tasks)
+	for i := range plain.Tasks {
+		plain.Tasks[i].Narrowed, plain.Tasks[i].Partial = false, false
+	}
+	return &plain
+}
+
+// What the last field of a task tells that something of it is left out of.
+const (
+	markNarrowed = 1 << iota
+	markPartial
+)
+
+func (t *Task) marks() (marks uint32) {
+	if t.Narrowed {
+		marks |= markNarrowed
+	}
+	if t.Partial {
+		marks |= markPartial
+	}
+	return marks
 }
 
 func (e *planEncoder) job(j Job) {

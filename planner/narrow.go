@@ -21,6 +21,20 @@ func (c *compiler) narrow() {
 	}
 }
 
+// markEngine marks the tasks of the engine that follow from what is left out.
+func (c *compiler) markEngine(i int32, in rows) {
+	n := &c.nodes[i]
+	switch n.driver {
+	case DriverPrint, DriverService, DriverNoop:
+	default:
+		return
+	}
+	n.narrowed = slices.ContainsFunc(in.row(i), func(l link) bool {
+		from := &c.nodes[l.from]
+		return from.dropped || from.narrowed || from.partial
+	})
+}
+
 // restrict keeps the tasks, services and jobs that the operator names.
 func (c *compiler) restrict() {
 	if len(c.opt.Restrict) == 0 {
@@ -51,6 +65,7 @@ func (c *compiler) restrict() {
 			}
 		}
 		if !byID && !byService {
+			n.partial = len(jobs) < len(n.jobs)
 			c.setJobs(n, jobs)
 			n.dropped = len(jobs) == 0
 		}
@@ -101,7 +116,7 @@ func (c *compiler) limit() {
 				jobs = append(jobs, nodeJob{j.jobSpec, set})
 			}
 		}
-		had := len(n.jobs)
+		had, hosts := len(n.jobs), len(c.sets.list[n.set])
 		n.set = left[n.set]
 		for _, j := range n.jobs {
 			if j.runOnce && len(c.sets.list[left[j.set]]) == 0 && len(c.sets.list[n.set]) > 0 {
@@ -112,6 +127,7 @@ func (c *compiler) limit() {
 			c.setJobs(n, jobs)
 		}
 		n.dropped = len(c.sets.list[n.set]) == 0
+		n.narrowed = len(c.sets.list[n.set]) < hosts
 	}
 }
 
@@ -135,6 +151,7 @@ func (c *compiler) bridge() {
 	around := make([][]link, len(c.nodes))
 	var links []link
 	for _, i := range c.order {
+		c.markEngine(i, in)
 		var before []link
 		for _, l := range in.row(i) {
 			if !c.nodes[l.from].dropped {
@@ -158,7 +175,7 @@ func (c *compiler) bridge() {
 			continue
 		}
 		if n.dropped {
-			n.dropped, n.driver, n.jobs, n.set = false, DriverNoop, nil, c.sets.intern(nil)
+			n.dropped, n.narrowed, n.driver, n.jobs, n.set = false, true, DriverNoop, nil, c.sets.intern(nil)
 		}
 		links = append(links, before...)
 	}

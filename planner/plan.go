@@ -80,6 +80,10 @@ type Task struct {
 	KeepGoing bool
 	// Source is where the task is written.
 	Source Pos
+	// Narrowed is true where --limit leaves out hosts of the task, and, of a task of the
+	// engine, where something that it follows from is left out or narrowed. Partial is true
+	// where --restrict leaves out jobs.
+	Narrowed, Partial bool
 }
 
 // Scope says which of the provider's hosts a dependency waits for.
