@@ -13,7 +13,10 @@ func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
 		Name: "plan", Category: sectionPlan, Usage: "compile, validate, and show what would run",
 		Description: "Reads the files, reports everything that is wrong with them, and shows the tasks\n" +
-			"in the order of their dependencies. It needs no server and changes nothing.",
+			"in the order of their dependencies. It changes nothing, and needs no server: where\n" +
+			"one is configured, by --server or QUORATE_SERVER, it compares each task with what\n" +
+			"is on record of it, and says what would run and why. That is a prediction: agents\n" +
+			"look at their hosts, and have the last word (apply --check asks them).",
 		Flags: append(append(sourceFlags(), selectFlags()...),
 			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit with 3 where tasks would run"},
 			&cli.StringFlag{Name: "diff", Usage: "show the difference to this `RUN` or plan of the cluster, and exit with 3 where there is one"},
@@ -38,7 +41,13 @@ func (p *program) plan(c *cli.Context) error {
 		return err
 	}
 	made := compile(src, opt)
-	view := planner.View(made.plan, made.diagnostics, nil)
+	var verdicts []planner.Verdict
+	if made.plan != nil && p.server != "" {
+		if verdicts, err = p.predict(c, made, opt); err != nil {
+			return err
+		}
+	}
+	view := planner.View(made.plan, made.diagnostics, verdicts)
 	structured := p.format() == formatJSON || p.format() == formatYAML || p.format() == formatNDJSON
 	if structured {
 		if err := p.emit(view, nil); err != nil {
@@ -51,7 +60,11 @@ func (p *program) plan(c *cli.Context) error {
 		return made.refusal()
 	}
 	if !structured {
-		if err := p.printPlan(view); err != nil {
+		show := p.printPlan
+		if verdicts != nil {
+			show = p.printPrediction
+		}
+		if err := show(view); err != nil {
 			return err
 		}
 	}

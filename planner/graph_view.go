@@ -14,6 +14,8 @@ const (
 type Verdict struct {
 	Action string // ActionRun, ActionUnchanged or ActionSkip
 	Reason string // for people
+	// Hosts are those on which it would run, where that is known; in inventory order.
+	Hosts []string
 }
 
 // PlanView is the JSON document of a plan. Its lists are never null.
@@ -48,6 +50,9 @@ type TaskView struct {
 	// Action is run, unchanged or skip.
 	Action string `json:"action"`
 	Reason string `json:"reason"`
+	// RunsOn are the hosts on which it would run, where the plan was compared with what
+	// is on record.
+	RunsOn []string `json:"runs_on,omitempty"`
 	// Jobs counts the jobs on each host.
 	Jobs       int    `json:"jobs"`
 	Level      int    `json:"level"`
@@ -114,7 +119,7 @@ func View(p *Plan, diagnostics []Diagnostic, verdicts []Verdict) *PlanView {
 		t := p.taskView(i)
 		t.Level = int(levels[i])
 		if i < len(verdicts) && verdicts[i].Action != "" {
-			t.Action, t.Reason = verdicts[i].Action, verdicts[i].Reason
+			t.Action, t.Reason, t.RunsOn = verdicts[i].Action, verdicts[i].Reason, verdicts[i].Hosts
 		}
 		v.Tasks = append(v.Tasks, t)
 	}

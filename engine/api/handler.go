@@ -89,6 +89,7 @@ func (h *Handler) routes() []route {
 		{pattern: "GET /v1/blobs/{digest}", right: read, handle: h.getBlob, streams: true},
 		{pattern: "POST /v1/plans", right: operate, fresh: majority, handle: h.submitPlan},
 		{pattern: "GET /v1/plans/{id}", right: read, fresh: newest, handle: h.plan},
+		{pattern: "POST /v1/steps/newest", right: read, fresh: newest, handle: h.newestSteps},
 		{pattern: "GET /v1/runs", right: read, fresh: newest, handle: h.runs},
 		{pattern: "POST /v1/runs", right: operate, fresh: majority, handle: h.createRun},
 		{pattern: "GET /v1/runs/{id}", right: read, fresh: newest, handle: h.run},

@@ -67,6 +67,9 @@ type Declaration struct {
 	// Cacheable is true where an agent may skip the job if it remembers its success.
 	// Verbs that look at the host itself need no memory.
 	Cacheable bool
+	// Memory is true where all that a job does is to read or change what the agent
+	// remembers. What comes of it shows in the jobs that are rendered with it.
+	Memory bool
 	// Idempotent is true where a second execution after an interrupted first one
 	// is harmless, so that a restarted agent may simply run it again.
 	Idempotent bool

@@ -31,6 +31,7 @@ func keyValue(verb, key, summary, example string, typed func(string) pyvalue.Val
 		Options: []job.OptionDecl{
 			{Name: "extend-args", Kind: job.Flag, Help: "merge mappings and append lists instead of replacing the value"},
 		},
+		Memory:       true,
 		Idempotent:   true,
 		HasCheckMode: true,
 		Executable:   true,

@@ -8,9 +8,11 @@ import (
 )
 
 func cacheevictVerb() *Verb {
-	return &Verb{Run: cacheevictJob, Check: rehearsed(cacheevictJob), Decl: oneWord("CACHEEVICT", "one TAG", "cacheevict",
+	d := oneWord("CACHEEVICT", "one TAG", "cacheevict",
 		"Forget remembered results and values: all, jobs, parents, query, args, envs or a fingerprint.",
-		"CACHEEVICT: jobs")}
+		"CACHEEVICT: jobs")
+	d.Memory = true
+	return &Verb{Run: cacheevictJob, Check: rehearsed(cacheevictJob), Decl: d}
 }
 
 func cacheevictJob(ctx context.Context, env *Env, j *job.Job) Result {

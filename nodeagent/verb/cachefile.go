@@ -13,9 +13,11 @@ import (
 )
 
 func cachefileVerb() *Verb {
-	return &Verb{Run: cachefileJob, Check: rehearsed(cachefileJob), Decl: oneWord("CACHEFILE", "one PATH", "cachefile",
+	d := oneWord("CACHEFILE", "one PATH", "cachefile",
 		"Load a YAML or JSON file of the host into its arguments.",
-		"CACHEFILE: /etc/shop/values.yaml")}
+		"CACHEFILE: /etc/shop/values.yaml")
+	d.Memory = true
+	return &Verb{Run: cachefileJob, Check: rehearsed(cachefileJob), Decl: d}
 }
 
 // oneWord declares a verb that takes a single word and no options of its own.

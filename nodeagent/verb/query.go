@@ -37,6 +37,7 @@ var errAlone = errors.New("it needs an orchestrator, and there is none")
 // queryVerb gathers an argument of all hosts.
 func queryVerb() *Verb {
 	d := oneWord("QUERY", "one KEY", "query", "Gather an argument of all hosts.", "QUERY: address")
+	d.Memory = true
 	d.Options = []job.OptionDecl{{Name: "no-wait", Kind: job.Flag, Help: "do not wait for the data"}}
 	d.FingerprintKeys = func(p *job.Parsed) []job.Field {
 		return []job.Field{textField("query", p.Job.Text), flagField("no_wait", p, "no-wait")}
