@@ -114,8 +114,10 @@ func TestEveryRouteAndRole(t *testing.T) {
 		if (route.right == appoint) != slices.Contains(local, route.pattern) {
 			t.Errorf("%s has the right %d: %s alone are for local administrators", route.pattern, route.right, local)
 		}
-		// What proposes must be refused where there is no majority, and not be left open.
-		if proposes := !strings.HasPrefix(route.pattern, "GET ") && !strings.Contains(route.pattern, "/blobs/"); proposes != (route.fresh == majority) {
+		// What proposes must be refused where there is no majority, and not be left open. A
+		// question that is too long for a path proposes nothing.
+		asks := strings.HasPrefix(route.pattern, "GET ") || route.pattern == "POST /v1/steps/newest"
+		if proposes := !asks && !strings.Contains(route.pattern, "/blobs/"); proposes != (route.fresh == majority) {
 			t.Errorf("%s has the freshness %d", route.pattern, route.fresh)
 		}
 		method, path, _ := strings.Cut(route.pattern, " ")
