@@ -148,7 +148,7 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 		}
 		add(rec)
 		if outcome, reason, over := r.verdict(ctx, position+1); over {
-			rec, err := s.End(r.id, outcome, reason)
+			rec, err := s.End(r.id, outcome, reason, nil)
 			if err != nil {
 				return err
 			}
@@ -242,7 +242,7 @@ func boundedOutput(o wire.Output) wire.Output {
 
 func (a *agent) endAttempt(id uint64, outcome uint8, reason string) error {
 	err := a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
-		rec, err := s.End(id, outcome, bounded(reason, wire.InfoBytesMax))
+		rec, err := s.End(id, outcome, bounded(reason, wire.InfoBytesMax), nil)
 		if err == nil {
 			add(rec)
 		}

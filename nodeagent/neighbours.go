@@ -223,7 +223,7 @@ func (n *neighbours) heard(notices []wire.Notice) (spent []uint64, err error) {
 			if awaited && of != notice.of {
 				continue
 			}
-			r, ends := s.EndElsewhere(notice.Attempt, notice.Outcome)
+			r, ends := s.EndElsewhere(notice.Attempt, notice.Outcome, notice.Output)
 			if ends {
 				add(r)
 			}

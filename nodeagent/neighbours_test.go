@@ -158,7 +158,7 @@ func TestWatch(t *testing.T) {
 	}
 	err := j.Append(func(s *journal.State, add func(journal.Record)) error {
 		for attempt := uint64(1); attempt < many; attempt++ {
-			if r, ok := s.EndElsewhere(attempt, journal.OutcomeSucceeded); ok {
+			if r, ok := s.EndElsewhere(attempt, journal.OutcomeSucceeded, nil); ok {
 				add(r)
 			}
 		}
@@ -247,7 +247,7 @@ func TestAnnouncedFirst(t *testing.T) {
 	if err := h.gather(wire.NewWriter(io.Discard)); err != nil {
 		t.Error(err)
 	}
-	if got := newest(all); got[len(got)-1] != all[len(all)-1] {
+	if got := newest(all); got[len(got)-1].Attempt != all[len(all)-1].Attempt {
 		t.Errorf("the newest is %+v", got[len(got)-1])
 	}
 }

@@ -20,7 +20,7 @@ var errNotice = errors.New("the notice does not count")
 
 // notice is the agent's signed word about the end of one of its attempts.
 func (id *identity) notice(e journal.Ending) (wire.Notice, error) {
-	n := wire.Notice{Key: id.cert.Leaf.RawSubjectPublicKeyInfo, Attempt: e.Attempt, Outcome: e.Outcome}
+	n := wire.Notice{Key: id.cert.Leaf.RawSubjectPublicKeyInfo, Attempt: e.Attempt, Outcome: e.Outcome, Output: e.Output}
 	var err error
 	if n.Run, n.Task, n.Host, err = journal.ParseStepName(e.Step); err != nil {
 		return n, err

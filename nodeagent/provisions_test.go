@@ -186,10 +186,10 @@ func TestNextToStartFirst(t *testing.T) {
 		t.Errorf("%s are fetched first, want a and b, which have begun", got)
 	}
 	if err := j.Commit(func(s *journal.State, add func(journal.Record)) error {
-		rec, err := s.End(1, journal.OutcomeFailed, "")
+		rec, err := s.End(1, journal.OutcomeFailed, "", nil)
 		add(rec)
 		add(s.GiveBack(2))
-		rec, end := s.End(3, journal.OutcomeFailed, "")
+		rec, end := s.End(3, journal.OutcomeFailed, "", nil)
 		add(rec)
 		return errors.Join(err, end)
 	}); err != nil {

@@ -215,7 +215,7 @@ func (js *journals) endJob(at uint16, i int, job uint32, outcome uint8) move {
 
 func (js *journals) endTry(at uint16, i int, outcome uint8) move {
 	return js.step(at, endsTry+uint32(i)<<outcomeBit+uint32(outcome), func(s *journal.State) (journal.Decision, error) {
-		return just(s.End(firstAttempt+uint64(i), outcome, ""))
+		return just(s.End(firstAttempt+uint64(i), outcome, "", nil))
 	})
 }
 

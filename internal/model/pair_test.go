@@ -106,7 +106,7 @@ func (p *pair) nextWork(st pairState, i int, out pairEmit) (wrong string) {
 				if failed := outcome == journal.OutcomeFailed; !failed || st.used.fails < p.faults.fails {
 					r, err := k.EndJob(wire.Report{Attempt: id, Outcome: outcome})
 					do(fmt.Sprint("the attempt ends with ", outcome), failed, r, err, func(t *pairState) {
-						r, err := p.disks.all[t.disk[i]].End(id, outcome, "")
+						r, err := p.disks.all[t.disk[i]].End(id, outcome, "", nil)
 						if err != nil {
 							panic(err)
 						}
@@ -141,7 +141,7 @@ func (p *pair) nextSite(st pairState, out pairEmit) {
 				if q.Attempt != attemptOf(0, try) && p.mutant != anyNotice {
 					continue
 				}
-				if r, ok := k.EndElsewhere(q.Attempt, outcome); ok {
+				if r, ok := k.EndElsewhere(q.Attempt, outcome, nil); ok {
 					t.disk[1], _ = p.write(st.disk[1], []journal.Record{r})
 					out(t, "a notice arrives", true) // the cluster tells as well
 				}

@@ -114,7 +114,7 @@ func (m *placeMoves) work(w *placeWorld, s *journal.State, id uint64) bool {
 	a, _ := s.Attempt(id)
 	switch {
 	case !a.Running && a.Ended == a.Jobs:
-		r, err := s.End(id, journal.OutcomeSucceeded, "")
+		r, err := s.End(id, journal.OutcomeSucceeded, "", nil)
 		m.explore(w.with(false, must(r, err)))
 		return true
 	case !a.Running && s.Waits(id):
@@ -141,7 +141,7 @@ func (m *placeMoves) work(w *placeWorld, s *journal.State, id uint64) bool {
 	}
 	job, err := s.EndJob(wire.Report{Attempt: id, Outcome: journal.OutcomeSucceeded})
 	next := w.with(a.RestartUnder != "", must(job, err)) // what has asked for a restart syncs its end
-	end, err := next.state().End(id, journal.OutcomeSucceeded, "")
+	end, err := next.state().End(id, journal.OutcomeSucceeded, "", nil)
 	m.explore(next.with(a.RestartUnder != "", must(end, err)))
 	return true
 }

@@ -342,7 +342,7 @@ func (a *agent) ended(id uint64, job uint32, outcome uint8) {
 	}
 }
 
-func (a *agent) end(id uint64, outcome uint8) { a.append(a.state.End(id, outcome, "")) }
+func (a *agent) end(id uint64, outcome uint8) { a.append(a.state.End(id, outcome, "", nil)) }
 
 // spawn is the moment of the effect.
 func (a *agent) spawn(id uint64, step *wire.Step, job uint32) {

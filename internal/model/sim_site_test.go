@@ -109,7 +109,7 @@ func (a *agent) noticed(n notice) {
 	if !ok || e.Key != n.key || journal.StepName(e.Run, e.Task, e.Host) != n.step {
 		return
 	}
-	if r, ok := a.state.EndElsewhere(n.attempt, n.outcome); ok {
+	if r, ok := a.state.EndElsewhere(n.attempt, n.outcome, nil); ok {
 		a.write(r)
 		a.sync()
 		a.w.seen["notices"]++

@@ -35,7 +35,7 @@ func runJob(t *testing.T, s *State, attempt uint64) {
 	do(s.StartJob(attempt, a.Ended, 0))
 	do(s.EndJob(wire.Report{Attempt: attempt, Job: a.Ended, Outcome: OutcomeSucceeded}))
 	if a.Ended == a.Jobs {
-		do(s.End(attempt, OutcomeSucceeded, ""))
+		do(s.End(attempt, OutcomeSucceeded, "", nil))
 	}
 }
 
@@ -199,7 +199,7 @@ func TestDoubtOfWhatRuns(t *testing.T) {
 	}
 	applyAll(t, s, d.Records...)
 	do(s.EndJob(wire.Report{Attempt: 12, Outcome: OutcomeSucceeded}))
-	do(s.End(12, OutcomeSucceeded, ""))
+	do(s.End(12, OutcomeSucceeded, "", nil))
 	r := s.ReportsAfter(9, 1<<20)
 	if r = r[len(r)-2:]; r[0].Outcome != OutcomeUnknown || r[1].Outcome != OutcomeUnknown || r[1].Reason != doubtReason {
 		t.Errorf("reports %+v", r)

@@ -77,6 +77,10 @@ func (s *State) apply(r Record) (err error) {
 		s.applyEndedElsewhere(r)
 	case *Yielded:
 		err = s.applyYielded(r.Attempt)
+	case *Noted:
+		err = s.applyNoted(r)
+	case *Remembered:
+		s.applyRemembered(r)
 	default:
 		err = fmt.Errorf("record of type %T", r)
 	}
@@ -109,7 +113,7 @@ func (s *State) applyIntended(r *Intended) error {
 	}
 	a := &Attempt{
 		ID: r.Attempt, Supersedes: r.Supersedes, Phase: Intent, Hash: r.Hash, Spec: r.Spec, Step: r.Step,
-		Jobs: r.Jobs, Window: r.Window, KeepGoing: r.KeepGoing,
+		Jobs: r.Jobs, Window: r.Window, KeepGoing: r.KeepGoing, Inputs: r.Inputs,
 	}
 	s.hold(a)
 	if s.unnumbered {
@@ -239,7 +243,7 @@ func (s *State) applyForbidden(r wire.Report) error {
 
 func (s *State) settle(a *Attempt, p Phase, r wire.Report) {
 	a.Phase, a.EndSeq = p, r.Seq
-	a.Spec, a.Running, a.Process, a.RestartUnder = nil, false, Process{}, ""
+	a.Spec, a.Running, a.Process, a.RestartUnder, a.Inputs = nil, false, Process{}, "", nil
 	delete(s.yielded, a.ID)
 	s.Seq++
 	s.addReport(r)
@@ -263,11 +267,17 @@ func (s *State) applyAcked(seq, floor uint64) {
 	if s.reports = s.reports[n:]; len(s.reports) == 0 {
 		s.reports = nil
 	}
-	for id, a := range s.attempts {
-		if id <= s.Floor && a.Phase != Intent && a.EndSeq <= s.Acked && !s.fresh(a.EndSeq) {
+	for _, a := range s.attempts {
+		if s.forgettable(a) {
 			s.drop(a)
 		}
 	}
+}
+
+// forgettable reports whether nobody asks for the attempt any more: it is below the
+// floor, its end is acknowledged, and what it has done is remembered.
+func (s *State) forgettable(a *Attempt) bool {
+	return a.ID <= s.Floor && a.Phase != Intent && a.EndSeq <= s.Acked && !s.fresh(a.EndSeq) && len(a.Notes) == 0
 }
 
 func (s *State) applyRebased(acked uint64) {

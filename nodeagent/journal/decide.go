@@ -168,7 +168,7 @@ func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decisi
 		}
 		d.Records = append(d.Records, &Intended{Attempt: m.Attempt, Supersedes: m.Supersedes,
 			Forbids: forbids, Hash: hash, Spec: m.Spec, Step: w.Step, Seq: seq,
-			Jobs: w.Jobs, Window: s.firstWindow(w.Jobs, held), KeepGoing: w.KeepGoing})
+			Jobs: w.Jobs, Window: s.firstWindow(w.Jobs, held), KeepGoing: w.KeepGoing, Inputs: inputsOf(m)})
 		d.effect(Start, m.Attempt)
 	}
 	return d
@@ -357,8 +357,9 @@ func (s *State) EndJob(r wire.Report) (Record, error) {
 	return &JobEnded{Report: r}, nil
 }
 
-// End decides the end of an attempt, which is unknown where it is in doubt.
-func (s *State) End(attempt uint64, outcome uint8, reason string) (Record, error) {
+// End decides the end of an attempt, which is unknown where it is in doubt. output is
+// what its step has made of the host, where it succeeds.
+func (s *State) End(attempt uint64, outcome uint8, reason string, output []byte) (Record, error) {
 	a, err := s.open(attempt)
 	if err != nil {
 		return nil, ErrEnded
@@ -366,8 +367,11 @@ func (s *State) End(attempt uint64, outcome uint8, reason string) (Record, error
 	if a.Lost && outcome != OutcomeUnknown {
 		outcome, reason = OutcomeUnknown, doubtReason
 	}
+	if outcome != OutcomeSucceeded {
+		output = nil
+	}
 	return &AttemptEnded{Report: wire.Report{Seq: s.Seq + 1, Attempt: attempt, End: true,
-		Outcome: outcome, Reason: reason, OutputDigest: hex.EncodeToString(a.Digest)}}, nil
+		Outcome: outcome, Reason: reason, OutputDigest: hex.EncodeToString(a.Digest), Output: output}}, nil
 }
 
 // Extend decides to let more of the attempt's jobs start, where there are more.

@@ -21,6 +21,8 @@ type EndedElsewhere struct {
 
 	Attempt uint64
 	Outcome uint8
+	// Output is that of the attempt; it may be empty.
+	Output []byte
 }
 
 // Kind implements Record.
@@ -57,12 +59,12 @@ func (s *State) AwaitedElsewhere(attempt uint64) (wire.Elsewhere, bool) {
 
 // EndElsewhere decides about the end of an attempt of another agent, as somebody has said
 // whose word counts. It is false where nothing here waits for it.
-func (s *State) EndElsewhere(attempt uint64, outcome uint8) (Record, bool) {
+func (s *State) EndElsewhere(attempt uint64, outcome uint8, output []byte) (Record, bool) {
 	_, ok := s.elsewhere[attempt]
 	if !ok || outcome < OutcomeSucceeded || outcome > OutcomeUnknown {
 		return nil, false
 	}
-	return &EndedElsewhere{Attempt: attempt, Outcome: outcome}, true
+	return &EndedElsewhere{Attempt: attempt, Outcome: outcome, Output: output}, true
 }
 
 // Ended decides about the end of an attempt of another agent that the cluster tells of.
@@ -73,7 +75,7 @@ func (s *State) Ended(h Here, m *wire.Ended) Decision {
 		return d
 	}
 	s.raise(&d, m.Fence.Epoch)
-	if r, ok := s.EndElsewhere(m.Attempt, m.Outcome); ok {
+	if r, ok := s.EndElsewhere(m.Attempt, m.Outcome, m.Output); ok {
 		d.Records = append(d.Records, r)
 		d.effect(Release, m.Attempt)
 	}
@@ -87,7 +89,8 @@ func (s *State) holdsBack(p wire.Predecessor) bool {
 }
 
 func (s *State) applyEndedElsewhere(r *EndedElsewhere) {
-	if _, ok := s.elsewhere[r.Attempt]; ok {
+	if e, ok := s.elsewhere[r.Attempt]; ok {
+		s.complete(r, e.Host)
 		s.release(r.Attempt, r.Outcome)
 	}
 }
@@ -117,6 +120,7 @@ type Ending struct {
 	// Step names the step that it is one of, see [Work].
 	Step    string
 	Outcome uint8
+	Output  []byte
 }
 
 // endings are the ends since they were taken last, where anybody wants them.
@@ -149,7 +153,7 @@ func (s *State) ending(r *wire.Report) (Ending, bool) {
 	if !r.End || a == nil || a.Step == "" {
 		return Ending{}, false
 	}
-	return Ending{Attempt: r.Attempt, Step: a.Step, Outcome: r.Outcome}, true
+	return Ending{Attempt: r.Attempt, Step: a.Step, Outcome: r.Outcome, Output: r.Output}, true
 }
 
 // Endings are the ends that the cluster has not acknowledged.

@@ -17,7 +17,7 @@ import (
 // the CRC, the 8-byte size of the file that was known to be synced when the frame
 // was written, and the record. Numbers are big-endian.
 const (
-	formatVersion  = 6
+	formatVersion  = 7
 	fileName       = "log"
 	newFileName    = "log.new"
 	headerBytes    = 16
@@ -72,8 +72,10 @@ func readFrame(data []byte) (body []byte, synced int64, length int) {
 // versionNumbered is the first format in which the beginning of an attempt has a
 // report with a number, versionPublishing the first in which jobs publish values,
 // versionSites the first in which attempts wait for those of other agents, and for
-// places; versionOldest is the oldest that is read.
+// places, versionOutputs the first in which ends carry outputs; versionOldest is the
+// oldest that is read.
 const (
+	versionOutputs    = 7
 	versionSites      = 6
 	versionPublishing = 3
 	versionNumbered   = 2
@@ -108,6 +110,8 @@ func replay(data []byte) (*State, int64, error) {
 				decode = decodeSilent
 			case sum.Version < versionSites:
 				decode = decodeSingle
+			case sum.Version < versionOutputs:
+				decode = decodeMute
 			}
 		}
 		if err == nil {

@@ -59,7 +59,7 @@ func walkIndex(seed uint64) error {
 		case pick == 10:
 			records = s.Ahead()
 			if all := s.Elsewhere(); len(all) > 0 {
-				rec, _ := s.EndElsewhere(all[r.IntN(len(all))].Attempt, OutcomeSucceeded+uint8(r.IntN(6)))
+				rec, _ := s.EndElsewhere(all[r.IntN(len(all))].Attempt, OutcomeSucceeded+uint8(r.IntN(6)), nil)
 				records = append(records, rec)
 			}
 		default:
@@ -106,7 +106,7 @@ func workOn(r *rand.Rand, s *State) []Record {
 	case a.Ended < min(a.Window, a.Jobs) && r.IntN(3) > 0:
 		rec, _ = s.StartJob(a.ID, a.Ended, 1)
 	default:
-		rec, _ = s.End(a.ID, OutcomeSucceeded+uint8(r.IntN(4)), "")
+		rec, _ = s.End(a.ID, OutcomeSucceeded+uint8(r.IntN(4)), "", nil)
 	}
 	return []Record{rec}
 }

@@ -72,7 +72,7 @@ func TestPlaces(t *testing.T) {
 		t.Error("attempt 6 starts, which has no place")
 	}
 	do(s.EndJob(wire.Report{Attempt: 3, Outcome: OutcomeSucceeded}))
-	do(s.End(3, OutcomeSucceeded, ""))
+	do(s.End(3, OutcomeSucceeded, "", nil))
 	want("3 had given its place on", 5, 7, 8)
 }
 

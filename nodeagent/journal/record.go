@@ -33,6 +33,8 @@ const (
 	KindDoubted        Kind = 20
 	KindYielded        Kind = 21
 	KindEndedElsewhere Kind = 22
+	KindNoted          Kind = 23
+	KindRemembered     Kind = 24
 )
 
 // A Record is one entry of the journal: a fact in the past tense.
@@ -96,6 +98,8 @@ type Intended struct {
 	KeepGoing           bool
 	// Seq numbers the report that the attempt has begun.
 	Seq uint64
+	// Inputs are those of the dispatch.
+	Inputs []wire.Input
 }
 
 // Awaits says that the attempt, once it is intended, waits for others, and then for
@@ -234,7 +238,7 @@ func (*Awaits) Kind() Kind         { return KindAwaits }
 // missing after one of the machine.
 func (k Kind) Durable() bool {
 	switch k {
-	case KindJobStarted, KindProcessSeen, KindJobEnded, KindAttemptEnded, KindAcked:
+	case KindJobStarted, KindProcessSeen, KindJobEnded, KindAttemptEnded, KindAcked, KindNoted, KindRemembered:
 		return false
 	}
 	return true
@@ -286,6 +290,10 @@ func newRecord(k Kind) (Record, bool) {
 		return new(EndedElsewhere), true
 	case KindYielded:
 		return new(Yielded), true
+	case KindNoted:
+		return new(Noted), true
+	case KindRemembered:
+		return new(Remembered), true
 	}
 	return nil, false
 }

@@ -68,7 +68,7 @@ type keptV2 struct {
 // decodeSilent is decodeRecord for a file of format version 2.
 func decodeSilent(data []byte) (Record, error) {
 	if len(data) == 0 {
-		return decodeRecord(data)
+		return decodeMute(data)
 	}
 	kept, reported := new(keptV2), new(reportedV2)
 	var old any = reported
@@ -77,7 +77,7 @@ func decodeSilent(data []byte) (Record, error) {
 		old = kept
 	case KindKeptReport, KindJobEnded, KindAttemptEnded, KindForbidden:
 	default:
-		return decodeRecord(data)
+		return decodeMute(data)
 	}
 	if err := wire.Unmarshal(data[1:], old); err != nil {
 		return nil, fmt.Errorf("journal record: %w", err)

@@ -26,7 +26,7 @@ type awaitsV5 struct {
 // decodeSingle is decodeRecord for a file of format versions 3 to 5.
 func decodeSingle(data []byte) (Record, error) {
 	if len(data) == 0 || Kind(data[0]) != KindAwaits {
-		return decodeRecord(data)
+		return decodeMute(data)
 	}
 	old := new(awaitsV5)
 	if err := wire.Unmarshal(data[1:], old); err != nil {

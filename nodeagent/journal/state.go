@@ -66,6 +66,10 @@ type Attempt struct {
 	// RestartUnder is the boot of the machine that the running job wants to end,
 	// or empty, see [RestartAsked].
 	RestartUnder string
+	// Inputs are those of the dispatch, with what has ended since.
+	Inputs []wire.Input
+	// Notes are what the agent's memory makes of the ended jobs, until it is on disk.
+	Notes [][]byte
 }
 
 // State is what the records of a journal amount to. Only Apply changes it.

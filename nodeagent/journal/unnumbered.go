@@ -78,7 +78,7 @@ type keptV1 struct {
 // decodeUnnumbered is decodeRecord for a file of format version 1.
 func decodeUnnumbered(data []byte) (Record, error) {
 	if len(data) == 0 {
-		return decodeRecord(data)
+		return decodeMute(data)
 	}
 	var old any
 	switch Kind(data[0]) {
@@ -89,7 +89,7 @@ func decodeUnnumbered(data []byte) (Record, error) {
 	case KindKeptReport, KindJobEnded, KindAttemptEnded, KindForbidden:
 		old = new(reportedV1)
 	default:
-		return decodeRecord(data)
+		return decodeMute(data)
 	}
 	if err := wire.Unmarshal(data[1:], old); err != nil {
 		return nil, fmt.Errorf("journal record: %w", err)

@@ -258,7 +258,7 @@ func (w *world) report(attempt uint64, job uint32, outcome uint8) error {
 
 func (w *world) end(attempt uint64, outcome uint8) error {
 	delete(w.paused, attempt)
-	rec, err := w.state.End(attempt, outcome, "")
+	rec, err := w.state.End(attempt, outcome, "", nil)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,6 @@ func (r *Report) Bytes() int {
 	for i := range r.Values {
 		values += r.Values[i].Bytes()
 	}
-	return 64 + values + len(r.Info) + len(r.Reason) + len(r.OutputDigest) +
+	return 64 + values + len(r.Info) + len(r.Reason) + len(r.OutputDigest) + len(r.Output) +
 		len(r.Stdout.Head) + len(r.Stdout.Tail) + len(r.Stderr.Head) + len(r.Stderr.Tail)
 }

@@ -39,6 +39,8 @@ func (c *checker) value(t reflect.Type) error {
 			return c.blob(0xc4, 0, 0, true)
 		}
 		return c.list(t)
+	case reflect.Array:
+		return c.bytes(t)
 	case reflect.String:
 		return c.blob(0xd9, 0xa0, 31, false)
 	case reflect.Bool:
@@ -96,6 +98,25 @@ func (c *checker) list(t reflect.Type) error {
 		if err := c.value(t.Elem()); err != nil {
 			return fmt.Errorf("element %d: %w", i, err)
 		}
+	}
+	return nil
+}
+
+// bytes reads bytes whose number is the type's.
+func (c *checker) bytes(t reflect.Type) error {
+	if t.Elem().Kind() != reflect.Uint8 {
+		return fmt.Errorf("type %s has no place in a message", t)
+	}
+	from := c.pos
+	if err := c.blob(0xc4, 0, 0, false); err != nil {
+		return err
+	}
+	header := 2
+	if t.Len() > math.MaxUint8 {
+		header = 3
+	}
+	if n := c.pos - from - header; n != t.Len() {
+		return fmt.Errorf("%d bytes, want %d", n, t.Len())
 	}
 	return nil
 }

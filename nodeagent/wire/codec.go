@@ -90,11 +90,28 @@ type publishingStep struct {
 	Publish     []string
 }
 
+// checkingStep is a Step that is judged by no record, as steps were before there were any.
+type checkingStep struct {
+	_msgpack struct{} `msgpack:",as_array"`
+
+	Run         uint64
+	Task, Host  string
+	Jobs        []job.Job
+	Vars        []job.Option
+	KeepGoing   bool
+	IgnoreCache bool
+	Publish     []string
+	Check       bool
+}
+
 // EncodeStep returns what goes into Dispatch.Spec.
 func EncodeStep(s *Step) ([]byte, error) {
 	switch {
-	case s.Check:
+	case s.Service || len(s.Requires) > 0:
 		return Marshal(s)
+	case s.Check:
+		return Marshal(&checkingStep{Run: s.Run, Task: s.Task, Host: s.Host, Jobs: s.Jobs, Vars: s.Vars,
+			KeepGoing: s.KeepGoing, IgnoreCache: s.IgnoreCache, Publish: s.Publish, Check: s.Check})
 	case len(s.Publish) > 0:
 		return Marshal(&publishingStep{Run: s.Run, Task: s.Task, Host: s.Host, Jobs: s.Jobs, Vars: s.Vars,
 			KeepGoing: s.KeepGoing, IgnoreCache: s.IgnoreCache, Publish: s.Publish})
@@ -103,10 +120,11 @@ func EncodeStep(s *Step) ([]byte, error) {
 		KeepGoing: s.KeepGoing, IgnoreCache: s.IgnoreCache})
 }
 
-// The first bytes of steps of seven and of eight fields.
+// The first bytes of steps of seven, eight and nine fields.
 const (
 	silentStepHeader     = 0x97
 	publishingStepHeader = 0x98
+	checkingStepHeader   = 0x99
 )
 
 // DecodeStep reads a Dispatch.Spec. The jobs' indexes have to ascend.
@@ -130,31 +148,41 @@ func decodeStepForm(spec []byte) (*Step, error) {
 	if len(spec) > 0 {
 		header = spec[0]
 	}
+	s := new(Step)
+	short := true // whether a shorter form would hold it
 	switch header {
 	case silentStepHeader:
 		old := new(silentStep)
 		if err := Unmarshal(spec, old); err != nil {
 			return nil, err
 		}
-		return &Step{Run: old.Run, Task: old.Task, Host: old.Host, Jobs: old.Jobs, Vars: old.Vars,
-			KeepGoing: old.KeepGoing, IgnoreCache: old.IgnoreCache}, nil
+		s = &Step{Run: old.Run, Task: old.Task, Host: old.Host, Jobs: old.Jobs, Vars: old.Vars,
+			KeepGoing: old.KeepGoing, IgnoreCache: old.IgnoreCache}
+		short = false
 	case publishingStepHeader:
 		old := new(publishingStep)
 		if err := Unmarshal(spec, old); err != nil {
 			return nil, err
 		}
-		if len(old.Publish) == 0 {
-			return nil, fmt.Errorf("%w: step: nothing is published in the form for it", ErrMalformed)
+		s = &Step{Run: old.Run, Task: old.Task, Host: old.Host, Jobs: old.Jobs, Vars: old.Vars,
+			KeepGoing: old.KeepGoing, IgnoreCache: old.IgnoreCache, Publish: old.Publish}
+		short = len(s.Publish) == 0
+	case checkingStepHeader:
+		old := new(checkingStep)
+		if err := Unmarshal(spec, old); err != nil {
+			return nil, err
 		}
-		return &Step{Run: old.Run, Task: old.Task, Host: old.Host, Jobs: old.Jobs, Vars: old.Vars,
-			KeepGoing: old.KeepGoing, IgnoreCache: old.IgnoreCache, Publish: old.Publish}, nil
+		s = &Step{Run: old.Run, Task: old.Task, Host: old.Host, Jobs: old.Jobs, Vars: old.Vars,
+			KeepGoing: old.KeepGoing, IgnoreCache: old.IgnoreCache, Publish: old.Publish, Check: old.Check}
+		short = !s.Check
+	default:
+		if err := Unmarshal(spec, s); err != nil {
+			return nil, err
+		}
+		short = !s.Service && len(s.Requires) == 0
 	}
-	s := new(Step)
-	if err := Unmarshal(spec, s); err != nil {
-		return nil, err
-	}
-	if !s.Check {
-		return nil, fmt.Errorf("%w: step: no check in the form for it", ErrMalformed)
+	if short {
+		return nil, fmt.Errorf("%w: step: it fits into a shorter form", ErrMalformed)
 	}
 	return s, nil
 }

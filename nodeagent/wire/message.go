@@ -14,7 +14,7 @@ import "quorate/internal/job"
 // grows when messages change so that an earlier peer would misread them: the two
 // then part in the handshake, with a plain error.
 const (
-	ALPNAgent = "quorate-agent/6"
+	ALPNAgent = "quorate-agent/7"
 	ALPNEnrol = "quorate-enrol/1"
 	// ALPNRelay is what a site's relay speaks to an orchestrator: what agents do, and
 	// streams that begin with a [Tunnel].
@@ -198,6 +198,9 @@ type Dispatch struct {
 	// Places is how many attempts of its run may be under way on the host, this one
 	// included, once it starts: until then it waits, beside After. 0 is no bound.
 	Places uint32
+	// Inputs are what became of the tasks that the step's requires and that have no step
+	// on its host, as far as all of it is known once After has ended: see [Input].
+	Inputs []Input
 }
 
 // A Predecessor is an attempt that another one waits for.
@@ -229,6 +232,14 @@ type Step struct {
 	Publish []string
 	// Check asks what the jobs would do; nothing of it is done.
 	Check bool
+	// Service is true for a task of a service, whose jobs the agent leaves alone by the
+	// record that it keeps of the step. Those of orchestrations are left alone, as
+	// Directord does it, where any job of the same text has succeeded. Where the task
+	// runs always its jobs say so, each by SkipCache.
+	Service bool
+	// Requires are the tasks that the step's requires and that have a step on the host
+	// in the same plan, sorted: the agent knows itself what became of them.
+	Requires []string
 }
 
 // Cancel ends an attempt, or forbids its start for ever.
@@ -263,7 +274,7 @@ type Report struct {
 	// Outcome is numbered as eventlog.Outcome.
 	Outcome uint8
 	// Job, Changed, Exit, StartedAt, Duration, Info and the outputs are those of
-	// a job; Reason and OutputDigest of an attempt.
+	// a job; Reason, OutputDigest and Output of an attempt.
 	Job                 uint32
 	Changed             bool
 	Exit                int32
@@ -276,6 +287,11 @@ type Report struct {
 	// from here on but wait for other hosts.
 	Published, Waits bool
 	Values           []Value
+	// Output stands for what the step has made of its host, [OutputBytes] long; it is
+	// another one where anything has changed that steps which require it have to follow.
+	// It is empty where there is nothing to compare: the step has not succeeded, or is of
+	// no service.
+	Output []byte
 }
 
 // Output is a job's output, head and tail.

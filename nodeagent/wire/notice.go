@@ -23,7 +23,7 @@ const (
 )
 
 // noticeDomain parts what is signed here from all else that an agent's key may sign.
-const noticeDomain = "quorate: an attempt has ended, 1"
+const noticeDomain = "quorate: an attempt has ended, 2"
 
 // Elsewhere says of an attempt of another agent whose word counts about its end, and
 // what that word has to be about: numbers of attempts may be given away again in another
@@ -47,6 +47,8 @@ type Ended struct {
 	Attempt uint64
 	// Outcome is numbered as eventlog.Outcome.
 	Outcome uint8
+	// Output is that of the attempt, see [Report]; it may be empty.
+	Output []byte
 }
 
 // A Notice is an agent's signed word that an attempt of its own has ended.
@@ -60,6 +62,8 @@ type Notice struct {
 	Attempt    uint64
 	// Outcome is numbered as eventlog.Outcome.
 	Outcome uint8
+	// Output is that of the attempt, see [Report]; it may be empty.
+	Output []byte
 	// Signature is by the key, over what Signed returns: with ECDSA in ASN.1 over its
 	// SHA-256, with Ed25519 over the bytes themselves.
 	Signature []byte
@@ -75,13 +79,14 @@ type signedNotice struct {
 	Task, Host        string
 	Attempt           uint64
 	Outcome           uint8
+	Output            []byte
 }
 
 // Signed returns the bytes that the notice's agent signs in the cluster.
 func (n *Notice) Signed(clusterID string) ([]byte, error) {
 	return Marshal(&signedNotice{
 		Domain: noticeDomain, ClusterID: clusterID, Key: n.Key,
-		Run: n.Run, Task: n.Task, Host: n.Host, Attempt: n.Attempt, Outcome: n.Outcome,
+		Run: n.Run, Task: n.Task, Host: n.Host, Attempt: n.Attempt, Outcome: n.Outcome, Output: n.Output,
 	})
 }
 
@@ -94,6 +99,8 @@ func (n *Notice) Check() error {
 		return fmt.Errorf("%w: a notice with a key of %d and a signature of %d bytes", ErrMalformed, len(n.Key), len(n.Signature))
 	case len(n.Task) > noticeTaskBytesMax || len(n.Host) > noticeHostBytesMax:
 		return fmt.Errorf("%w: a notice with names of %d and %d bytes", ErrMalformed, len(n.Task), len(n.Host))
+	case len(n.Output) != 0 && len(n.Output) != OutputBytes:
+		return fmt.Errorf("%w: a notice with an output of %d bytes", ErrMalformed, len(n.Output))
 	}
 	return nil
 }
@@ -101,12 +108,12 @@ func (n *Notice) Check() error {
 // Same reports whether both say the same, however they are signed.
 func (n *Notice) Same(other *Notice) bool {
 	return n.Run == other.Run && n.Task == other.Task && n.Host == other.Host && n.Attempt == other.Attempt &&
-		n.Outcome == other.Outcome && string(n.Key) == string(other.Key)
+		n.Outcome == other.Outcome && string(n.Output) == string(other.Output) && string(n.Key) == string(other.Key)
 }
 
 // Bytes is about how much the notice takes in a frame.
 func (n *Notice) Bytes() int {
-	return 32 + len(n.Key) + len(n.Task) + len(n.Host) + len(n.Signature)
+	return 32 + len(n.Output) + len(n.Key) + len(n.Task) + len(n.Host) + len(n.Signature)
 }
 
 // A Watched is an attempt of the agent with the key that another one waits for.

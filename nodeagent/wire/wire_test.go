@@ -22,7 +22,7 @@ func samples() []Message {
 		{Index: 0, Verb: "RUN", Name: "n", Text: "echo", Options: []job.Option{{Name: "retry", Value: "2"}}, TimeoutSeconds: 600,
 			SkipCache: true, Files: []job.File{{Name: "f", Digest: "d", Size: 70000, Mode: 0o644}}, SuccessExits: []int32{0, -40000}, Fingerprint: "fp"},
 		{Index: 4, Verb: "ECHO"},
-	}, Vars: []job.Option{{Name: "k", Value: "v"}}, KeepGoing: true, IgnoreCache: true, Publish: []string{"k"}})
+	}, Vars: []job.Option{{Name: "k", Value: "v"}}, KeepGoing: true, IgnoreCache: true, Publish: []string{"k"}, Service: true, Requires: []string{"a", "b"}})
 	if err != nil {
 		panic(err)
 	}
@@ -34,8 +34,9 @@ func samples() []Message {
 		&Checkpoint{Note: []byte("n"), Older: 300, Proof: []byte("p")},
 		&Distrust{Reason: "r", Note: []byte("n")},
 		&Dispatch{Fence: fence, Attempt: 10, Supersedes: 9, Spec: step, After: []Predecessor{
-			{Attempt: 8, Any: true}, {Attempt: 7, Elsewhere: Elsewhere{Key: "k", Run: 1, Task: "t", Host: "h"}}}, Places: 8},
-		&Ended{Fence: fence, Attempt: 7, Outcome: 1},
+			{Attempt: 8, Any: true}, {Attempt: 7, Elsewhere: Elsewhere{Key: "k", Run: 1, Task: "t", Host: "h"}}}, Places: 8,
+			Inputs: []Input{{Task: "a", Output: Sum{1, 15: 2}, Open: []uint64{7, 300}}}},
+		&Ended{Fence: fence, Attempt: 7, Outcome: 1, Output: make([]byte, OutputBytes)},
 		&Watch{Afresh: true, Of: []Watched{{Key: "k", Attempt: 300}}},
 		&Announce{Notices: []Notice{{Key: []byte("k"), Run: 1, Task: "t", Host: "h", Attempt: 300, Outcome: 2, Signature: []byte("s")}}},
 		&Noticed{Notices: []Notice{{Key: []byte("k"), Run: 1, Task: "t", Host: "h", Attempt: 300, Outcome: 2, Signature: []byte("s")}}},
@@ -43,7 +44,7 @@ func samples() []Message {
 		&Results{Reports: []Report{{Seq: 1, Attempt: 2, Began: true, End: true, Outcome: 6, Job: 1 << 31, Changed: true, Exit: -1,
 			StartedAt: math.MinInt64, Duration: -129, Info: "i", Stdout: Output{Head: []byte{}, Tail: []byte("t"), Size: 1 << 50},
 			Stderr: Output{Head: nil}, Reason: "r", OutputDigest: "d", Published: true, Waits: true,
-			Values: []Value{{Key: "k", Value: []byte("s\x01v"), Absent: true}}}}},
+			Values: []Value{{Key: "k", Value: []byte("s\x01v"), Absent: true}}, Output: []byte("o")}}},
 		&Learn{Values: []Learned{{Host: "h", Value: Value{Key: "k", Value: []byte("n")}, Run: 1, Task: "t", Attempt: 300, Job: 2, Time: -1}}},
 		&Ask{ID: 1, Want: WantJob, Attempt: 300, Job: 2, Key: "k", Hosts: []string{"h"}},
 		&Answer{ID: 1, Error: "e", Note: "n"},
@@ -104,19 +105,20 @@ func TestGolden(t *testing.T) {
 		{&Move{Servers: []string{"a:1"}}, "000000080e9291a3613a31a0"},
 		{&Challenge{Acked: 7}, "000000040f9207a0"},
 		{&Servers{Servers: []string{"a:1"}}, "00000007109191a3613a31"},
-		{&Results{Reports: []Report{{Seq: 2, Attempt: 9, Began: true}}}, "0000001e059191dc00120209c3c20000c2000000a093c0c00093c0c000a0a0c2c2c0"},
+		{&Results{Reports: []Report{{Seq: 2, Attempt: 9, Began: true}}}, "0000001f059191dc00130209c3c20000c2000000a093c0c00093c0c000a0a0c2c2c0c0"},
 		{&Learn{Values: []Learned{{Host: "h", Value: Value{Key: "k", Value: []byte("n")}, Run: 1}}}, "0000001211919197a16893a16bc4016ec201a0000000"},
 		{&Ask{ID: 1, Want: WantQuery, Attempt: 300, Job: 2, Key: "k"}, "0000000b12960101cd012c02a16bc0"},
 		{&Answer{ID: 1}, "00000005139301a0a0"},
 		{&FactsAsk{ID: 1}, "00000003149101"},
 		{&FactsReply{ID: 1, Facts: []Fact{{Name: "n", Value: []byte("t")}}}, "000000111593019198c2a16ec4017400a0000000c2"},
-		{&Dispatch{Attempt: 2, After: []Predecessor{{Attempt: 1}}}, "00000014039694a0a0a0000200c0919301c294a000a0a000"},
-		{&Ended{Attempt: 1, Outcome: 2}, "000000091c9394a0a0a0000102"},
+		{&Dispatch{Attempt: 2, After: []Predecessor{{Attempt: 1}}}, "00000015039794a0a0a0000200c0919301c294a000a0a000c0"},
+		{&Ended{Attempt: 1, Outcome: 2}, "0000000a1c9494a0a0a0000102c0"},
+		{&Dispatch{Inputs: []Input{{Task: "t", Output: Sum{15: 1}, Open: []uint64{7}}}}, "00000024039794a0a0a0000000c0c0009193a174c410000000000000000000000000000000019107"},
 		{&Watch{Of: []Watched{{Key: "k", Attempt: 1}}}, "000000081d92c29192a16b01"},
-		{&Announce{Notices: []Notice{{Key: []byte("k"), Run: 1, Task: "t", Host: "h", Attempt: 2, Outcome: 3, Signature: []byte("s")}}}, "000000111e919197c4016b01a174a1680203c40173"},
+		{&Announce{Notices: []Notice{{Key: []byte("k"), Run: 1, Task: "t", Host: "h", Attempt: 2, Outcome: 3, Signature: []byte("s")}}}, "000000121e919198c4016b01a174a1680203c0c40173"},
 		{&Noticed{}, "000000031f91c0"},
 		{&Cancel{Attempt: 1}, "0000000a049494a0a0a00001a0c2"},
-		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "0000001e059191dc00120100c2c20000c2ff0000a093c0c00093c0c000a0a0c2c2c0"},
+		{&Results{Reports: []Report{{Seq: 1, Exit: -1}}}, "0000001f059191dc00130100c2c20000c2ff0000a093c0c00093c0c000a0a0c2c2c0c0"},
 	} {
 		b, err := AppendMessage(nil, c.m)
 		if err != nil {
@@ -315,6 +317,8 @@ func TestStepForms(t *testing.T) {
 		{"silent", Step{Run: 1, Task: "t", Host: "h", KeepGoing: true}, 0x97},
 		{"publishing", Step{Run: 1, Task: "t", Host: "h", Publish: []string{"k"}}, 0x98},
 		{"check", Step{Run: 1, Task: "t", Host: "h", Check: true}, 0x99},
+		{"judged by a record", Step{Run: 1, Task: "t", Host: "h", Service: true, Requires: []string{"a"}}, 0x9b},
+		{"check of what is judged by a record", Step{Run: 1, Task: "t", Host: "h", Check: true, Service: true}, 0x9b},
 		{"check of what publishes", Step{Run: 1, Task: "t", Host: "h", Publish: []string{"k"}, Check: true}, 0x99},
 	} {
 		spec, err := EncodeStep(&c.step)
@@ -325,11 +329,13 @@ func TestStepForms(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}
-	long, err := Marshal(&publishingStep{Run: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := DecodeStep(long); !errors.Is(err, ErrMalformed) {
-		t.Errorf("a second spelling of a silent step: %v", err)
+	for _, longer := range []any{&publishingStep{Run: 1}, &checkingStep{Run: 1, Publish: []string{"k"}}, &Step{Run: 1, Check: true}} {
+		long, err := Marshal(longer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DecodeStep(long); !errors.Is(err, ErrMalformed) {
+			t.Errorf("a second spelling, %T: %v", longer, err)
+		}
 	}
 }
