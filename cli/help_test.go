@@ -6,32 +6,19 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	cli "github.com/urfave/cli/v2"
 )
 
 // TestHelpFits: no help text is wider than a terminal, and fitting it loses no word.
 func TestHelpFits(t *testing.T) {
 	t.Parallel()
-	var paths [][]string
-	var walk func(path []string, commands []*cli.Command)
-	walk = func(path []string, commands []*cli.Command) {
-		paths = append(paths, path)
-		for _, c := range commands {
-			walk(append(slices.Clone(path), c.Name), c.Subcommands)
-		}
-	}
-	silent := func() *console {
-		return &console{out: &bytes.Buffer{}, err: &bytes.Buffer{}, getenv: func(string) string { return "" }}
-	}
-	walk([]string{"quorate"}, (&program{con: silent()}).app().Commands)
+	paths := commandPaths()
 	if len(paths) < 50 {
 		t.Fatalf("only %d commands", len(paths))
 	}
 	for _, path := range paths {
 		help := func(wide bool) string {
 			var out bytes.Buffer
-			app := (&program{con: silent()}).app()
+			app := quiet().app()
 			app.Writer = &helpWriter{out: &out}
 			if wide {
 				app.Writer = &out
