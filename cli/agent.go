@@ -205,7 +205,7 @@ func (p *program) printAgent(a *api.Agent) error {
 	}
 	g.add("version", orDash(a.Version))
 	g.add("enrolled", stamp(a.EnrolledAt))
-	g.add("seen", stamp(a.SeenAt))
+	g.add("seen", seen(a))
 	g.add("open attempts", a.Open)
 	if d := a.Drain; d != nil {
 		g.add("drained", fmt.Sprintf("by %s, %s", d.By, stamp(d.Since)))
@@ -216,6 +216,21 @@ func (p *program) printAgent(a *api.Agent) error {
 		return err
 	}
 	return p.printGrid(comings(a.Steadiness))
+}
+
+// seen says when an agent was last seen to come or go, and which of them it was.
+func seen(a *api.Agent) string {
+	switch at := stamp(a.SeenAt); a.Status {
+	case "connected":
+		return at + ", when it connected"
+	case "disconnected":
+		if a.SeenAt.IsZero() {
+			return at
+		}
+		return at + ", when its connection was found to be over"
+	default:
+		return at
+	}
 }
 
 func (p *program) agentShow(c *cli.Context) error {

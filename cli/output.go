@@ -147,7 +147,8 @@ func (p *program) printGrid(g *grid) error {
 			last = strings.LastIndex(line, " ") + 1
 		}
 		if g.wrap && p.con.outTerminal {
-			line = wrapWords(line, p.con.columns(), strings.Repeat(" ", last))
+			columns := p.con.columns()
+			line = wrapWords(brokenFrom(line, last, columns-last), columns, strings.Repeat(" ", last))
 		}
 		if _, err := fmt.Fprintln(p.con.out, line); err != nil {
 			return err
@@ -168,6 +169,29 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// lastRoomMin is how many columns there have to be for what a table breaks within a word.
+const lastRoomMin = 8
+
+// brokenFrom breaks the words of a row's last cell that have more columns than there is
+// room, so that an operator's long name makes no row wider than the terminal.
+func brokenFrom(line string, last, room int) string {
+	all := []rune(line)
+	if room < lastRoomMin || len(all) <= last+room {
+		return line
+	}
+	out, at := all[:last:last], 0
+	for _, r := range all[last:] {
+		if at == room && r != ' ' {
+			out, at = append(out, ' '), 0
+		}
+		out = append(out, r)
+		if at++; r == ' ' {
+			at = 0
+		}
+	}
+	return string(out)
 }
 
 // wrapWords breaks a line between words, so that no part has more than so many columns

@@ -31,3 +31,24 @@ func TestWrapWords(t *testing.T) {
 		}
 	})
 }
+
+// TestLastCellFits: whatever the last cell of a row holds, the row is no wider than the
+// terminal, and the cell loses nothing.
+func TestLastCellFits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		last, room := rapid.IntRange(0, 70).Draw(t, "last"), rapid.IntRange(lastRoomMin, 40).Draw(t, "room")
+		head := strings.Repeat("x", max(last-1, 0)) + strings.Repeat(" ", min(last, 1))
+		cell := rapid.StringMatching(`[a-zä]{1,12}( ?[a-zä@:]{1,60}){0,3}`).Draw(t, "cell")
+		got := wrapWords(brokenFrom(head+cell, last, room), last+room, strings.Repeat(" ", last))
+		var kept strings.Builder
+		for part := range strings.SplitSeq(got, "\n") {
+			if n := utf8.RuneCountInString(part); n > last+room {
+				t.Fatalf("%q has %d columns, more than %d", part, n, last+room)
+			}
+			kept.WriteString(part)
+		}
+		if pure := strings.NewReplacer(" ", "").Replace; pure(kept.String()) != pure(head+cell) {
+			t.Fatalf("%q lost something of %q", got, cell)
+		}
+	})
+}

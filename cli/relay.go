@@ -231,7 +231,7 @@ func (p *program) relayShow(c *cli.Context) error {
 		g.add("address", orDash(r.Address))
 		g.add("version", orDash(r.Version))
 		g.add("enrolled", stamp(r.EnrolledAt))
-		g.add("seen", stamp(r.SeenAt))
+		g.add("seen", seen(r))
 		g.add("agents", fmt.Sprintf("%d, %d of them connected", len(view.Agents), connected))
 		g.add("", some(view.Agents, 20))
 		return p.printGrid(g)

@@ -246,7 +246,9 @@ type Agent struct {
 	Version    string    `json:"version,omitempty"`
 	Address    string    `json:"address,omitempty"`
 	EnrolledAt time.Time `json:"enrolled_at"`
-	SeenAt     time.Time `json:"seen_at"`
+	// SeenAt is when its connection last began or ended on record. An end is on record
+	// when it is noticed, up to a minute after the last sign of life.
+	SeenAt time.Time `json:"seen_at"`
 	// Open counts the attempts that the agent has not settled.
 	Open int `json:"open"`
 	// Kind is agent or relay; Relay is the name of the relay that an agent came through.
