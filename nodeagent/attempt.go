@@ -134,7 +134,13 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 		return err
 	}
 	r.note(&res)
-	report := jobReport(r.id, j.Index, begin, &res)
+	return r.journalEnd(ctx, run, position, jobReport(r.id, j.Index, begin, &res))
+}
+
+// journalEnd puts the end of a job into the journal, and with it that of the attempt where
+// nothing follows.
+func (r *attemptRun) journalEnd(ctx context.Context, run *jobRun, position uint32, report wire.Report) error {
+	a := r.agent
 	write := a.journal.Append
 	if run.restartUnder() != "" {
 		// A machine that goes down again would find the restart to be the evidence for

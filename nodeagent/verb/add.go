@@ -169,7 +169,7 @@ func addCheck(ctx context.Context, env *Env, j *job.Job) Checked {
 func (env *Env) content(ctx context.Context, f job.File, blueprint bool) (content, error) {
 	source, err := env.Blob(ctx, f.Digest)
 	if err != nil {
-		return content{}, fmt.Errorf("content %s: %w", f.Digest, err)
+		return content{}, err // it names the content
 	}
 	c := content{path: source, digest: f.Digest, size: f.Size}
 	if blueprint {
