@@ -237,6 +237,20 @@ func (x *Explainer) steps(e *Explanation, task uint32) {
 	}
 	e.Answer = fmt.Sprintf("%s: of %d steps %s", x.Run.Graph.Tasks[task].ID, n, tally(counts))
 	e.Status = "succeeded"
+	if status := x.stories(e, telling); len(telling) > 0 {
+		e.Status = status
+	} else {
+		x.waits(e, stepKey{task, 0})
+		for pos := range min(n, storiesMax) {
+			st := x.Run.step(stepKey{task, pos})
+			e.say(st.settled().Mark, "%s succeeded%s", x.Run.name(st.key), x.took(st))
+		}
+	}
+}
+
+// stories tells of steps one by one, first of the one that somebody who asks wants to know
+// of, whose status it returns, or "" where there are none.
+func (x *Explainer) stories(e *Explanation, telling []stepKey) (status string) {
 	slices.SortStableFunc(telling, func(a, b stepKey) int { return urgency(x.Run.step(a).status()) - urgency(x.Run.step(b).status()) })
 	for i, k := range telling {
 		if i == storiesMax {
@@ -247,17 +261,11 @@ func (x *Explainer) steps(e *Explanation, task uint32) {
 		x.step(&one, k)
 		if i == 0 {
 			e.Answer += ". " + one.Answer
-			e.Hint, e.Status = one.Hint, one.Status
+			e.Hint, status = one.Hint, one.Status
 		}
 		e.Evidence = append(e.Evidence, one.Evidence...)
 	}
-	if len(telling) == 0 {
-		x.waits(e, stepKey{task, 0})
-		for pos := range min(n, storiesMax) {
-			st := x.Run.step(stepKey{task, pos})
-			e.say(st.settled().Mark, "%s succeeded%s", x.Run.name(st.key), x.took(st))
-		}
-	}
+	return status
 }
 
 // urgency orders statuses by what somebody who asks wants to know first.

@@ -31,20 +31,7 @@ func (x *Explainer) Host(name string) *Explanation {
 		e.Answer = fmt.Sprintf("%s: of %s %s", name, count(total, "step"), tally(counts))
 	}
 	x.agent(e, name)
-	slices.SortStableFunc(telling, func(a, b stepKey) int { return urgency(x.Run.step(a).status()) - urgency(x.Run.step(b).status()) })
-	for i, k := range telling {
-		if i == storiesMax {
-			e.say(Mark{}, "and %d more steps, such as %s", len(telling)-i, x.Run.name(k))
-			break
-		}
-		one := Explanation{}
-		x.step(&one, k)
-		if i == 0 {
-			e.Answer += ". " + one.Answer
-			e.Hint = one.Hint
-		}
-		e.Evidence = append(e.Evidence, one.Evidence...)
-	}
+	x.stories(e, telling)
 	if last != nil {
 		e.say(last.settled().Mark, "%s, the last step that succeeded there%s", x.Run.name(last.key), x.took(last))
 	}
