@@ -100,7 +100,7 @@ func build(dir string, flags ...string) (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(dir, "quorate")
-	cmd := exec.Command("go", append(append([]string{"build", "-trimpath", "-o", bin}, flags...), "./cli/quorate")...)
+	cmd := exec.Command("go", append(append([]string{"build", "-o", bin}, flags...), "./cli/quorate")...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
