@@ -6,18 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
 	"golang.org/x/net/ipv4"
+
+	"quorate/nodeagent/wire"
 )
 
 // Everything that this package knows of QUIC is in this file.
 
 const (
 	streamWindowBytes  = 2 << 20
+	connWindowBytes    = 512 << 10
 	connWindowBytesMax = 4 << 20
+	// connWindowBytesRelay is a relay's from the start: an agent that takes nothing of what
+	// comes for it fills a window of a stream for each of its tunnels, and the others' go on.
+	connWindowBytesRelay = 64 << 20
 
 	codeDone   = 0
 	codeRefuse = 1
@@ -46,14 +53,18 @@ func (k *sockets) dialQUIC(ctx context.Context, address string, conf *tls.Config
 		_ = transport.Close()
 		_ = socket.Close()
 	}
+	first, most := uint64(connWindowBytes), uint64(connWindowBytesMax)
+	if slices.Contains(conf.NextProtos, wire.ALPNRelay) {
+		first, most = connWindowBytesRelay, connWindowBytesRelay
+	}
 	conn, err := transport.Dial(ctx, to, conf, &quic.Config{
 		HandshakeIdleTimeout:           handshakeTimeout,
 		MaxIdleTimeout:                 idleTimeout,
 		KeepAlivePeriod:                keepAliveEvery,
 		InitialStreamReceiveWindow:     256 << 10,
 		MaxStreamReceiveWindow:         streamWindowBytes,
-		InitialConnectionReceiveWindow: 512 << 10,
-		MaxConnectionReceiveWindow:     connWindowBytesMax,
+		InitialConnectionReceiveWindow: first,
+		MaxConnectionReceiveWindow:     most,
 		MaxIncomingStreams:             -1, // the agent opens all streams
 		MaxIncomingUniStreams:          -1,
 	})

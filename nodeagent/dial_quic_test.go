@@ -2,6 +2,9 @@ package nodeagent
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -9,6 +12,9 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"quorate/internal/mux"
 	"quorate/internal/pki"
@@ -118,4 +124,91 @@ func TestHandshakesOnly(t *testing.T) {
 	a.greeted(overQUIC, &RefusedError{Code: codeBusy})
 	a.greeted(overQUIC, silence)
 	dial(false)
+}
+
+// TestRelayCredit: what nobody takes out of a relay's streams fills their own windows, and
+// another stream goes on.
+func TestRelayCredit(t *testing.T) {
+	t.Parallel()
+	const stalled = 20 // windows of streams at first, beyond an agent's of the connection
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ca, err := pki.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.IssueServer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := ca.IssueRelay(public, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := quic.ListenAddr("127.0.0.1:0", pki.ServerTLS(cert, ca.Certificate()), &quic.Config{MaxIncomingStreams: 2 * stalled})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	full := make(chan struct{}, stalled)
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	serving.Go(func() {
+		c, err := ln.Accept(ctx)
+		if err != nil {
+			return
+		}
+		for i := 0; ; i++ {
+			s, err := c.AcceptStream(ctx)
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				if i == stalled {
+					_, _ = s.Write([]byte("x"))
+					return
+				}
+				_ = s.SetWriteDeadline(time.Now().Add(time.Second))
+				_, _ = s.Write(make([]byte, 4<<20))
+				full <- struct{}{}
+			})
+		}
+	})
+	var k sockets
+	defer k.close()
+	identity := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	l, err := k.dialQUIC(ctx, ln.Addr().String(), pki.RelayTLS(identity, ca.Certificate()), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close("done")
+	open := func() stream {
+		s, err := l.open(ctx)
+		if err == nil {
+			_, err = s.Write([]byte("x"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for range stalled {
+		open()
+	}
+	for range stalled {
+		<-full
+	}
+	s := open()
+	_ = s.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := s.Read(make([]byte, 1)); err != nil {
+		t.Errorf("behind %d streams that nobody reads: %v", stalled, err)
+	}
 }

@@ -7,21 +7,23 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"quorate/internal/soak/lab"
 )
 
 // writeRelay writes the files of a deployment whose tasks are a chain that goes from host
-// to host, and returns the arguments of the command that applies it, and what its jobs
-// leave, in order.
-func (r *relayed) writeRelay(name string, count int, job string) (args, want []string) {
+// to host of the agents, and returns the arguments of the command that applies it, and what
+// its jobs leave, in order.
+func (r *relayed) writeRelay(name string, agents []*lab.Agent, count int, job string) (args, want []string) {
 	r.t.Helper()
 	dir := filepath.Join(r.Dir, name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		r.t.Fatal(err)
 	}
-	hosts := len(r.Agents())
+	hosts := len(agents)
 	texts := make([]string, hosts)
 	inventory, roles := "hosts:\n", ""
-	for h, a := range r.Agents() {
+	for h, a := range agents {
 		texts[h] = fmt.Sprintf("id: %s%d\nversion: \"1.0\"\ntype: service\ntasks:\n", name, h)
 		inventory += fmt.Sprintf("  %s: {role: node%d}\n", a.Name(), h)
 		roles += fmt.Sprintf("node%d:\n  services: [%s%d]\n", h, name, h)
@@ -52,7 +54,7 @@ func TestSiteGoesOn(t *testing.T) {
 	tasks, cut, each := 30, size(time.Minute, 2*time.Second), size("0.5", "0.1")
 	r := newRelayed(t, 1, 3, Conditions{Delay: size(roundTrip, 60*time.Millisecond) / 2})
 	e := r.effects()
-	args, want := r.writeRelay("turn", tasks, e.job(each))
+	args, want := r.writeRelay("turn", r.Agents(), tasks, e.job(each))
 	run := r.begin(args...)
 	r.until("the chain goes on, and all of it is at the site", func() bool {
 		shown := r.show(run)
@@ -87,6 +89,13 @@ func TestSiteGoesOn(t *testing.T) {
 	r.ends(run, "succeeded")
 	t.Logf("%d steps of a chain across 3 hosts were done within %.1f s without a link, which was back after %.1f s; the run ended %.2f s later",
 		tasks-before, alone.Seconds(), back.Sub(began).Seconds(), time.Since(back).Seconds())
+	r.didOnce(t, run, e, want)
+}
+
+// didOnce wants the jobs of a run to have been done in their order, each by its first
+// attempt.
+func (r *relayed) didOnce(t *testing.T, run string, e effects, want []string) {
+	t.Helper()
 	if got := e.lines(); !slices.Equal(got, want) {
 		t.Errorf("the jobs ran as %v", got)
 	}
@@ -97,4 +106,52 @@ func TestSiteGoesOn(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestRelayReplaced cuts the link of a site in the middle of a chain that goes from host to
+// host. The relay loses what it keeps for the site, and that goes on; then its
+// host is replaced by one with nothing, which cannot join until the link is back, and does
+// what is left then. Each job is done once, in order.
+func TestRelayReplaced(t *testing.T) {
+	beside(t)
+	const tasks = 60
+	r := newRelayed(t, 1, 3, Conditions{Delay: size(roundTrip, 60*time.Millisecond) / 2})
+	e := r.effects()
+	hurry := filepath.Join(r.Dir, "hurry")
+	args, want := r.writeRelay("turn", r.Agents(), tasks, fmt.Sprintf("echo $QUORATE_TASK >> %s; test -e %s || sleep 0.2", string(e), hurry))
+	run := r.begin(args...)
+	r.until("the chain goes on, and all of it is at the site", func() bool {
+		shown := r.show(run)
+		return len(e.lines()) >= 3 && steps(shown, "shipped")+steps(shown, "running")+steps(shown, "succeeded") == tasks
+	})
+	token := r.token("site2")
+	r.link.Cut()
+	r.relay.Kill()
+	for _, lost := range []string{"notices.db", "cache"} {
+		if err := os.RemoveAll(filepath.Join(r.dir, lost)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := len(e.lines())
+	if err := r.relay.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the site goes on through a relay that knows nothing any more", func() bool { return len(e.lines()) >= before+4 })
+
+	r.relay.Kill()
+	r.relay = r.relayIn("relay2", token)
+	if err := r.relay.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(e.lines()); n >= tasks {
+		t.Fatalf("all %d jobs are done before the relay is replaced", n)
+	}
+	if err := os.WriteFile(hurry, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.link.Mend()
+	back := time.Now()
+	r.ends(run, "succeeded")
+	t.Logf("the run ended %.1f s after the link was back behind a relay that had nothing", time.Since(back).Seconds())
+	r.didOnce(t, run, e, want)
 }

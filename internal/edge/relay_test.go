@@ -101,21 +101,32 @@ func (r *relayed) join(c Conditions) {
 // start starts the relay.
 func (r *relayed) start(flags []string) {
 	r.t.Helper()
+	r.relay = r.relayIn("relay", r.token("site1"), flags...)
+	if err := r.relay.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// token makes one for a relay.
+func (r *relayed) token(name string) string {
+	r.t.Helper()
 	client, err := r.Servers()[0].Local()
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer client.Close()
-	token, err := client.CreateToken(r.t.Context(), api.TokenCreate{Name: "site1", Role: "relay", TTLSeconds: 3600})
+	token, err := client.CreateToken(r.t.Context(), api.TokenCreate{Name: name, Role: "relay", TTLSeconds: 3600})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.dir = filepath.Join(r.Dir, "relay")
+	return token.Token
+}
+
+// relayIn is a relay that keeps what it has in a directory of its own.
+func (r *relayed) relayIn(dir, token string, flags ...string) *lab.Process {
+	r.dir = filepath.Join(r.Dir, dir)
 	argv := append([]string{program, "relay", "--data-dir", r.dir, "--server", r.Servers()[0].AgentAddress()}, flags...)
-	r.relay = lab.NewProcess("relay", filepath.Join(r.Dir, "relay.log"), []string{"QUORATE_TOKEN=" + token.Token}, r.host.Command(argv...)...)
-	if err := r.relay.Start(); err != nil {
-		r.t.Fatal(err)
-	}
+	return lab.NewProcess(dir, filepath.Join(r.Dir, dir+".log"), []string{"QUORATE_TOKEN=" + token}, r.host.Command(argv...)...)
 }
 
 // behind counts the agents that are connected through the relay.
@@ -130,7 +141,7 @@ func (r *relayed) behind() (n int) {
 		return 0
 	}
 	for _, a := range agents {
-		if a.Status == "connected" && a.Relay == "site1" {
+		if a.Status == "connected" && a.Relay != "" {
 			n++
 		}
 	}

@@ -16,7 +16,12 @@ const blobWriteTimeout = 30 * time.Second
 const bufferBytes = 64 << 10
 
 // blob answers one request out of the cache.
-func (r *relay) blob(ctx context.Context, s Stream, request *wire.BlobRequest) error {
+func (r *relay) blob(ctx context.Context, c agentConn, s Stream, request *wire.BlobRequest) error {
+	done, err := r.shares.blob(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer done()
 	blob, size, err := r.cfg.Cache.Open(ctx, request.Digest, request.Offset)
 	if errors.Is(err, blobcache.ErrUnknown) || errors.Is(err, blobcache.ErrNoRoom) {
 		_ = s.SetWriteDeadline(time.Now().Add(blobWriteTimeout))

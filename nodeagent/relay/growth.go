@@ -90,11 +90,10 @@ func (g *growth) run(ctx context.Context) {
 }
 
 func (g *growth) fetch(ctx context.Context) error {
-	select { // parts, too, are written by so many at a time
-	case g.cache.slots <- struct{}{}:
-		defer func() { <-g.cache.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
+	turn := g.cache.turn()
+	defer turn.leave()
+	if err := turn.take(ctx); err != nil {
+		return err
 	}
 	part, err := g.cache.dir.Part(g.digest)
 	if err != nil {
@@ -115,16 +114,56 @@ func (g *growth) fetch(ctx context.Context) error {
 		case errors.As(err, &disk):
 			return err
 		case errors.Is(err, blobcache.ErrUnknown), errors.Is(err, blobcache.ErrWrong):
-			if unknown++; unknown >= unknownMax {
-				return err
+			if unknown++; unknown < unknownMax {
+				break
 			}
+			if part.Have() == 0 { // or files would be left of names that somebody makes up
+				err = errors.Join(err, part.Discard())
+			}
+			return err
 		default:
 			unknown = 0
 		}
 		g.cache.log.Info("a blob goes on as soon as it can", "digest", g.digest, "at", part.Have(), "error", err)
+		if g.size < 0 { // perhaps there is no such blob: nobody is to wait for who asks for it
+			turn.leave()
+		}
 		if !sleep(ctx, retryPause/2+rand.N(retryPause)) {
 			return ctx.Err()
 		}
+		if err := turn.take(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// A turn is one of those that fetch at a time; parts, too, are written by so many.
+type turn struct {
+	slots chan struct{}
+	held  bool
+}
+
+func (c *Cache) turn() *turn { return &turn{slots: c.slots} }
+
+// take waits for the turn, unless it is held.
+func (t *turn) take(ctx context.Context) error {
+	if t.held {
+		return nil
+	}
+	select {
+	case t.slots <- struct{}{}:
+		t.held = true
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// leave gives the turn to the next one.
+func (t *turn) leave() {
+	if t.held {
+		<-t.slots
+		t.held = false
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 	// firstTimeout is what an agent gets to say what a stream is for.
 	firstTimeout = 10 * time.Second
 	// enrolTimeout bounds a connection of somebody without a certificate, and
-	// enrolmentsMax how many there may be.
+	// enrolmentsMax how many there may be in all.
 	enrolTimeout  = time.Minute
 	enrolmentsMax = 64
 )
@@ -70,13 +70,14 @@ type relay struct {
 	log       *slog.Logger
 	admission *admission.Admission
 	enrolling chan struct{}
+	shares    *shares
 	tasks     sync.WaitGroup
 }
 
 // Serve accepts the agents of a site until ctx ends, and returns when all connections
 // are closed: nil, or why one of the sockets failed.
 func Serve(ctx context.Context, cfg Config) error {
-	r := &relay{cfg: cfg, log: cfg.Logger, admission: admission.New(limits()), enrolling: make(chan struct{}, enrolmentsMax)}
+	r := &relay{cfg: cfg, log: cfg.Logger, admission: admission.New(limits()), enrolling: make(chan struct{}, enrolmentsMax), shares: newShares()}
 	whole := ctx
 	ctx, cancel := context.WithCancelCause(whole)
 	defer cancel(nil)
@@ -172,6 +173,12 @@ func (r *relay) serve(ctx context.Context, c agentConn) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { c.end("the relay stops") })
 	defer stop()
+	done, ok := r.shares.connection(c, func() { c.end("the agent has too many connections") })
+	if !ok {
+		c.end("too many enrolments from this address: try again in a minute")
+		return
+	}
+	defer done()
 	enrols := c.protocol() == wire.ALPNSiteEnrol
 	if enrols {
 		select {
@@ -231,7 +238,7 @@ func (r *relay) answer(ctx context.Context, c agentConn, s Stream, enrols bool) 
 		return r.tunnel(ctx, c, s)
 	case *wire.BlobRequest:
 		if !enrols {
-			return r.blob(ctx, s, m)
+			return r.blob(ctx, c, s, m)
 		}
 	case *wire.Watch:
 		if !enrols {

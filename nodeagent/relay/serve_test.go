@@ -36,6 +36,8 @@ type bench struct {
 	// tamper changes what passes upstream, in either direction, where it is set.
 	tamper func(b []byte) []byte
 	echoed chan []byte // what the orchestrator took for the agent's words
+	// streams, where it is not nil, bounds the tunnels that the orchestrator has at a time.
+	streams chan struct{}
 }
 
 func newBench(t *testing.T) *bench { return newBenchWith(t, nil) }
@@ -121,6 +123,15 @@ func (d *duplex) Cancel() { d.once.Do(func() { _ = d.Conn.Close() }) }
 
 // open is the relay's connection upstream: a loopback connection for each stream.
 func (b *bench) open(ctx context.Context) (Stream, error) {
+	release := func() {}
+	if b.streams != nil {
+		select {
+		case b.streams <- struct{}{}:
+			release = func() { <-b.streams }
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -134,7 +145,10 @@ func (b *bench) open(ctx context.Context) (Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	go b.orchestrate(far)
+	go func() {
+		defer release()
+		b.orchestrate(far)
+	}()
 	return &duplex{Conn: near}, nil
 }
 

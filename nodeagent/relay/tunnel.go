@@ -22,10 +22,23 @@ const (
 	upstreamSpread = 300 * time.Millisecond
 	answerTimeout  = 10 * time.Second
 	tunnelBytes    = 16 << 10
+	// takeTimeout is what an agent gets to take what is written at once, as it does from
+	// an orchestrator.
+	takeTimeout = 30 * time.Second
 )
 
 // tunnel carries what follows on the stream to an orchestrator, and back.
 func (r *relay) tunnel(ctx context.Context, c agentConn, down Stream) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done, err := r.shares.tunnel(ctx, c, cancel)
+	if errors.Is(err, ErrFull) {
+		return refuse(down, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer done()
 	up, answer, err := r.upstream(ctx, c.remote())
 	if err != nil {
 		return refuse(down, err)
@@ -53,7 +66,7 @@ func (r *relay) tunnel(ctx context.Context, c agentConn, down Stream) (err error
 	var both sync.WaitGroup
 	errs := make([]error, 2)
 	both.Go(func() { errs[0] = pipe(up, down) })
-	both.Go(func() { errs[1] = pipe(down, up) })
+	both.Go(func() { errs[1] = pipe(prompt{down}, up) })
 	both.Wait()
 	return errors.Join(errs...)
 }
@@ -65,6 +78,18 @@ func refuse(down Stream, why error) error {
 		return err
 	}
 	return down.Close()
+}
+
+// A prompt stream ends where the agent takes nothing of what it is sent for too long: that
+// fills what the relay is given credit for.
+type prompt struct{ Stream }
+
+// Write takes no longer than takeTimeout.
+func (s prompt) Write(p []byte) (int, error) {
+	if err := s.SetWriteDeadline(time.Now().Add(takeTimeout)); err != nil {
+		return 0, err
+	}
+	return s.Stream.Write(p)
 }
 
 // pipe copies until one side ends, and passes that on: a proper end as one, and any

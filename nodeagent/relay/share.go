@@ -1,0 +1,155 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"golang.org/x/time/rate"
+
+	"quorate/internal/admission"
+	"quorate/internal/pki"
+)
+
+// What one agent may have, whatever it does: nobody behind a relay can use up what is for
+// the others. A sound agent has a connection for its tunnel, one for notices and one for
+// blobs, and another of each while it moves, or was killed and is back.
+const (
+	connectionsOfOne = 16
+	tunnelsOfOne     = 4
+	blobsOfOne       = 8
+	// tunnelsPerSecond are asked for upstream, where each costs a handshake, behind the
+	// first tunnelsAtOnce; who asks for more waits.
+	tunnelsPerSecond = 2
+	tunnelsAtOnce    = 8
+	// enrolmentsOfOne are those of one address, which several may share that have no
+	// certificate yet.
+	enrolmentsOfOne = 32
+	// tunnelsMax is for all. The orchestrator takes 1024 streams, of which the rest is for
+	// what the relay fetches itself.
+	tunnelsMax = 1000
+	// sharesSpare is how many shares are kept at least until those are looked for that
+	// nobody has a use for.
+	sharesSpare = 256
+)
+
+// ErrFull is what an agent is told that is one too many.
+var ErrFull = errors.New("the relay carries as many agents as it can: the site needs another one")
+
+// shares are what the agents of the site have, each by the key of its certificate, and by
+// its address where it has none.
+type shares struct {
+	mu      sync.Mutex
+	of      map[string]*share
+	tunnels int
+	tidyAt  int
+}
+
+// A share is what one agent has. The oldest ends where that is too much: an agent that was
+// killed and is back has no use for it.
+type share struct {
+	connections, tunnels []*held // oldest first
+	blobs                chan struct{}
+	pace                 *rate.Limiter
+}
+
+// A held is a connection or a tunnel that is open. end has it end.
+type held struct{ end func() }
+
+func newShares() *shares { return &shares{of: map[string]*share{}, tidyAt: sharesSpare} }
+
+// keyOf names whose a connection is.
+func keyOf(c agentConn) string {
+	if cert := c.certificate(); cert != nil {
+		return pki.KeyDigest(cert.RawSubjectPublicKeyInfo)
+	}
+	return "at " + admission.AddressOf(c.remote()).String()
+}
+
+// get returns a share, which is there for as long as something is held. It is called
+// under mu.
+func (s *shares) get(key string) *share {
+	if have := s.of[key]; have != nil {
+		return have
+	}
+	if len(s.of) >= s.tidyAt {
+		for k, have := range s.of {
+			if have.idle() {
+				delete(s.of, k)
+			}
+		}
+		s.tidyAt = max(sharesSpare, 2*len(s.of))
+	}
+	have := &share{blobs: make(chan struct{}, blobsOfOne), pace: rate.NewLimiter(tunnelsPerSecond, tunnelsAtOnce)}
+	s.of[key] = have
+	return have
+}
+
+// idle reports whether a new share would be the same.
+func (s *share) idle() bool {
+	return len(s.connections) == 0 && len(s.tunnels) == 0 && len(s.blobs) == 0 && s.pace.Tokens() >= tunnelsAtOnce
+}
+
+// connection notes a connection until done is called. It ends the agent's oldest where it
+// has too many, and reports false where somebody without a certificate has.
+func (s *shares) connection(c agentConn, end func()) (done func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	have := s.get(keyOf(c))
+	most := connectionsOfOne
+	if c.certificate() == nil {
+		if most = enrolmentsOfOne; len(have.connections) >= most {
+			return nil, false
+		}
+	}
+	return s.hold(&have.connections, most, end, func() {}), true
+}
+
+// tunnel notes a tunnel until done is called. It ends the agent's oldest where it has too
+// many, and waits where it has asked for many lately. Errors are [ErrFull] and those of ctx.
+func (s *shares) tunnel(ctx context.Context, c agentConn, end func()) (done func(), err error) {
+	s.mu.Lock()
+	if s.tunnels >= tunnelsMax {
+		s.mu.Unlock()
+		return nil, ErrFull
+	}
+	s.tunnels++
+	have := s.get(keyOf(c))
+	done = s.hold(&have.tunnels, tunnelsOfOne, end, func() { s.tunnels-- })
+	s.mu.Unlock()
+	if err := have.pace.Wait(ctx); err != nil {
+		done()
+		return nil, err
+	}
+	return done, nil
+}
+
+// blob waits for the agent's turn to read a blob, until done is called.
+func (s *shares) blob(ctx context.Context, c agentConn) (done func(), err error) {
+	s.mu.Lock()
+	blobs := s.get(keyOf(c)).blobs
+	s.mu.Unlock()
+	select {
+	case blobs <- struct{}{}:
+		return func() { <-blobs }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// hold is called under mu, and gone, too.
+func (s *shares) hold(all *[]*held, most int, end, gone func()) (done func()) {
+	if len(*all) >= most {
+		go (*all)[0].end() // which calls done
+		*all = slices.Delete(*all, 0, 1)
+	}
+	h := &held{end}
+	*all = append(*all, h)
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		*all = slices.DeleteFunc(*all, func(other *held) bool { return other == h })
+		gone()
+	})
+}
