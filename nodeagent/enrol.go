@@ -153,7 +153,7 @@ func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire
 			return id, err
 		}
 		cfg.Logger.Warn("could not join the cluster yet", "server", addresses[0], "error", err)
-		if !sleep(ctx, wait.next()) {
+		if !sleep(ctx, wait.after(err)) {
 			return nil, ctx.Err()
 		}
 	}
