@@ -56,7 +56,10 @@ type carried interface {
 }
 
 // A connection is one agent's, or somebody's who wants to become one.
-type connection struct{ carrier carrier }
+type connection struct {
+	carrier carrier
+	over    error // why it is one too many, and is told so, or nil
+}
 
 // transport says what the connection goes over: "quic" or "tcp".
 func (c *connection) transport() string { return c.carrier.name() }

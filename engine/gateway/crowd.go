@@ -2,18 +2,40 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
+
+	"quorate/internal/admission"
 )
 
 // crowdToldEvery is how often the operator is told at most that agents were sent away.
 const crowdToldEvery = 10 * time.Second
 
-// tellCrowd says, while it is so, that more agents come than can be greeted at once.
+// fullPause is how long who finds a gateway full stays away from it at least.
+const fullPause = 8 * time.Second
+
+// full is the refusal of a connection that is one too many. Others may have room.
+func (g *gateway) full(c *connection) *refusal {
+	reason := fmt.Sprintf("this orchestrator has as many connections as it takes (%d)", g.limits.Connections)
+	if errors.Is(c.over, admission.ErrFullAddress) {
+		reason = fmt.Sprintf("this orchestrator has as many connections from %s as it takes of one address (%d)", c.address(), g.limits.ConnectionsPerAddress)
+	}
+	return &refusal{code: "busy", reason: reason, after: spread(fullPause)}
+}
+
+// tellCrowd says, while it is so, that more agents come than can be greeted at once, or
+// served.
 func (g *gateway) tellCrowd(ctx context.Context) {
-	for told := uint64(0); wait(ctx, crowdToldEvery); {
-		if n := g.admission.Refused(); n != told {
-			g.logger.Info("many agents come at once: some are asked to come again", "times", n-told)
-			told = n
+	for greeted, served := uint64(0), uint64(0); wait(ctx, crowdToldEvery); {
+		if n := g.admission.Refused(); n != greeted {
+			g.logger.Info("many agents come at once: some are asked to come again", "times", n-greeted)
+			greeted = n
+		}
+		if n := g.admission.Full(); n != served {
+			g.logger.Warn("there are as many connections as this orchestrator takes: agents are asked to come again, or to go elsewhere",
+				"times", n-served, "max", g.limits.Connections, "max_per_address", g.limits.ConnectionsPerAddress)
+			served = n
 		}
 	}
 }

@@ -57,6 +57,9 @@ func (g *gateway) enrol(ctx context.Context, c *connection) {
 // address and in total. A guess that turns out to be right, since the token was made
 // a moment ago elsewhere, is none.
 func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.Enrol) wire.Message {
+	if c.over != nil {
+		return g.full(c).message()
+	}
 	guess := !g.o.Invited(request.Token, request.PublicKey)
 	if guess && !g.guesses.allow(c.address(), time.Now()) {
 		return &wire.Refuse{Code: "busy", Reason: "too many enrolments without a token that counts: try again in a minute"}

@@ -11,6 +11,9 @@ import (
 type Limits struct {
 	// Connections in total and from one address.
 	Connections, ConnectionsPerAddress int
+	// Overflow is how many more connections there may be at a time that are told that
+	// there are too many; who comes after that is refused without a word.
+	Overflow int
 	// Handshakes under way from which on an address has to prove itself first,
 	// in total and for one address.
 	HandshakesUnproven, HandshakesUnprovenPerAddress int
@@ -51,6 +54,7 @@ func (l Limits) orDefault() Limits {
 	}
 	or(&l.Connections, 20_000)
 	or(&l.ConnectionsPerAddress, 4_096) // agents behind one NAT share an address
+	or(&l.Overflow, 256)
 	or(&l.HandshakesUnproven, 64)
 	or(&l.HandshakesUnprovenPerAddress, 8)
 	or(&l.HandshakesAtOnce, handshakesPerProcessor*runtime.GOMAXPROCS(0))
@@ -80,7 +84,7 @@ func (l Limits) orDefault() Limits {
 // admission are those on connections that begin.
 func (l Limits) admission() admission.Limits {
 	return admission.Limits{
-		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress,
+		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, Overflow: l.Overflow,
 		Unproven: l.HandshakesUnproven, UnprovenPerAddress: l.HandshakesUnprovenPerAddress,
 		TCP:              admission.Handshakes{All: l.HandshakesTCP, PerAddress: l.HandshakesTCPPerAddress},
 		HandshakeTimeout: handshakeTimeout, AtOnce: l.HandshakesAtOnce,

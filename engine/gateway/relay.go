@@ -75,7 +75,7 @@ func (s *session) tunnel(ctx context.Context, st *stream, asked *wire.Tunnel) er
 		from.agent = s.conn.remote()
 	}
 	// It ends with the stream, and not before, so that the reason is told as it is.
-	s.g.attend(context.WithoutCancel(ctx), &connection{tunnelCarrier{muxCarrier{conn}, from, s.agent}})
+	s.g.attend(context.WithoutCancel(ctx), &connection{carrier: tunnelCarrier{muxCarrier{conn}, from, s.agent}})
 	return nil
 }
 

@@ -98,6 +98,11 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.code + ": " + r.reason }
 
+// message is what the peer is told.
+func (r *refusal) message() *wire.Refuse {
+	return &wire.Refuse{Code: r.code, Reason: r.reason, AfterMillis: uint32(r.after.Milliseconds())}
+}
+
 // serveAgent runs an agent's connection to its end.
 func (g *gateway) serveAgent(ctx context.Context, c *connection) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -107,7 +112,9 @@ func (g *gateway) serveAgent(ctx context.Context, c *connection) {
 	defer c.whenClosed(cancel)()
 	s, err := g.greet(ctx, c)
 	if s == nil {
-		g.logger.Warn("agent refused", "address", c.remote(), "error", err)
+		if c.over == nil { // or it is said once for all of them
+			g.logger.Warn("agent refused", "address", c.remote(), "error", err)
+		}
 		return
 	}
 	if err == nil {
@@ -154,6 +161,11 @@ func (g *gateway) greet(ctx context.Context, c *connection) (*session, error) {
 	if err := control.readWithin(0); err != nil {
 		return nil, err
 	}
+	if c.over != nil {
+		refused := g.full(c)
+		g.farewell(ctx, c, control, refused)
+		return nil, refused
+	}
 	s, err := g.introduce(ctx, c, hello)
 	if s != nil {
 		s.control = control
@@ -170,7 +182,7 @@ func (g *gateway) greet(ctx context.Context, c *connection) (*session, error) {
 
 // farewell tells the agent why it is not served, and waits a moment for it to read that.
 func (g *gateway) farewell(ctx context.Context, c *connection, control *stream, why *refusal) {
-	if err := wire.WriteMessage(control, &wire.Refuse{Code: why.code, Reason: why.reason, AfterMillis: uint32(why.after.Milliseconds())}); err != nil {
+	if err := wire.WriteMessage(control, why.message()); err != nil {
 		return
 	}
 	_ = control.Close() // the connection goes anyway

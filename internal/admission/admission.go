@@ -16,6 +16,9 @@ import (
 type Limits struct {
 	// Connections in total and from one address.
 	Connections, ConnectionsPerAddress int
+	// Overflow are connections beyond these that are admitted to be told why they are not
+	// served (see [Over]), a quarter of them at most from one address.
+	Overflow int
 	// Unproven and UnprovenPerAddress are the handshakes over UDP from which on an
 	// address has to prove itself first, in total and for one address. It is a round
 	// trip, since a first packet's address may be forged.
@@ -53,11 +56,12 @@ type Admission struct {
 	all       share
 	byAddress map[netip.Addr]*share
 	away      away
+	full      uint64 // connections that were too many, by the bounds on those
 }
 
-// A share is what is open, whose handshakes are under way, and which of those over UDP
-// are worked on.
-type share struct{ open, udp, tcp, turns int }
+// A share is what is open, what is there to be told why it is not, whose handshakes are
+// under way, and which of those over UDP are worked on.
+type share struct{ open, over, udp, tcp, turns int }
 
 // New returns one that has admitted nobody yet.
 func New(limits Limits) *Admission {
@@ -114,20 +118,27 @@ func (a *Admission) TCP(from net.Addr) (*Ticket, error) {
 func (a *Admission) admit(from net.Addr, limit Handshakes, shaking func(*share) *int) (*Ticket, error) {
 	addr := AddressOf(from)
 	s := a.shareOf(addr)
-	switch {
-	case limit.full(*shaking(&a.all), *shaking(s)):
+	if limit.full(*shaking(&a.all), *shaking(s)) {
 		return nil, ErrHandshakes
+	}
+	t := &Ticket{a: a, addr: addr, share: s}
+	switch {
 	case a.all.open >= a.limits.Connections:
-		return nil, ErrFull
+		t.over = ErrFull
 	case s.open >= a.limits.ConnectionsPerAddress:
-		return nil, ErrFullAddress
+		t.over = ErrFullAddress
+	}
+	if t.over != nil {
+		a.full++
+	}
+	if t.over != nil && (a.all.over >= a.limits.Overflow || s.over >= max(1, a.limits.Overflow/4)) {
+		return nil, t.over
 	}
 	a.byAddress[addr] = s
 	for _, of := range []*share{&a.all, s} {
-		of.open++
+		*t.counted(of)++
 		*shaking(of)++
 	}
-	t := &Ticket{a: a, addr: addr, share: s}
 	t.end = sync.OnceFunc(func() {
 		*shaking(&a.all)--
 		*shaking(s)--
@@ -142,6 +153,7 @@ func (a *Admission) admit(from net.Addr, limit Handshakes, shaking func(*share) 
 type Ticket struct {
 	a    *Admission
 	addr netip.Addr
+	over error
 
 	// Guarded by a.mu:
 	share    *share
@@ -149,6 +161,17 @@ type Ticket struct {
 	end      func()      // of the handshake; only the first call counts
 	turn     *turn       // of one over UDP, or nil
 	released bool
+}
+
+// Over is why the connection is not to be served, [ErrFull] or [ErrFullAddress], or nil.
+func (t *Ticket) Over() error { return t.over }
+
+// counted is where a share counts the connection.
+func (t *Ticket) counted(s *share) *int {
+	if t.over != nil {
+		return &s.over
+	}
+	return &s.open
 }
 
 func (t *Ticket) endHandshake() {
@@ -175,8 +198,9 @@ func (t *Ticket) Release() {
 	}
 	t.endHandshake()
 	t.released = true
-	t.a.all.open--
-	if t.share.open--; t.share.open == 0 {
+	*t.counted(&t.a.all)--
+	*t.counted(t.share)--
+	if t.share.open+t.share.over == 0 {
 		delete(t.a.byAddress, t.addr)
 	}
 }
@@ -200,6 +224,22 @@ func Shaken(ctx context.Context) {
 	if t, ok := ctx.Value(ticketKey{}).(*Ticket); ok {
 		t.Shaken()
 	}
+}
+
+// Full is how many connections were too many, by the bounds on those.
+func (a *Admission) Full() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.full
+}
+
+// Over is [Ticket.Over] of the connection that the context is of, where it comes from
+// [Admission.Context].
+func Over(ctx context.Context) error {
+	if t, ok := ctx.Value(ticketKey{}).(*Ticket); ok {
+		return t.Over()
+	}
+	return nil
 }
 
 // AddressOf is an address without its port, and IPv4 where it is that in IPv6; the

@@ -211,3 +211,42 @@ func TestCounts(t *testing.T) {
 		}
 	})
 }
+
+// TestOverflow: who is one too many is admitted to be told so, some at a time, and takes
+// nobody's place.
+func TestOverflow(t *testing.T) {
+	t.Parallel()
+	a := New(Limits{Connections: 2, ConnectionsPerAddress: 2, Overflow: 8})
+	var all []*Ticket
+	come := func(from net.Addr, over, refused error) *Ticket {
+		t.Helper()
+		ticket, err := a.UDP(from, true)
+		if !errors.Is(err, refused) {
+			t.Fatalf("%v, want %v", err, refused)
+		}
+		if err == nil {
+			all = append(all, ticket)
+			if !errors.Is(ticket.Over(), over) {
+				t.Fatalf("%v, want %v", ticket.Over(), over)
+			}
+		}
+		return ticket
+	}
+	first := come(udp(1), nil, nil)
+	come(udp(1), nil, nil)
+	for host := byte(1); host <= 4; host++ { // a quarter from each address
+		come(udp(host), ErrFull, nil)
+		come(udp(host), ErrFull, nil)
+		come(udp(host), nil, ErrFull)
+	}
+	come(udp(5), nil, ErrFull)
+	first.Release()
+	come(udp(5), nil, nil)
+	if n := a.Full(); n != 13 {
+		t.Errorf("%d connections were too many, want 13", n)
+	}
+	for _, ticket := range all {
+		ticket.Release()
+	}
+	empty(t, a)
+}
