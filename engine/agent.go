@@ -89,6 +89,23 @@ func (a *Agent) MissingAttempt(held []uint64, acked uint64) uint64 {
 	return 0
 }
 
+// Disproved returns those of the attempts that the agent's journal holds, and not as
+// forbidden, which are on record as not started: the journal is an older copy, from
+// before they were given back, and nobody knows whether it has let them start since.
+func (s *State) Disproved(a *Agent, held, forbidden []uint64) (ids []uint64) {
+	for _, id := range held {
+		if s.disprovable(a, id) && !slices.Contains(forbidden, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (s *State) disprovable(a *Agent, attempt uint64) bool {
+	at := s.Attempts[attempt]
+	return at != nil && at.Agent == a.ID && at.Outcome == eventlog.NotStarted
+}
+
 // reportFault says why the report with this number does not count. The numbers
 // have no holes, so a repeat and a report that overtook another are told apart
 // from the next one, whatever the gateways in between lost or repeated.

@@ -166,15 +166,25 @@ func (s *State) foldAgentDisconnected(e *eventlog.AgentDisconnected) string {
 
 func (s *State) foldAgentQuarantined(e *eventlog.AgentQuarantined) string {
 	a, void := s.standing(e.Agent)
-	switch {
-	case void != "":
+	if void != "" {
 		return void
+	}
+	news := slices.ContainsFunc(e.Disproved, func(id uint64) bool { return s.disprovable(a, id) })
+	switch {
+	case news:
 	case a.Quarantined != "":
 		return "the agent is quarantined"
 	case e.JournalID != "" && a.JournalFault(e.JournalID, e.JournalSeq) == "":
 		return "the journal is sound"
 	}
-	s.quarantine(a, cmp.Or(e.Reason, "no reason given"))
+	if a.Quarantined == "" {
+		s.quarantine(a, cmp.Or(e.Reason, "no reason given"))
+	}
+	for _, id := range e.Disproved {
+		if s.disprovable(a, id) {
+			s.disprove(s.Attempts[id])
+		}
+	}
 	return ""
 }
 

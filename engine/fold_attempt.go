@@ -250,6 +250,20 @@ func (s *State) takeEnd(a *Attempt, e *eventlog.AttemptEnded) string {
 	return ""
 }
 
+// disprove takes back that an attempt has not started. Where its step was to be tried
+// again by itself, that is decided anew; what has become of it otherwise stays.
+func (s *State) disprove(a *Attempt) {
+	a.Outcome, a.Reason, a.By, a.EndedAt = eventlog.Unknown, disprovedEnd, "", s.Time
+	r := s.Run(a.Run)
+	pos, _ := r.Graph.stepAt(a.Task, a.Host)
+	st := &r.Tasks[a.Task].Steps[pos]
+	if r.Outcome == 0 && !r.stopped() && st.Attempt == a.ID && (st.Status == Ready || st.Status == Pending) {
+		s.conclude(a)
+	}
+}
+
+const disprovedEnd = "it was given back, and its agent has come with an older journal, which may have let it start since"
+
 // settle ends an attempt that is under way.
 func (s *State) settle(a *Attempt, o eventlog.Outcome, reason, by string) {
 	a.Outcome, a.Reason, a.By, a.EndedAt = o, reason, by, s.Time

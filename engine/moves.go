@@ -40,6 +40,9 @@ var stepMoves = []move{
 	{Waiting, Pending, eventlog.KindAttemptEnded, "late evidence: not started, sent ahead"},
 	{Ready, TaskSkipped, eventlog.KindAttemptEnded, "late evidence: not started, in a run that fails fast"},
 
+	{Ready, Waiting, eventlog.KindAgentQuarantined, "disproved: it was not started, and an older journal may have let it start since"},
+	{Pending, Waiting, eventlog.KindAgentQuarantined, "disproved, sent ahead"},
+
 	{Waiting, Ready, eventlog.KindStepResolved, "as retry; as succeeded with jobs left"},
 	{Waiting, Done, eventlog.KindStepResolved, "as succeeded, and no job is left"},
 	{Waiting, TaskFailed, eventlog.KindStepResolved, "as failed"},

@@ -3,6 +3,7 @@ package engine
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -174,7 +175,7 @@ func (w *simWorld) moved(e eventlog.Event, from, to TaskStatus) {
 		return
 	}
 	m := simMove{from, to, e.Kind()}
-	if m.by == eventlog.KindAgentQuarantined || m.by == eventlog.KindAgentRevoked {
+	if from == Running && (m.by == eventlog.KindAgentQuarantined || m.by == eventlog.KindAgentRevoked) {
 		m.by = eventlog.KindAttemptEnded // they end what is under way as unknown
 	}
 	w.seen[m] = true
@@ -327,7 +328,13 @@ func (w *simWorld) gateway(a *simAgent) {
 
 // replace quarantines an agent whose journal is at fault, and enrols its host anew.
 func (w *simWorld) replace(a *simAgent) {
-	w.propose(&eventlog.AgentQuarantined{Agent: a.id, Reason: "journal", JournalID: a.journal, JournalSeq: a.seq})
+	var disproved []uint64
+	for _, id := range slices.Sorted(maps.Keys(w.s.Attempts)) {
+		if w.s.disprovable(w.s.Agents[a.id], id) && w.rng.IntN(2) == 0 {
+			disproved = append(disproved, id)
+		}
+	}
+	w.propose(&eventlog.AgentQuarantined{Agent: a.id, Reason: "journal", JournalID: a.journal, JournalSeq: a.seq, Disproved: disproved})
 	if w.rng.IntN(2) == 0 {
 		w.lead() // with nobody to give the work to
 	}

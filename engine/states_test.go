@@ -96,6 +96,8 @@ var kindNames = map[eventlog.Kind]string{
 	eventlog.KindAttemptEnded:  "AttemptEnded",
 	eventlog.KindStepResolved:  "StepResolved",
 	eventlog.KindTaskSkipped:   "TaskSkipped",
+
+	eventlog.KindAgentQuarantined: "AgentQuarantined",
 }
 
 // A textMove is a row of a table that is small enough to be checked by hand.
@@ -107,6 +109,7 @@ var attemptMoves = []textMove{
 	{"under way", "unknown", "AttemptEnded", "somebody gives up on the agent, by name"},
 	{"under way", "unknown", "AgentQuarantined, AgentRevoked", "the agent will not be heard of again"},
 	{"unknown", "succeeded, skipped, failed, cancelled, not started", "AttemptEnded", "late evidence, while the step waits or has no successor yet"},
+	{"not started", "unknown", "AgentQuarantined", "its agent has come with an older journal, which may have let it start since"},
 	{"unknown", "unknown", "AttemptEnded", "later evidence is kept with the attempt and changes nothing else"},
 }
 

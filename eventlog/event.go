@@ -167,7 +167,8 @@ type AgentDisconnected struct {
 }
 
 // AgentQuarantined says that an agent's journal was lost, cloned or rolled back.
-// Its attempts under way become unknown.
+// Its attempts under way become unknown. It counts again for an agent in quarantine
+// where it names attempts that are disproved.
 type AgentQuarantined struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -175,6 +176,9 @@ type AgentQuarantined struct {
 	Reason     string `json:"reason"`
 	JournalID  string `json:"journal_id"` // what the agent showed
 	JournalSeq uint64 `json:"journal_seq"`
+	// Disproved are the attempts on record as not started that may have started all the
+	// same, by a journal which does not know that they never shall.
+	Disproved []uint64 `json:"disproved" added:"true"`
 }
 
 // PlanRecorded puts a plan's graph on record. The plan itself and its inputs are

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"quorate/engine"
 	"quorate/eventlog"
@@ -12,8 +13,14 @@ import (
 
 // A challenged fact is what the agent was told before it said hello again.
 type challenged struct {
-	acked   uint64 // the newest committed report
-	missing uint64 // an attempt under way that was begun, or 0
+	acked     uint64   // the newest committed report
+	missing   uint64   // an attempt under way that was begun, or 0
+	disproved []uint64 // attempts that have not started, and that the journal does not forbid
+}
+
+// again are those of the disproved attempts that the agent was told of before.
+func (c *challenged) again(told *challenged) []uint64 {
+	return slices.DeleteFunc(slices.Clone(c.disproved), func(id uint64) bool { return !slices.Contains(told.disproved, id) })
 }
 
 // prove returns a Hello that fits the record, or quarantines the agent.
@@ -36,9 +43,9 @@ func (s *session) prove(ctx context.Context, hello *wire.Hello) (*wire.Hello, er
 		case fault == "":
 			return hello, nil
 		case hello.JournalID != now.journal || hello.JournalSeq < told.acked:
-			return nil, s.g.quarantine(ctx, s, fault, hello.JournalID, hello.JournalSeq)
-		case now.missing != 0 && now.missing == told.missing:
-			return nil, s.g.quarantine(ctx, s, fault, "", 0)
+			return nil, s.quarantine(ctx, &eventlog.AgentQuarantined{Reason: fault, JournalID: hello.JournalID, JournalSeq: hello.JournalSeq, Disproved: now.again(&told)})
+		case now.missing != 0 && now.missing == told.missing, len(now.again(&told)) > 0:
+			return nil, s.quarantine(ctx, &eventlog.AgentQuarantined{Reason: fault, Disproved: now.again(&told)})
 		}
 		var err error
 		if hello, err = s.challenge(ctx, &wire.Challenge{Acked: now.acked, Reason: clip(fault, textBytesMax)}); err != nil {
@@ -61,11 +68,16 @@ func (s *session) fault(hello *wire.Hello) (why string, now onRecord) {
 	s.g.o.View(func(st *engine.State) {
 		a := st.Agent(s.agent)
 		now.acked, now.journal = a.JournalSeq, a.JournalID
+		if hello.JournalID == now.journal {
+			now.disproved = st.Disproved(a, hello.Attempts, hello.Forbidden)
+		}
 		if why = a.JournalFault(hello.JournalID, hello.JournalSeq); why != "" {
 			return
 		}
 		if now.missing = a.MissingAttempt(hello.Attempts, hello.Acked); now.missing != 0 {
 			why = fmt.Sprintf("the journal does not hold attempt %d, which the agent had begun: it is an older copy, or another agent's", now.missing)
+		} else if len(now.disproved) > 0 {
+			why = fmt.Sprintf("the journal does not know that attempt %d never starts, which is on record: it is an older copy, or another agent's", now.disproved[0])
 		}
 	})
 	return why, now
@@ -96,16 +108,41 @@ func (s *session) challenge(ctx context.Context, c *wire.Challenge) (*wire.Hello
 
 // quarantine takes the agent out of service. The journal is what it showed;
 // without one the reason alone counts. It returns the refusal.
-func (g *gateway) quarantine(ctx context.Context, s *session, reason, journalID string, journalSeq uint64) error {
-	g.logger.Error("agent quarantined", "agent", s.name, "reason", reason)
-	_, voids, err := g.o.Propose(ctx, &eventlog.AgentQuarantined{
-		Agent: s.agent, Reason: reason, JournalID: journalID, JournalSeq: journalSeq,
-	})
+func (s *session) quarantine(ctx context.Context, e *eventlog.AgentQuarantined) error {
+	e.Agent = s.agent
+	s.g.logger.Error("agent quarantined", "agent", s.name, "reason", e.Reason, "may_have_started", e.Disproved)
+	_, voids, err := s.g.o.Propose(ctx, e)
 	if err != nil {
 		return err
 	}
 	if voids[0] != "" {
-		g.logger.Warn("quarantine was void", "agent", s.name, "why", voids[0])
+		s.g.logger.Warn("quarantine was void", "agent", s.name, "why", voids[0])
 	}
-	return &refusal{code: "quarantined", reason: reason}
+	return &refusal{code: codeQuarantined, reason: e.Reason}
+}
+
+// codeQuarantined is what agents in quarantine are refused with.
+const codeQuarantined = "quarantined"
+
+// testify hears an agent that is in quarantine: its disk may have been put back once
+// more since, to before an attempt was given back, and have let that start.
+func (g *gateway) testify(ctx context.Context, c *connection, control *stream, hello *wire.Hello) error {
+	id, digest, err := g.identify(c)
+	if err != nil {
+		return err
+	}
+	name, _ := g.check(c, id, digest)
+	s := &session{g: g, agent: id, name: name, conn: c, control: control}
+	_, now := s.fault(hello)
+	if len(now.disproved) == 0 {
+		return nil
+	}
+	told := now.challenged
+	if hello, err = s.challenge(ctx, &wire.Challenge{Acked: told.acked, Reason: "attempts never start that the journal does not forbid"}); err != nil {
+		return err
+	}
+	if _, now = s.fault(hello); len(now.again(&told)) == 0 {
+		return nil
+	}
+	return s.quarantine(ctx, &eventlog.AgentQuarantined{Reason: "the journal is an older copy once more", Disproved: now.again(&told)})
 }

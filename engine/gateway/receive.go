@@ -63,7 +63,7 @@ func (s *session) results(ctx context.Context, reports []wire.Report) error {
 		s.nudge()
 	}
 	if fault != nil {
-		return s.g.quarantine(ctx, s, fault.Error(), "", 0)
+		return s.quarantine(ctx, &eventlog.AgentQuarantined{Reason: fault.Error()})
 	}
 	return nil
 }
@@ -210,7 +210,9 @@ func (s *session) reply(ctx context.Context, r *wire.Reply) error {
 		if !open {
 			return nil
 		}
-		return s.g.quarantine(ctx, s, fmt.Sprintf("attempt %d is under way, and the agent's journal says that it is settled", r.Attempt), "", 0)
+		return s.quarantine(ctx, &eventlog.AgentQuarantined{
+			Reason: fmt.Sprintf("attempt %d is under way, and the agent's journal says that it is settled", r.Attempt),
+		})
 	}
 	return fmt.Errorf("protocol: reply with status %d", r.Status)
 }

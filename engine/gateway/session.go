@@ -175,6 +175,9 @@ func (g *gateway) greet(ctx context.Context, c *connection) (*session, error) {
 	}
 	var refused *refusal
 	if errors.As(err, &refused) {
+		if s == nil && refused.code == codeQuarantined {
+			err = errors.Join(err, g.testify(ctx, c, control, hello))
+		}
 		g.farewell(ctx, c, control, refused)
 	}
 	return s, err
@@ -289,7 +292,7 @@ func barred(a *engine.Agent) *refusal {
 	case a.Revoked:
 		return &refusal{code: "revoked", reason: "the agent was revoked"}
 	case a.Quarantined != "":
-		return &refusal{code: "quarantined", reason: a.Quarantined}
+		return &refusal{code: codeQuarantined, reason: a.Quarantined}
 	case a.Pending:
 		return &refusal{code: "pending", reason: `an operator has to approve the agent: "quorate agent approve ` + a.Name + `"`}
 	}

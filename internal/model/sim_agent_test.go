@@ -44,6 +44,8 @@ type agent struct {
 	sentSeq uint64
 	procs   []*proc
 	killing map[uint64]bool
+	// untold are attempts that are on record as not started, and that it has done alone.
+	untold map[uint64]bool
 	// published is the value that its journal has published last.
 	published []byte
 }
@@ -119,16 +121,20 @@ func (a *agent) reboot() {
 // rest is an agent that ends in order, perhaps, before its process or machine does.
 func (a *agent) rest() {
 	if a.w.rng.IntN(2) == 0 {
-		a.write(&journal.Stopped{})
-		a.sync()
-		a.w.seen["stops in order"]++
+		a.stop()
 	}
+}
+
+func (a *agent) stop() {
+	a.write(&journal.Stopped{})
+	a.sync()
+	a.w.seen["stops in order"]++
 }
 
 func (a *agent) hello() wire.Hello {
 	return wire.Hello{
 		JournalID: a.state.JournalID, JournalSeq: a.state.ShownSeq(), BootID: a.state.BootID,
-		Attempts: a.state.Attempts(), Acked: a.state.Acked, Floor: a.state.Floor,
+		Attempts: a.state.Attempts(), Forbidden: a.state.Forbidden(), Acked: a.state.Acked, Floor: a.state.Floor,
 	}
 }
 

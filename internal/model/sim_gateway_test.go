@@ -21,7 +21,8 @@ type session struct {
 	over  bool
 
 	hello      wire.Hello
-	barrier    uint64 // the log's end when the hello did not fit
+	barrier    uint64   // the log's end when the hello did not fit
+	shown      []uint64 // attempts of which the agent was told then that they never start
 	challenged bool
 	connection uint64
 	fence      wire.Fence
@@ -102,6 +103,9 @@ func (s *session) serve() {
 		return // not folded yet
 	}
 	if !rec.Usable() {
+		if s.stage == greeting && s.testify(rec) {
+			return
+		}
 		if s.a.session == s {
 			s.a.outcast()
 		}
@@ -125,29 +129,63 @@ func (s *session) serve() {
 func (s *session) greet(rec *engine.Agent) {
 	missing := rec.MissingAttempt(s.hello.Attempts, s.hello.Acked)
 	fault := rec.JournalFault(s.hello.JournalID, s.hello.JournalSeq)
-	if fault == "" && missing == 0 {
+	disproved := s.disproved(rec)
+	if fault == "" && missing == 0 && len(disproved) == 0 {
 		s.record()
 		return
 	}
+	if s.challenge(disproved) {
+		return
+	}
+	e := &eventlog.AgentQuarantined{Agent: rec.ID, Reason: fault, JournalID: s.hello.JournalID, JournalSeq: s.hello.JournalSeq, Disproved: disproved}
+	if fault == "" {
+		e = &eventlog.AgentQuarantined{Agent: rec.ID, Reason: "an attempt is missing or disproved", Disproved: disproved}
+	}
+	s.r.propose(nil, e)
+	s.end()
+}
+
+// disproved are the attempts that have not started on record, and that the journal does
+// not forbid; once the agent was told of some, those of them.
+func (s *session) disproved(rec *engine.Agent) []uint64 {
+	if s.hello.JournalID != rec.JournalID || s.r.w.deaf {
+		return nil
+	}
+	ids := s.r.state.Disproved(rec, s.hello.Attempts, s.hello.Forbidden)
+	if s.challenged {
+		ids = slices.DeleteFunc(ids, func(id uint64) bool { return !slices.Contains(s.shown, id) })
+	}
+	return ids
+}
+
+// challenge has the agent say hello once more, and is false where it has done so.
+func (s *session) challenge(disproved []uint64) bool {
 	switch {
+	case s.challenged:
+		return false
 	case s.barrier == 0:
 		s.barrier = s.r.w.head.Index
 	case s.r.state.Index < s.barrier:
-	case !s.challenged:
-		s.challenged = true
-		if s.a.session != s {
-			s.end() // there is nobody to ask
-			return
-		}
-		s.hello = s.a.hello()
+	case s.a.session != s:
+		s.end() // there is nobody to ask
 	default:
-		e := &eventlog.AgentQuarantined{Agent: rec.ID, Reason: fault, JournalID: s.hello.JournalID, JournalSeq: s.hello.JournalSeq}
-		if fault == "" {
-			e = &eventlog.AgentQuarantined{Agent: rec.ID, Reason: "an attempt is missing"}
-		}
-		s.r.propose(nil, e)
-		s.end()
+		s.challenged, s.shown = true, disproved
+		s.hello = s.a.hello()
 	}
+	return true
+}
+
+// testify hears an agent in quarantine, and reports whether there is more to hear.
+func (s *session) testify(rec *engine.Agent) bool {
+	disproved := s.disproved(rec)
+	if rec.Revoked || len(disproved) == 0 {
+		return false
+	}
+	if s.challenge(disproved) {
+		return true
+	}
+	s.r.propose(nil, &eventlog.AgentQuarantined{Agent: rec.ID, Reason: "older once more", Disproved: disproved})
+	return false
 }
 
 func (s *session) record() {

@@ -78,7 +78,11 @@ func (w *sim) startRun() {
 			under++
 		}
 	}
-	if under > 1 || len(w.truth.Runs) > 6 {
+	runs := 6
+	if w.backups {
+		runs = 40 // they are cancelled
+	}
+	if under > 1 || len(w.truth.Runs) > runs {
 		return
 	}
 	w.ask(&eventlog.RunCreated{
@@ -115,6 +119,9 @@ func (w *sim) replace(a *agent) {
 		return
 	}
 	w.must(&eventlog.AgentRevoked{Agent: a.id, By: "operator"})
+	if !w.deaf { // then it has said so
+		a.silence()
+	}
 	a.procs = nil
 	w.enrol(a)
 }
@@ -135,7 +142,7 @@ func hostsOf(g *engine.Graph, task uint32) []uint32 {
 
 // ahead is how much a run has agents sent ahead, at a site mostly.
 func (w *sim) ahead() uint32 {
-	if n := w.rng.IntN(4); w.site != nil && n > 0 {
+	if n := w.rng.IntN(4); (w.site != nil || w.backups) && n > 0 {
 		return 20
 	}
 	return uint32(w.rng.IntN(2) * w.rng.IntN(20))

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -73,6 +74,45 @@ func TestSimOfRecoveries(t *testing.T) {
 		if seeds >= 50 && seen[what] < seeds/10 {
 			t.Errorf("only %d %s in %d seeds", seen[what], what, seeds)
 		}
+	}
+}
+
+// TestSimOfBackups puts disks back that do not know of what was given back, and has
+// their agents go on alone. The log takes back that it was not started, and it does not
+// where gateways do not hear of it.
+func TestSimOfBackups(t *testing.T) {
+	first, seeds := 0, max(1, *seedsFlag/4)
+	if testing.Short() {
+		seeds = min(seeds, 50)
+	}
+	if *seedFlag >= 0 {
+		first, seeds = int(*seedFlag), 1
+	}
+	seen, missed := map[string]int{}, 0
+	for seed := first; seed < first+seeds; seed++ {
+		backups := func(w *sim) { w.backups = true }
+		w := simulate(uint64(seed), backups)
+		if w.failure != nil {
+			t.Fatalf("%v\nreproduce: go test ./internal/model -run SimOfBackups -seed %d", w.failure, seed)
+		}
+		for what, n := range w.seen {
+			seen[what] += n
+		}
+		if w.seen["attempts disproved"] > 0 {
+			deaf := simulate(uint64(seed), backups, func(w *sim) { w.deaf = true }).failure
+			if deaf != nil && strings.Contains(deaf.Error(), "is not started and took effect") {
+				missed++
+			}
+		}
+	}
+	t.Logf("%d seeds: %v; %d of them fail where nobody hears", seeds, seen, missed)
+	for _, what := range []string{"disks put back", "attempts disproved"} {
+		if seeds >= 50 && seen[what] < seeds/10 {
+			t.Errorf("only %d %s in %d seeds", seen[what], what, seeds)
+		}
+	}
+	if seeds >= 100 && missed == 0 {
+		t.Error("no seed fails where nobody hears")
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash"
 	"math/rand/v2"
-	"slices"
 
 	"quorate/engine"
 	"quorate/eventlog"
@@ -37,10 +36,12 @@ type sim struct {
 	failing float64 // chance that a job fails, always the same job
 	// recovers: the cluster may be lost, and recovered.
 	recovers bool
-	nonces   int
-	request  int
-	plans    int
-	done     map[string]bool // requests that took effect
+	// backups: disks are copied and put back so that they know less than they have to.
+	backups bool
+	nonces  int
+	request int
+	plans   int
+	done    map[string]bool // requests that took effect
 	// struck is called when an orchestrator has folded a record.
 	struck  func(r *replica, index uint64)
 	touched map[int]bool // hosts whose disk was wiped or put back
@@ -60,6 +61,10 @@ type sim struct {
 	lost       map[uint64]bool // attempts that only a lost log knew
 	blurred    map[blur]bool
 	repeated   map[uint64]bool // attempts under way that an agent alone on an old disk has repeated jobs of
+	// deaf: gateways do not hear what agents know of attempts that are on record as not started.
+	deaf bool
+	// silenced are attempts that were given back and done, of which only a disk told that is gone.
+	silenced map[uint64]bool
 }
 
 type stepRef struct {
@@ -77,7 +82,7 @@ func newSim(seed uint64, replicas, hosts int) *sim {
 	w := &sim{
 		rng: rand.New(rand.NewPCG(seed, 7)), trace: sha256.New(), truth: engine.NewState(), hashEvery: 8, faults: true,
 		seen: map[string]int{}, done: map[string]bool{}, touched: map[int]bool{}, effects: map[jobRef]int{}, byAttempt: map[[2]uint64]int{}, words: map[stepRef]int{},
-		ends: map[uint64]uint8{}, waited: map[uint64]bool{}, lost: map[uint64]bool{}, blurred: map[blur]bool{}, repeated: map[uint64]bool{},
+		ends: map[uint64]uint8{}, waited: map[uint64]bool{}, lost: map[uint64]bool{}, blurred: map[blur]bool{}, repeated: map[uint64]bool{}, silenced: map[uint64]bool{},
 	}
 	for i := range replicas {
 		r := &replica{w: w, id: uint64(i) + 1, clock: 1_700_000_000_000_000_000}
@@ -86,7 +91,7 @@ func newSim(seed uint64, replicas, hosts int) *sim {
 	}
 	w.must(&eventlog.ClusterCreated{ClusterID: clusterID})
 	for h := range hosts + 1 {
-		a := &agent{w: w, at: h, name: fmt.Sprintf("h%d", h)}
+		a := &agent{w: w, at: h, name: fmt.Sprintf("h%d", h), untold: map[uint64]bool{}}
 		if h == hosts {
 			a.name = "ctl"
 		}
@@ -151,6 +156,7 @@ func (w *sim) saw(e eventlog.Event) {
 		w.seen["leaders"]++
 	case *eventlog.AgentQuarantined:
 		w.seen["quarantines"]++
+		w.seen["attempts disproved"] += len(e.Disproved)
 		for _, a := range w.agents {
 			if a.id == e.Agent && w.recoveries > 0 {
 				w.blurHost(a) // what it did in the lost log is on no disk either
@@ -222,7 +228,10 @@ func (w *sim) effect(a *agent, attempt uint64, job uint32) {
 			return
 		}
 		if w.touched[a.at] && at.Outcome == eventlog.NotStarted {
-			w.seen["jobs given back and done alone"]++ // the disk is from before it was given back
+			// The disk is from before it was given back: the log has to say so when it hears of it.
+			w.seen["jobs given back and done alone"]++
+			w.byAttempt[[2]uint64{attempt, uint64(job)}]++
+			a.untold[attempt] = true
 			return
 		}
 	}
@@ -298,11 +307,15 @@ func (w *sim) act() {
 		}
 	case n < 935:
 		a.sync()
-	case w.site != nil && w.rng.IntN(3) > 0: // there most goes well
+	case (w.site != nil || w.backups) && w.rng.IntN(3) > 0: // there most goes well
 	default:
 		w.misfortune(n-935, a, r)
 	}
 	w.neighbourly(a)
+	if w.backups && w.rng.IntN(20) == 0 {
+		w.backup(a)
+		w.startRun()
+	}
 }
 
 // misfortune is all that does not have to happen.
@@ -386,63 +399,4 @@ func (w *sim) jump(r *replica) {
 	const hour = 3_600_000_000_000
 	r.clock += (w.rng.Int64N(2*hour) - hour) * []int64{1, 24, 24 * 365}[w.rng.IntN(3)]
 	r.clock = max(r.clock, 1)
-}
-
-// disks wipes a disk, copies it, or puts a copy back.
-func (w *sim) disks(a *agent) {
-	switch n := w.rng.IntN(6); {
-	case n == 0:
-		w.seen["wiped disks"]++
-		w.touched[a.at] = true
-		a.procs = nil
-		a.boot++
-		a.format(fmt.Sprint("fresh ", a.boot))
-	case n < 4:
-		a.copy = &disk{slices.Clone(a.disk.data), a.disk.synced}
-	case a.copy != nil && w.heard(a) && !w.recovers: // who would know that both log and journal are old?
-		w.seen["disks put back"]++
-		w.touched[a.at] = true
-		a.procs = nil
-		a.boot++
-		a.disk = disk{slices.Clone(a.copy.data), len(a.copy.data)}
-		a.start()
-	}
-}
-
-// heard reports whether the log knows what began since the disk was copied. Nothing
-// can tell that something was begun of which nobody has heard.
-func (w *sim) heard(a *agent) bool {
-	c := &agent{w: w, boot: a.boot + 1, disk: disk{slices.Clone(a.copy.data), len(a.copy.data)}}
-	c.start()
-	if w.truth.Agents[a.id].JournalSeq > c.state.ShownSeq() {
-		return true // by the numbers alone
-	}
-	for _, id := range a.state.Attempts() {
-		now, _ := a.state.Attempt(id)
-		then, held := c.state.Attempt(id)
-		at := w.truth.Attempts[id]
-		if at == nil {
-			return false
-		}
-		open := at.Outcome == 0 || at.Outcome == eventlog.Unknown // its agent has said no end of it
-		switch {
-		case !held && !at.Began && at.Outcome == 0:
-			return false
-		case held && now.Window > then.Window && open:
-			return false
-		case held && then.RestartUnder != "" && then.RestartUnder != now.RestartUnder && open && ends(at) <= then.Ended:
-			return false // it went on behind a restart
-		case held && then.Phase == journal.Intent && open && ends(at) <= then.Ended && (now.Phase != journal.Intent || now.Running || now.Ended > then.Ended):
-			return false // it went on behind a stop
-		}
-	}
-	return true
-}
-
-// ends counts the jobs of an attempt whose end is on record.
-func ends(at *engine.Attempt) (n uint32) {
-	for range at.Jobs.All() {
-		n++
-	}
-	return n
 }

@@ -140,6 +140,13 @@ func (s *State) Open() []uint64 {
 	return slices.DeleteFunc(ids, func(id uint64) bool { return s.attempts[id].Phase != Intent })
 }
 
+// Forbidden returns the ids of the attempts that have not started and never will,
+// ascending, as long as the journal holds them. The report of one is not sent before
+// that is on disk: a journal that holds the attempt as anything else is an older copy.
+func (s *State) Forbidden() []uint64 {
+	return slices.DeleteFunc(s.Attempts(), func(id uint64) bool { return s.attempts[id].Phase != Tombstone })
+}
+
 // ShownSeq is the number to introduce a connection with. It is never below what
 // the cluster can have committed, so that only a journal that was rolled back
 // shows a lower one; nor is it above that, whatever was done since the machine

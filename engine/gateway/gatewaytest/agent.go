@@ -35,6 +35,7 @@ type Agent struct {
 	mu      sync.Mutex
 	reports []wire.Report // all that were ever made; reports[i].Seq is i+1
 	held    []uint64      // attempts whose beginning was recorded
+	forbids []uint64      // those of them that were given back
 	acked   uint64        // the newest report that was acknowledged
 }
 
@@ -141,7 +142,7 @@ func (a *Agent) Dial(ctx context.Context) (*Link, error) {
 func (a *Agent) Hello() *wire.Hello {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return &wire.Hello{Version: "test", JournalID: a.JournalID, JournalSeq: uint64(len(a.reports)), BootID: "boot", Attempts: slices.Clone(a.held), Acked: a.acked}
+	return &wire.Hello{Version: "test", JournalID: a.JournalID, JournalSeq: uint64(len(a.reports)), BootID: "boot", Attempts: slices.Clone(a.held), Forbidden: slices.Clone(a.forbids), Acked: a.acked}
 }
 
 // Connect dials and is welcomed, or fails with what the orchestrator refused it
@@ -222,6 +223,9 @@ func (a *Agent) Record(reports ...wire.Report) []wire.Report {
 		if reports[i].Began {
 			a.held = append(a.held, reports[i].Attempt)
 		}
+		if reports[i].End && reports[i].Outcome == uint8(eventlog.NotStarted) {
+			a.forbids = append(a.forbids, reports[i].Attempt)
+		}
 		a.reports = append(a.reports, reports[i])
 	}
 	return reports
@@ -232,7 +236,8 @@ func (a *Agent) settle(m *wire.Ack) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.acked = max(a.acked, m.Seq)
-	a.held = slices.DeleteFunc(a.held, func(id uint64) bool { return id <= m.Floor })
+	settled := func(id uint64) bool { return id <= m.Floor }
+	a.held, a.forbids = slices.DeleteFunc(a.held, settled), slices.DeleteFunc(a.forbids, settled)
 }
 
 // After returns the reports behind a number.
@@ -329,7 +334,8 @@ func (l *Link) ServeOn(t testing.TB, do func(d *wire.Dispatch, step *wire.Step) 
 
 // On is the agent with its journal, talking to another rig of the same cluster.
 func (a *Agent) On(r *Rig) *Agent {
-	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, rig: r, reports: a.After(0), held: a.Hello().Attempts, acked: a.Hello().Acked}
+	h := a.Hello()
+	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, rig: r, reports: a.After(0), held: h.Attempts, forbids: h.Forbidden, acked: h.Acked}
 }
 
 // PublicKey returns the public half of a new key.
