@@ -66,7 +66,9 @@ func (n *Narrator) Events(s *engine.State, rec *eventlog.Record, event eventlog.
 	case *eventlog.RunCreated:
 		run = uint64(len(s.Runs)) // a run that counts is the newest
 		n.runs[run] = newTale(s.Run(run))
-	case *eventlog.AgentQuarantined, *eventlog.AgentRevoked, *eventlog.AgentEnrolled, *eventlog.AgentApproved:
+	case *eventlog.AgentQuarantined:
+		return n.rights(s, rec, e.Disproved...)
+	case *eventlog.AgentRevoked, *eventlog.AgentEnrolled, *eventlog.AgentApproved:
 		return n.rights(s, rec)
 	case *eventlog.AgentConnected:
 		if a := s.Agent(e.Agent); a.Quarantined != "" || a.Judged == rec.Index {
@@ -89,7 +91,7 @@ func (n *Narrator) Events(s *engine.State, rec *eventlog.Record, event eventlog.
 }
 
 // rights tells what changes for all runs when an agent gains or loses its right.
-func (n *Narrator) rights(s *engine.State, rec *eventlog.Record) (out []RunEvent) {
+func (n *Narrator) rights(s *engine.State, rec *eventlog.Record, disproved ...uint64) (out []RunEvent) {
 	for _, id := range sortedKeys(n.runs) {
 		w := &teller{s: s, r: s.Run(id), rec: rec, t: n.runs[id]}
 		w.t.barred = true
@@ -97,6 +99,9 @@ func (n *Narrator) rights(s *engine.State, rec *eventlog.Record) (out []RunEvent
 			if w.t.open[attempt] {
 				w.attempt(attempt)
 			}
+		}
+		for _, attempt := range disproved {
+			w.disproved(attempt)
 		}
 		w.waits()
 		out = append(out, w.out...)

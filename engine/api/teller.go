@@ -95,6 +95,19 @@ func (w *teller) attempt(id uint64) {
 	w.stepEnded(at, st)
 }
 
+// disproved tells that an attempt of the run may have started after all, while its step
+// is not settled or tried again.
+func (w *teller) disproved(id uint64) {
+	at := w.s.Attempts[id]
+	if at == nil || at.Run != w.r.ID || at.Outcome != eventlog.Unknown || at.Successor != 0 {
+		return
+	}
+	if st := w.step(at); !st.Status.Settled() {
+		w.t.open[id] = false
+		w.stepEnded(at, st)
+	}
+}
+
 func (w *teller) stepEnded(at *engine.Attempt, st engine.Step) {
 	ev := w.add("step-ended")
 	ev.Task, ev.Host, ev.Attempt = w.r.Graph.Tasks[at.Task].ID, w.r.Graph.HostName(at.Task, at.Host), at.ID

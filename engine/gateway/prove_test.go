@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"quorate/engine"
@@ -106,4 +107,66 @@ func TestChallengeIsAnsweredWithHello(t *testing.T) {
 			t.Errorf("%T was answered with %T", answer, m)
 		}
 	}
+}
+
+// giveBack is begin, and the agent's word that the attempt never starts, on record. The
+// hello is from before that.
+func giveBack(t *testing.T, rig *gatewaytest.Rig, agent *gatewaytest.Agent) (attempt uint64, before *wire.Hello) {
+	t.Helper()
+	attempt, link := begin(t, rig, agent)
+	before = agent.Hello()
+	if err := link.Send(agent.Record(wire.Report{Attempt: attempt, End: true, Outcome: uint8(eventlog.NotStarted)})...); err != nil {
+		t.Fatal(err)
+	}
+	rig.Until(t, "that it has not started, on record", func(s *engine.State) bool { return s.Attempts[attempt].Outcome == eventlog.NotStarted })
+	return attempt, before
+}
+
+// An agent whose journal does not know that an attempt never starts has an older copy of
+// it, which may have let it start, whatever the numbers say: the log takes that back. So
+// it does when such an agent is in quarantine for another reason.
+func TestDisproved(t *testing.T) {
+	for _, quarantined := range []bool{false, true} {
+		t.Run(fmt.Sprint("quarantined ", quarantined), func(t *testing.T) {
+			rigs := gatewaytest.Cluster(t, 2, gatewaytest.Options{})
+			agent := rigs[0].Enrol(t, "n1")
+			attempt, older := giveBack(t, rigs[0], agent)
+			older.JournalSeq = agent.Hello().JournalSeq // it may have been, for all that is known behind a reboot
+			if quarantined {
+				gatewaytest.Must2(rigs[0].O.Propose(t.Context(), &eventlog.AgentQuarantined{Agent: agent.ID, Reason: "another"}))
+			}
+			var refused *gatewaytest.Refused
+			if _, err := agent.On(rigs[1]).Connect(t.Context(), older); !errors.As(err, &refused) || refused.Code != "quarantined" {
+				t.Fatalf("an older journal: %v, want a quarantine", err)
+			}
+			rigs[0].Until(t, "the unknown outcome", func(s *engine.State) bool { return s.Attempts[attempt].Outcome == eventlog.Unknown })
+		})
+	}
+}
+
+// A Hello from before an attempt was given back disproves nothing where the agent,
+// asked again, forbids it.
+func TestOvertakenHelloDisprovesNothing(t *testing.T) {
+	rigs := gatewaytest.Cluster(t, 2, gatewaytest.Options{})
+	agent := rigs[0].Enrol(t, "n1")
+	attempt, overtaken := giveBack(t, rigs[0], agent)
+	overtaken.JournalSeq = agent.Hello().JournalSeq
+	hellos := []*wire.Hello{overtaken, agent.Hello()}
+	link, err := agent.On(rigs[1]).ConnectWith(t.Context(), func() *wire.Hello {
+		next := hellos[0]
+		hellos = hellos[1:]
+		return next
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.Close()
+	if link.Challenged != 1 {
+		t.Errorf("challenged %d times", link.Challenged)
+	}
+	rigs[0].O.View(func(s *engine.State) {
+		if at := s.Attempts[attempt]; at.Outcome != eventlog.NotStarted || s.Agent(agent.ID).Quarantined != "" {
+			t.Errorf("outcome %d, quarantined %q", at.Outcome, s.Agent(agent.ID).Quarantined)
+		}
+	})
 }

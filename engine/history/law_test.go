@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -140,7 +141,7 @@ func (w *world) act(r *engine.Run) {
 	case n == 98 && w.rng.IntN(6) == 0:
 		a := w.s.AgentByName(r.Graph.Hosts[w.rng.IntN(len(r.Graph.Hosts))])
 		if a != nil {
-			w.add(&eventlog.AgentQuarantined{Agent: a.ID, Reason: "cloned"})
+			w.add(&eventlog.AgentQuarantined{Agent: a.ID, Reason: "cloned", Disproved: w.s.Disproved(a, slices.Sorted(maps.Keys(w.s.Attempts)), nil)})
 		}
 	}
 }

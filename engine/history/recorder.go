@@ -102,6 +102,9 @@ func (r *Recorder) touched(s *engine.State, e eventlog.Event) (steps []stepKey) 
 		agent(e.Agent)
 	case *eventlog.AgentQuarantined:
 		agent(e.Agent)
+		for _, id := range e.Disproved {
+			attempt(id)
+		}
 	case *eventlog.AgentConnected:
 		agent(e.Agent) // its journal may be found wrong
 	}
@@ -281,17 +284,22 @@ func (r *Recorder) readiedStep(k stepKey, at Mark, behind *step) {
 
 // settleAttempt notes the end of the step's newest attempt, whatever brought it about.
 func (r *Recorder) settleAttempt(s *engine.State, st *step) {
-	a := st.newest()
-	if a == nil {
-		return
+	if a := st.newest(); a != nil {
+		r.settle(s, a)
 	}
+}
+
+func (r *Recorder) settle(s *engine.State, a *attempt) {
 	is := s.Attempts[a.id]
 	if is == nil || is.Outcome == 0 || is.Outcome == a.outcome {
 		return
 	}
-	a.ended, a.outcome, a.reason, a.by = mark(s), is.Outcome, is.Reason, is.By
-	if a.outcome == eventlog.Unknown {
-		a.doubt, a.doubtReason = a.ended, a.reason
+	if a.outcome != eventlog.NotStarted { // where that is disproved, its step went on from there
+		a.ended = mark(s)
+	}
+	a.outcome, a.reason, a.by = is.Outcome, is.Reason, is.By
+	if a.outcome == eventlog.Unknown && a.doubt.Index == 0 {
+		a.doubt, a.doubtReason = mark(s), a.reason
 	}
 }
 
@@ -315,6 +323,12 @@ func (r *Recorder) note(s *engine.State, e eventlog.Event) {
 		if a := r.attempts[e.Attempt]; a != nil && a.ended.Index != 0 {
 			is := s.Attempts[e.Attempt]
 			a.late = append(a.late, lateEnd{mark(s), e.Outcome, is.Late == 0 && is.Outcome == e.Outcome})
+		}
+	case *eventlog.AgentQuarantined:
+		for _, id := range e.Disproved {
+			if a := r.attempts[id]; a != nil && a.ended.Index != 0 {
+				r.settle(s, a)
+			}
 		}
 	case *eventlog.ValuesPublished:
 		r.published(s, e)

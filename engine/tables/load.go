@@ -172,6 +172,9 @@ func (l *loader) seen(s *engine.State, rec *eventlog.Record, e eventlog.Event) f
 	at := *rec
 	return func(void string) {
 		about := refsOf(s, &at, e, void)
+		if q, ok := e.(*eventlog.AgentQuarantined); ok && void == "" {
+			l.disproved(s, q)
+		}
 		if l.opt.Run != 0 && about.run != l.opt.Run {
 			return
 		}
@@ -190,6 +193,15 @@ func (l *loader) seen(s *engine.State, rec *eventlog.Record, e eventlog.Event) f
 		case *eventlog.RunEnded:
 			l.run(s, e.Run)
 			delete(l.touched, e.Run)
+		}
+	}
+}
+
+// disproved notes the runs of attempts whose outcome is another one now.
+func (l *loader) disproved(s *engine.State, e *eventlog.AgentQuarantined) {
+	for _, id := range e.Disproved {
+		if a := s.Attempts[id]; a != nil && (l.opt.Run == 0 || l.opt.Run == a.Run) {
+			l.touched[a.Run] = true
 		}
 	}
 }

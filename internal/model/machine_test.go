@@ -3,6 +3,7 @@ package model
 import (
 	"slices"
 
+	"quorate/engine"
 	"quorate/eventlog"
 	"quorate/nodeagent/journal"
 )
@@ -269,12 +270,13 @@ func (m *machine) greet(s *state, at uint16) bool {
 	if m.mutant == noJournalID {
 		id, seq = a.JournalID, max(seq, a.JournalSeq)
 	}
+	disproved := m.disproved(st, a, k)
 	var t state
 	switch fault := a.JournalFault(id, seq); {
 	case fault != "":
-		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: fault, JournalID: id, JournalSeq: seq})
-	case a.MissingAttempt(k.Attempts(), k.Acked) != 0 && m.mutant != begunUnnumbered:
-		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: "an attempt is missing"})
+		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: fault, JournalID: id, JournalSeq: seq, Disproved: disproved})
+	case a.MissingAttempt(k.Attempts(), k.Acked) != 0 && m.mutant != begunUnnumbered, len(disproved) > 0:
+		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: "an attempt is missing or disproved", Disproved: disproved})
 	default:
 		t, _ = m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})
 		t, _ = m.fold(t, &eventlog.AgentConnected{Agent: a.ID, Session: sessionName, JournalID: id, JournalSeq: seq, Acked: k.Acked, Floor: k.Floor, Attempts: k.Attempts()})
@@ -284,12 +286,20 @@ func (m *machine) greet(s *state, at uint16) bool {
 	return !m.cl.folded[s.orch].quarantined
 }
 
+func (m *machine) disproved(st *engine.State, a *engine.Agent, k *journal.State) []uint64 {
+	if k.JournalID != a.JournalID {
+		return nil
+	}
+	return st.Disproved(a, k.Attempts(), k.Forbidden())
+}
+
 // readHello is a gateway that reads a hello whose connection is gone by then: the
 // agent cannot be asked to say it again, so it proves nothing.
 func (m *machine) readHello(s *state, at uint16) {
 	k := m.js.all[at].state
-	a := m.cl.folded[s.orch].state.Agents[m.cl.agent]
-	if a.JournalFault(k.JournalID, k.ShownSeq()) != "" || a.MissingAttempt(k.Attempts(), k.Acked) != 0 {
+	st := m.cl.folded[s.orch].state
+	a := st.Agents[m.cl.agent]
+	if a.JournalFault(k.JournalID, k.ShownSeq()) != "" || a.MissingAttempt(k.Attempts(), k.Acked) != 0 || len(m.disproved(st, a, k)) > 0 {
 		return
 	}
 	t, _ := m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})

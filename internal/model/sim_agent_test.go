@@ -88,7 +88,9 @@ func (a *agent) write(records ...journal.Record) {
 		case *journal.Intended:
 			r.Window = min(r.Window, 2)
 		case *journal.AttemptEnded:
-			if a.name != "" { // it is not tried out what would become of a disk
+			_, known := a.w.ends[r.Report.Attempt]
+			forgets := known && a.w.touched[a.at] && r.Report.Outcome == journal.OutcomeUnknown
+			if a.name != "" && !forgets { // it is not tried out what would become of a disk
 				a.w.ends[r.Report.Attempt] = r.Report.Outcome
 			}
 		}
