@@ -140,3 +140,20 @@ func TestBeginningsTravelWithResults(t *testing.T) {
 	}
 	t.Errorf("frames of %v reports, want one of 3", o.frames)
 }
+
+// TestSaysWhatItForbids: an agent introduces itself with what it holds, and with what of
+// that never starts.
+func TestSaysWhatItForbids(t *testing.T) {
+	t.Parallel()
+	o := newOrchestrator(t)
+	startAgent(t, o, t.TempDir())
+	o.send(o.dispatch(10, 0, "until test -e gate; do sleep 0.02; done"), o.cancel(11))
+	o.ended(11)
+	o.drop()
+	o.until("an introduction with both", func() bool {
+		h := o.hellos[len(o.hellos)-1]
+		return slices.Equal(h.Attempts, []uint64{10, 11}) && slices.Equal(h.Forbidden, []uint64{11})
+	})
+	o.send(o.cancel(10))
+	o.ended(10)
+}
