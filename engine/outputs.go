@@ -1,10 +1,9 @@
 package engine
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"math/bits"
 	"slices"
+
+	"quorate/nodeagent/wire"
 )
 
 // A step is run again when what it requires has led to something else than before. On
@@ -12,37 +11,21 @@ import (
 // for each task: the sum over the task's hosts, so that it does not depend on the order
 // of their ends, and costs the same for one host or a thousand.
 
-// outputBytes is how long the output of a step is.
-const outputBytes = 16
-
-// An Output stands for what a step, or all steps of a task, led to. The zero value says
-// that this is not known.
-type Output [outputBytes]byte
-
-// With returns the sum of the output and of what a step on the host led to.
-func (o Output) With(host string, step Output) Output {
-	h := sha256.New()
-	h.Write(step[:])
-	h.Write([]byte(host))
-	sum := h.Sum(nil)
-	low, carry := bits.Add64(binary.BigEndian.Uint64(o[8:]), binary.BigEndian.Uint64(sum[8:]), 0)
-	high, _ := bits.Add64(binary.BigEndian.Uint64(o[:]), binary.BigEndian.Uint64(sum), carry)
-	binary.BigEndian.PutUint64(o[:], high)
-	binary.BigEndian.PutUint64(o[8:], low)
-	return o
-}
+// An Output stands for what a step led to, as its agent says. The zero value says that
+// this is not known.
+type Output = [wire.OutputBytes]byte
 
 // outputs are what the steps of a task led to.
 type outputs struct {
 	of    []Output // by position
-	known uint32   // of steps
-	sum   Output   // over those that are known
+	known uint32   // how many are
+	sum   wire.Sum // over those
 }
 
 // An Input is what a required task has led to on hosts elsewhere.
 type Input struct {
 	Task   uint32
-	Output Output
+	Output wire.Sum
 	// Open are those of a command's After whose outputs are still to be added, ascending.
 	Open []uint64
 }
@@ -60,7 +43,7 @@ func (s *State) keepAttemptOutput(a *Attempt, output []byte) {
 // follow from that.
 func (r *Run) keepOutput(task uint32, pos int, output []byte) {
 	t := &r.Tasks[task]
-	if len(output) != outputBytes || !r.Graph.tells[task] || t.step(pos) != Done {
+	if len(output) != wire.OutputBytes || !r.Graph.tells[task] || t.step(pos) != Done {
 		return
 	}
 	if t.outputs == nil {
@@ -76,7 +59,7 @@ func (r *Run) keepOutput(task uint32, pos int, output []byte) {
 func (o *outputs) add(g *Graph, task uint32, pos int) {
 	if step := o.of[pos]; step != (Output{}) {
 		o.known++
-		o.sum = o.sum.With(g.HostName(task, g.hostAt(task, pos)), step)
+		o.sum.Add(g.HostName(task, g.hostAt(task, pos)), step[:])
 	}
 }
 
@@ -85,22 +68,23 @@ func (r *Run) keepEngineOutput(task uint32) {
 	if !r.Graph.tells[task] {
 		return
 	}
-	sum := Output{}.With(r.Graph.Tasks[task].ID, Output{})
+	var sum wire.Sum
+	sum.Add(r.Graph.Tasks[task].ID, nil) // or that of a task behind nothing would be unknown
 	for _, e := range r.Graph.needs[task].edges {
 		output, whole := r.outputOf(e.task)
 		if !whole {
 			return
 		}
-		sum = sum.With(r.Graph.Tasks[e.task].ID, output)
+		sum.Add(r.Graph.Tasks[e.task].ID, output[:])
 	}
 	r.keepOutput(task, 0, sum[:])
 }
 
 // outputOf returns what the task has led to, and whether that is known of all its steps.
-func (r *Run) outputOf(task uint32) (sum Output, whole bool) {
+func (r *Run) outputOf(task uint32) (sum wire.Sum, whole bool) {
 	o := r.Tasks[task].outputs
 	if o == nil || r.Graph.Tasks[task].Narrowed || int(o.known) < r.Graph.StepCount(task) {
-		return Output{}, false
+		return wire.Sum{}, false
 	}
 	return o.sum, true
 }

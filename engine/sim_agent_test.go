@@ -25,6 +25,7 @@ type simSpec struct {
 	keepGoing           bool
 	after               []Predecessor
 	places              uint32
+	inputs              []Input
 }
 
 type simEntry struct {
@@ -34,6 +35,7 @@ type simEntry struct {
 	running bool
 	failed  bool
 	outcome eventlog.Outcome
+	told    map[uint64]Output // what those that it has waited for led to
 }
 
 // A simAgent follows the journal table of the dispatch protocol. What it holds
@@ -63,6 +65,7 @@ type simMessage struct {
 	recall   bool       // a cancel for what has not started
 	ack      *[2]uint64 // seq, floor
 	ended    uint64     // an attempt of another agent that has ended well on record
+	output   Output     // what that one's step led to
 }
 
 func (a *simAgent) handle(m simMessage) {
@@ -78,7 +81,7 @@ func (a *simAgent) handle(m simMessage) {
 	case m.ack != nil:
 		a.ack(m.ack[0], m.ack[1])
 	case m.ended != 0:
-		a.release(m.ended, eventlog.Succeeded)
+		a.release(m.ended, eventlog.Succeeded, m.output)
 	}
 }
 
@@ -180,17 +183,22 @@ func (a *simAgent) job(e *simEntry, o eventlog.Outcome) {
 
 func (a *simAgent) end(attempt uint64, o eventlog.Outcome) {
 	a.seq++
-	a.unacked = append(a.unacked, &eventlog.AttemptEnded{Attempt: attempt, Outcome: o, Reason: "agent", Seq: a.seq})
+	ended := &eventlog.AttemptEnded{Attempt: attempt, Outcome: o, Reason: "agent", Seq: a.seq}
+	output := simOutput(attempt, o)
+	if output != (Output{}) {
+		ended.Output = output[:]
+	}
+	a.unacked = append(a.unacked, ended)
 	a.w.ends[attempt] = o
 	a.entries[attempt].outcome = o
 	if a.relay != 0 && a.w.rng.IntN(4) > 0 {
-		a.w.notices = append(a.w.notices, simNotice{a.relay, attempt, o})
+		a.w.notices = append(a.w.notices, simNotice{a.relay, attempt, o, output})
 	}
-	a.release(attempt, o)
+	a.release(attempt, o, output)
 }
 
 // release tells those that wait for the attempt that it has ended.
-func (a *simAgent) release(attempt uint64, o eventlog.Outcome) {
+func (a *simAgent) release(attempt uint64, o eventlog.Outcome, output Output) {
 	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
 		e := a.entries[id]
 		i := slices.IndexFunc(e.after, func(p Predecessor) bool { return p.Attempt == attempt })
@@ -198,6 +206,10 @@ func (a *simAgent) release(attempt uint64, o eventlog.Outcome) {
 			continue
 		}
 		well := endsWell(e.after[i], o)
+		if e.told == nil {
+			e.told = map[uint64]Output{}
+		}
+		e.told[attempt] = output
 		e.after = slices.Delete(slices.Clone(e.after), i, i+1)
 		if !well {
 			e.state = simTombstone
@@ -231,6 +243,7 @@ func (a *simAgent) work(rng *rand.Rand) {
 			e.next = len(e.jobs)
 		}
 	case e.next < len(e.jobs):
+		a.w.follows(e)
 		e.running = true
 		a.w.effect(a, e)
 	default:
@@ -288,6 +301,7 @@ func (a *simAgent) wipe() {
 type simNotice struct {
 	relay, attempt uint64
 	outcome        eventlog.Outcome
+	output         Output
 }
 
 // hear lets one agent of the site hear of an end there, perhaps late, perhaps not once.
@@ -299,7 +313,7 @@ func (w *simWorld) hear() {
 	n := w.notices[i]
 	for _, a := range w.agents {
 		if a.relay == n.relay && w.rng.IntN(3) > 0 {
-			a.release(n.attempt, n.outcome)
+			a.release(n.attempt, n.outcome, n.output)
 		}
 	}
 	if w.rng.IntN(3) > 0 {

@@ -26,15 +26,21 @@ func TestSim(t *testing.T) {
 		return
 	}
 	seen := map[simMove]bool{}
-	early := 0
+	var all simTally
 	for seed := range *seedsFlag {
-		early += simulate(t, uint64(seed), seen)
+		one := simulate(t, uint64(seed), seen)
+		all.early += one.early
+		all.inputs += one.inputs
+		all.open += one.open
 		if t.Failed() {
 			return
 		}
 	}
-	if early == 0 && *seedsFlag >= 200 {
+	if all.early == 0 && *seedsFlag >= 200 {
 		t.Error("no seed saw a step succeed on record before one elsewhere that it waited for")
+	}
+	if *seedsFlag >= 200 && (all.inputs == 0 || all.open == 0) {
+		t.Errorf("the steps of all seeds followed from %d outputs of tasks elsewhere, %d of which were not whole when they were sent", all.inputs, all.open)
 	}
 	if *seedsFlag < 5000 {
 		return
@@ -44,6 +50,12 @@ func TestSim(t *testing.T) {
 			t.Errorf("no seed saw a step move from %s to %s by %s", m.from, m.to, m.by)
 		}
 	}
+}
+
+// A simTally counts what is rare, so that a test can tell that it was seen.
+type simTally struct {
+	early        int // steps that succeeded on record before one elsewhere that they waited for
+	inputs, open int // outputs of tasks elsewhere that steps started with, and those with open ones
 }
 
 // A simMove is a change of a step's status that was seen.
@@ -73,6 +85,7 @@ type simWorld struct {
 	byAttempt map[[2]uint64]int
 	retried   map[simStep]int
 	ends      map[uint64]eventlog.Outcome // of attempts, as their agents know them
+	tally     simTally
 	request   int
 }
 
@@ -86,7 +99,7 @@ type simJob struct {
 	job uint32
 }
 
-func simulate(t *testing.T, seed uint64, seen map[simMove]bool) (early int) {
+func simulate(t *testing.T, seed uint64, seen map[simMove]bool) simTally {
 	w := &simWorld{
 		lab: newLab(t), rng: rand.New(rand.NewPCG(seed, 0)), seen: seen, faults: true,
 		effects: map[simJob]int{}, byAttempt: map[[2]uint64]int{}, retried: map[simStep]int{}, ends: map[uint64]eventlog.Outcome{},
@@ -121,12 +134,13 @@ func simulate(t *testing.T, seed uint64, seen map[simMove]bool) (early int) {
 	for range 2000 + w.rng.IntN(3000) {
 		w.act()
 		if w.t.Failed() {
-			return 0
+			return w.tally
 		}
 	}
 	w.calm()
 	w.final()
-	return w.early()
+	w.tally.early = w.early()
+	return w.tally
 }
 
 func (w *simWorld) enrol(a *simAgent, labels ...string) {
@@ -311,13 +325,13 @@ func (w *simWorld) gateway(a *simAgent) {
 			m.cancel = 0
 			m.dispatch = &simSpec{
 				attempt: id, supersedes: at.Supersedes, run: at.Run, task: at.Task, host: at.Host,
-				jobs: jobsFor(r.Graph, at.Task, at.Host, at.FromJob), keepGoing: r.Graph.Tasks[at.Task].KeepGoing, after: c.After, places: c.Places,
+				jobs: jobsFor(r.Graph, at.Task, at.Host, at.FromJob), keepGoing: r.Graph.Tasks[at.Task].KeepGoing, after: c.After, places: c.Places, inputs: c.Inputs,
 			}
 		}
 		w.net = append(w.net, m)
 		for _, e := range w.s.ElsewhereOf(at) {
 			if m := msg; e.Released {
-				m.ended = e.Attempt
+				m.ended, m.output = e.Attempt, e.Output
 				w.net = append(w.net, m)
 			}
 		}

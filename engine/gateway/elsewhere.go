@@ -29,7 +29,7 @@ func (s *session) await(state *engine.State, id uint64, ends []wire.Ended) []wir
 			s.g.sessions.awaits(s, e.Attempt)
 		}
 		if e.Released {
-			ends = append(ends, wire.Ended{Attempt: e.Attempt, Outcome: uint8(s.outcomeFor(state, e.Attempt))})
+			ends = s.released(state, e.Attempt, ends)
 		}
 	}
 	return ends
@@ -38,16 +38,20 @@ func (s *session) await(state *engine.State, id uint64, ends []wire.Ended) []wir
 // released returns the ends with that of the other agent's attempt, where it has ended as
 // anything needs that waits for it.
 func (s *session) released(state *engine.State, attempt uint64, ends []wire.Ended) []wire.Ended {
-	if o := s.outcomeFor(state, attempt); o != 0 {
-		ends = append(ends, wire.Ended{Attempt: attempt, Outcome: uint8(o)})
+	if o, output := s.outcomeFor(state, attempt); o != 0 {
+		end := wire.Ended{Attempt: attempt, Outcome: uint8(o)}
+		if output != (engine.Output{}) {
+			end.Output = output[:]
+		}
+		ends = append(ends, end)
 	}
 	return ends
 }
 
 // outcomeFor is what the agent is told of the end of another one's attempt, or 0 where
-// that is nothing yet. What counts is what became of the step, which an operator may
-// have decided, for those that wait for it.
-func (s *session) outcomeFor(state *engine.State, attempt uint64) (o eventlog.Outcome) {
+// that is nothing yet, and what its step led to. What counts is what became of the step,
+// which an operator may have decided, for those that wait for it.
+func (s *session) outcomeFor(state *engine.State, attempt uint64) (o eventlog.Outcome, output engine.Output) {
 	for _, id := range s.behind[attempt] {
 		a := state.Attempts[id]
 		if a == nil || a.Outcome != 0 {
@@ -57,13 +61,13 @@ func (s *session) outcomeFor(state *engine.State, attempt uint64) (o eventlog.Ou
 			switch {
 			case e.Attempt != attempt || !e.Released:
 			case !e.Any || state.Attempts[attempt].Outcome == eventlog.Succeeded:
-				return eventlog.Succeeded
+				return eventlog.Succeeded, e.Output
 			default:
 				o = eventlog.Failed
 			}
 		}
 	}
-	return o
+	return o, output
 }
 
 // tidyAwaited forgets what only attempts have waited for that are settled.

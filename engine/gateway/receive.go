@@ -121,6 +121,9 @@ func (s *session) checkReport(state *engine.State, r *wire.Report) error {
 	if len(r.Info) > wire.InfoBytesMax || len(r.Reason) > wire.InfoBytesMax || len(r.OutputDigest) > nameBytesMax {
 		return fmt.Errorf("report %d has a text beyond its bounds", r.Seq)
 	}
+	if n := len(r.Output); n != 0 && (n != wire.OutputBytes || !r.End) {
+		return fmt.Errorf("report %d says in %d bytes what its step led to", r.Seq, n)
+	}
 	jobs := state.Run(a.Run).Graph.Tasks[a.Task].Jobs
 	if !r.End && !r.Began && r.Job >= jobs {
 		return fmt.Errorf("report %d is on job %d of %d", r.Seq, r.Job, jobs)
@@ -160,7 +163,7 @@ func eventOf(r *wire.Report, connection uint64) eventlog.Event {
 	if r.End {
 		return &eventlog.AttemptEnded{
 			Attempt: r.Attempt, Outcome: eventlog.Outcome(r.Outcome), Reason: r.Reason,
-			OutputDigest: r.OutputDigest, Seq: r.Seq, Connection: connection,
+			OutputDigest: r.OutputDigest, Seq: r.Seq, Connection: connection, Output: r.Output,
 		}
 	}
 	return &eventlog.JobEnded{

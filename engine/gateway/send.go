@@ -238,7 +238,13 @@ func (s *session) put(out *wire.Writer, c *command) error {
 	if err != nil {
 		return err
 	}
-	err = out.Add(&wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.Supersedes, Spec: spec, After: predecessors(&c.Command, step), Places: c.Places})
+	dispatch := &wire.Dispatch{Fence: fence, Attempt: c.attempt.ID, Supersedes: c.Supersedes, Spec: spec, After: predecessors(&c.Command, step), Places: c.Places}
+	if step.Service {
+		if dispatch.Inputs, err = s.g.inputs(c); err != nil {
+			return err
+		}
+	}
+	err = out.Add(dispatch)
 	if errors.Is(err, wire.ErrTooLarge) {
 		// Plans are checked for this before they are recorded.
 		return fmt.Errorf("step %s of run %d: %w", step.Task, step.Run, err)

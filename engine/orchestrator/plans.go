@@ -157,18 +157,32 @@ func checkJobs(plan *planner.Plan) (sizes []uint32, err error) {
 				return nil, invalid("task %s: job %d has index %d", task.ID, j, index)
 			}
 		}
+		names := followedBytes(plan, uint32(t))
 		all, err := stepBytes(plan, task.Jobs)
 		if err != nil {
 			return nil, invalid("task %s: %v", task.ID, err)
 		}
-		if all > wire.OrchestratorFrameBytesMax-dispatchSpareBytes {
-			return nil, invalid("task %s: its jobs take %d bytes, more than the %d of a message", task.ID, all, wire.OrchestratorFrameBytesMax)
+		if all += names; all > wire.OrchestratorFrameBytesMax-dispatchSpareBytes {
+			return nil, invalid("task %s: its jobs, and what it requires, take %d bytes, more than the %d of a message", task.ID, all, wire.OrchestratorFrameBytesMax)
 		}
-		if sizes[t], err = largestStep(plan, task, all); err != nil {
+		if sizes[t], err = largestStep(plan, task, all-names); err != nil {
 			return nil, invalid("task %s: %v", task.ID, err)
 		}
+		sizes[t] += uint32(names)
 	}
 	return sizes, nil
+}
+
+// inputBytes is more than what a dispatch tells of a task that its step requires, beside
+// the task's name and the attempts that it waits for.
+const inputBytes = 32
+
+// followedBytes is what a dispatch tells at most of what the task's step requires.
+func followedBytes(plan *planner.Plan, task uint32) (n int) {
+	for _, provider := range plan.Follows(task) {
+		n += len(plan.Tasks[provider].ID) + inputBytes
+	}
+	return n
 }
 
 // stepBytes is what a step of the jobs takes, but for its names.
