@@ -64,7 +64,7 @@ func (o outcome) marks() string {
 // the engine what they follow from. A whole plan has the id that it had before plans did.
 func TestMarks(t *testing.T) {
 	files := deployment(map[string]string{
-		"services/a.yaml": service("a", "id: t, driver: directord, jobs: [{RUN: x}, {RUN: --no-block another}], provides: [a]"),
+		"services/a.yaml": service("a", "id: t, driver: directord, jobs: [{RUN: x}, {RUN: --run-once another}], provides: [a]"),
 		"services/b.yaml": service("b", "id: t, driver: directord, jobs: [{RUN: y}], requires: [a], provides: [b]",
 			"id: said, driver: print, message: x, requires: [a], provides: [said]", "id: done, driver: noop, requires: [said], provides: [done]"),
 		"services/c.yaml": service("c", "id: t, driver: directord, jobs: [{RUN: z}], requires: [b, done]"),
