@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -148,8 +149,8 @@ type Task struct {
 	After    []uint32
 	Messages []string
 	Files    []job.File // shipped by the first job
-	// Idempotent as in planner.Task.
-	Idempotent bool
+	// Idempotent, Always and Partial as in planner.Task.
+	Idempotent, Always, Partial bool
 }
 
 // Plan makes a plan over hosts and uploads its blob.
@@ -168,7 +169,8 @@ func (r *Rig) Plan(t testing.TB, hosts []string, tasks ...Task) *planner.Plan {
 	for _, task := range tasks {
 		out := planner.Task{
 			ID: task.ID, Service: "svc", Name: task.ID, Action: "run", Driver: task.Driver,
-			Messages: task.Messages, Idempotent: task.Idempotent,
+			Messages: task.Messages, Idempotent: task.Idempotent, Always: task.Always, Partial: task.Partial,
+			Provides: []string{task.ID},
 		}
 		members := task.Hosts
 		if out.Driver == "" {
@@ -182,7 +184,9 @@ func (r *Rig) Plan(t testing.TB, hosts []string, tasks ...Task) *planner.Plan {
 		out.HostSet = set(members)
 		for _, dep := range task.After {
 			out.Requires = append(out.Requires, planner.Dep{Task: dep})
+			out.Symbols = append(out.Symbols, p.Tasks[dep].ID)
 		}
+		slices.Sort(out.Symbols)
 		for j := range task.Jobs {
 			spec := job.Job{Index: uint32(j), Verb: "RUN", Text: "true", Fingerprint: strings.Repeat("0", 56)}
 			if j == 0 {
