@@ -26,7 +26,7 @@ type outputs struct {
 type Input struct {
 	Task   uint32
 	Output wire.Sum
-	// Open are those of a command's After whose outputs are still to be added, ascending.
+	// Open are those of a command's After whose outputs are still to be added.
 	Open []uint64
 }
 
@@ -83,7 +83,7 @@ func (r *Run) keepEngineOutput(task uint32) {
 // outputOf returns what the task has led to, and whether that is known of all its steps.
 func (r *Run) outputOf(task uint32) (sum wire.Sum, whole bool) {
 	o := r.Tasks[task].outputs
-	if o == nil || r.Graph.Tasks[task].Narrowed || int(o.known) < r.Graph.StepCount(task) {
+	if o == nil || int(o.known) < r.Graph.StepCount(task) {
 		return wire.Sum{}, false
 	}
 	return o.sum, true
@@ -133,7 +133,6 @@ func (s *State) inputs(r *Run, a *Attempt, open []Predecessor) (ins []Input) {
 				in.Open = append(in.Open, p.Attempt)
 			}
 		}
-		slices.Sort(in.Open)
 		if known+len(in.Open) == r.Graph.StepCount(e.task) {
 			ins = append(ins, in)
 		}

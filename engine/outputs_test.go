@@ -183,6 +183,24 @@ func TestOutputsAreKeptForARetry(t *testing.T) {
 	}
 }
 
+// TestOutputOfAnEarlierAttempt: what one attempt led to is not taken for what the next one
+// did, which has not said it.
+func TestOutputOfAnEarlierAttempt(t *testing.T) {
+	t.Parallel()
+	l, r := outputLab(t, pairPlan())
+	first := l.attempt(r, 0, 0).ID
+	l.end(r, 0, 0, eventlog.Unknown)
+	l.ok(&eventlog.StepResolved{Attempt: first, As: "retry", By: "ann"})
+	l.decide()
+	l.endWith(r, 0, 0, 0)
+	l.endWith(r, 0, 1, 8)
+	l.decide()
+	l.ok(&eventlog.AttemptEnded{Attempt: first, Outcome: eventlog.Succeeded, Output: step(7)})
+	if got := l.inputs(r, 1, 0); len(got) != 0 {
+		t.Errorf("h2 is told %v", got)
+	}
+}
+
 // TestOutputsThatNobodyIsTold: what only steps on the same hosts require takes no memory,
 // and what is no output is none.
 func TestOutputsThatNobodyIsTold(t *testing.T) {

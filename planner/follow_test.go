@@ -66,9 +66,10 @@ func TestMarks(t *testing.T) {
 	files := deployment(map[string]string{
 		"services/a.yaml": service("a", "id: t, driver: directord, jobs: [{RUN: x}, {RUN: --run-once another}], provides: [a]"),
 		"services/b.yaml": service("b", "id: t, driver: directord, jobs: [{RUN: y}], requires: [a], provides: [b]",
-			"id: said, driver: print, message: x, requires: [a], provides: [said]", "id: done, driver: noop, requires: [said], provides: [done]"),
+			"id: said, driver: print, message: x, requires: [a], provides: [said]", "id: done, driver: noop, requires: [said, first], provides: [done]"),
+		"services/d.yaml": service("d", "id: first, driver: print, message: x, provides: [first]"),
 		"services/c.yaml": service("c", "id: t, driver: directord, jobs: [{RUN: z}], requires: [b, done]"),
-	}, "h1: a", "h2: a b c")
+	}, "h1: a", "h2: a b c d")
 	fingerprint := compileFiles(t, files, planner.Options{}).task(t, "a-t").Jobs[1].Spec.Fingerprint
 	for _, c := range []struct {
 		opt  planner.Options
@@ -77,7 +78,8 @@ func TestMarks(t *testing.T) {
 		{planner.Options{}, ""},
 		{planner.Options{Limit: []string{"h1", "h2"}}, ""},
 		{planner.Options{Limit: []string{"h2"}}, "a-t b-said b-done"},
-		{planner.Options{Restrict: []string{"a", "b", "c"}}, ""},
+		{planner.Options{Restrict: []string{"a", "b", "c", "d"}}, ""},
+		{planner.Options{Restrict: []string{"a", "b", "c"}}, "b-done"},
 		{planner.Options{Restrict: []string{"b", "c"}}, "b-said b-done"},
 		{planner.Options{Restrict: []string{"b-done", "c"}}, "b-done"},
 		{planner.Options{Restrict: []string{fingerprint, "b", "c"}}, "a-t(partial) b-said b-done"},
