@@ -124,6 +124,9 @@ func (s *State) foldScheduledAhead(r *Run, e *eventlog.StepScheduled, pos int) s
 	if why != "" {
 		return why
 	}
+	if why := r.queue.dealFault(e); why != "" {
+		return why
+	}
 	r.allocate(e.Task)
 	st := &t.Steps[pos]
 	switch {
@@ -132,6 +135,7 @@ func (s *State) foldScheduledAhead(r *Run, e *eventlog.StepScheduled, pos int) s
 	case e.FromJob != s.nextJob(r, e.Task, st):
 		return fmt.Sprintf("the step goes on with job %d", s.nextJob(r, e.Task, st))
 	}
+	r.queue.take(e)
 	s.start(r, e, pos, after, place)
 	return ""
 }

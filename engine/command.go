@@ -40,7 +40,7 @@ func (s *State) Command(attempt uint64) Command {
 		}
 	}
 	if r.AheadMax > 0 && a.Host != NoHost {
-		_, c.Places = r.Limits()
+		c.Places = r.PlacesOn(a.Host)
 	}
 	for _, p := range a.After {
 		// What has ended on record the agent may have forgotten.

@@ -151,6 +151,9 @@ func (d *decision) schedule(s *State, r *Run) {
 	var turn, unsteady []candidate
 	most := min(room, decideEventsMax-len(d.events))
 	for i := q.first; i != 0 && len(turn) < most; i = q.slots[i-1].next {
+		if d.left(r) == 0 && q.deals && q.slots[i-1].places == 0 {
+			continue
+		}
 		switch c, ok := s.candidate(r, int(i-1)); {
 		case !ok:
 		case d.unsteady(c.agent):
@@ -159,7 +162,7 @@ func (d *decision) schedule(s *State, r *Run) {
 			turn = append(turn, c)
 		}
 	}
-	turn = d.order(s, r, turn, unsteady, most)
+	turn = d.dealAll(r, d.order(s, r, turn, unsteady, most))
 	queues := r.queues()
 	for i := 0; queues && i < len(q.crowded); i++ {
 		d.crowded(r, int(q.crowded[i]), 0)
@@ -173,9 +176,10 @@ func (d *decision) schedule(s *State, r *Run) {
 			sl := &q.slots[c.slot]
 			if d.scheduleStep(s, r, sl.refs[n], c) {
 				room--
+				c.fresh = 0
 			}
 			switch more := n+1 < len(sl.refs); {
-			case more && sl.running+uint32(n)+1 < q.stepsPerHostMax:
+			case more && sl.running+uint32(n)+1 < c.places:
 				keep = append(keep, c)
 			case more && queues:
 				d.crowded(r, c.slot, n+1)
@@ -190,6 +194,9 @@ func (d *decision) schedule(s *State, r *Run) {
 type candidate struct {
 	slot  int
 	agent *Agent
+	// places is how many steps may be under way there, and fresh is places where they are
+	// dealt with the next step.
+	places, fresh uint32
 }
 
 func (s *State) candidate(r *Run, slot int) (candidate, bool) {
@@ -197,10 +204,10 @@ func (s *State) candidate(r *Run, slot int) (candidate, bool) {
 		first := r.queue.slots[slot].refs[0]
 		st := &r.Tasks[first.task].Steps[first.pos]
 		a := s.agentFor(r, NoHost, st.Attempt)
-		return candidate{slot, a}, a != nil
+		return candidate{slot: slot, agent: a}, a != nil
 	}
 	a := s.agentFor(r, uint32(slot), 0)
-	return candidate{slot, a}, a != nil
+	return candidate{slot: slot, agent: a}, a != nil
 }
 
 func (d *decision) scheduleStep(s *State, r *Run, ref stepRef, c candidate) bool {
@@ -219,8 +226,10 @@ func (d *decision) scheduleStep(s *State, r *Run, ref stepRef, c candidate) bool
 		Supersedes: st.Attempt,
 		Epoch:      s.Epoch,
 		FromJob:    s.nextJob(r, ref.task, st),
+		Places:     c.fresh,
 	})
 	if !a.lapsed(r, st.Attempt) {
+		d.ahead.deal(r, c.slot, c.fresh)
 		d.started(s, r, ref, a)
 	}
 	return true

@@ -12,6 +12,14 @@ type ahead struct {
 	held    map[uint64]uint64 // and what the agent was sent before, where that was looked for
 	tasks   map[runTask]int   // how many steps of a task it starts
 	spent   map[runStep]bool  // steps that it starts and that are unknown at once
+
+	places map[runSlot]uint32 // that hosts have by it
+	deals  map[uint64]dealing // by runs
+}
+
+type runSlot struct {
+	run  uint64
+	slot int
 }
 
 type runTask struct {
@@ -103,10 +111,16 @@ func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 	if !ok {
 		return false
 	}
+	slot := r.queue.slot(st.Host)
+	fresh := d.dealFirst(r, slot, 1+r.hosts()-d.holders(r))
+	if fresh == 0 && r.queue.deals && d.placesOf(r, slot) == 0 {
+		return false
+	}
 	lapsed := a.lapsed(r, st.Attempt)
 	if lapsed {
 		d.ahead.spend(r, ref)
 	} else {
+		d.ahead.deal(r, slot, fresh)
 		d.ahead.note(r, ref, a)
 		d.ahead.weigh(r, ref.task, a)
 		d.ahead.given[place] = true
@@ -114,7 +128,7 @@ func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 	}
 	d.propose(&eventlog.StepScheduled{
 		Run: r.ID, Task: ref.task, Host: st.Host, Agent: a.ID, Supersedes: st.Attempt, Epoch: s.Epoch,
-		FromJob: s.nextJob(r, ref.task, &st), Ahead: true,
+		FromJob: s.nextJob(r, ref.task, &st), Ahead: true, Places: fresh,
 	})
 	return !lapsed
 }

@@ -41,11 +41,13 @@ func (d *decision) queueUp(s *State) {
 
 func (d *decision) queueStep(s *State, r *Run, ref stepRef, a *Agent) {
 	st := &r.Tasks[ref.task].Steps[ref.pos]
+	slot := r.queue.slot(st.Host)
+	fresh := d.dealMore(r, slot)
 	d.propose(&eventlog.StepScheduled{
 		Run: r.ID, Task: ref.task, Host: st.Host, Agent: a.ID, Supersedes: st.Attempt, Epoch: s.Epoch,
-		FromJob: s.nextJob(r, ref.task, st), Queues: true,
+		FromJob: s.nextJob(r, ref.task, st), Queues: true, Places: fresh,
 	})
-	if !a.lapsed(r, st.Attempt) {
+	if d.ahead.deal(r, slot, fresh); !a.lapsed(r, st.Attempt) {
 		d.ahead.weigh(r, ref.task, a)
 		d.started(s, r, ref, a)
 	}

@@ -255,6 +255,9 @@ func (c *codec) queue(q *runQueue) {
 		if c.version >= versionPlaces {
 			list(c, &s.line, (*codec).stepRef)
 		}
+		if c.version >= versionDeals {
+			number(c, &s.places)
+		}
 		number(c, &s.running)
 		signed(c, &s.prev)
 		signed(c, &s.next)
@@ -281,6 +284,9 @@ const versionOutputs = 5
 
 // versionPlaces is the first version in which steps wait at their agents for places.
 const versionPlaces = 4
+
+// versionDeals is the first version in which hosts have places of their own.
+const versionDeals = 5
 
 func (c *codec) ahead(q *runQueue) {
 	refs := slices.Collect(q.mayGoAhead())

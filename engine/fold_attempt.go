@@ -41,16 +41,18 @@ func (s *State) foldStepScheduled(e *eventlog.StepScheduled) string {
 		return fmt.Sprintf("the step goes on with job %d", s.nextJob(r, e.Task, st))
 	case e.Queues && !r.queues():
 		return "steps of the run do not wait for places"
-	case r.queue.hasRoom(e.Host):
-	case !e.Queues || !r.queue.full(r.queue.slot(e.Host)):
-		return "the run is at its limit of steps under way"
-	case len(a.Open) >= int(r.AheadMax), !s.fitsAhead(r, e.Task, a):
-		return "the agent holds all that may be sent ahead"
-	default:
+	}
+	if why := s.placeFault(r, e, a); why != "" {
+		return why
+	}
+	if r.queue.take(e); !r.queue.hasRoom(e.Host) {
 		st.parked, st.inLine = true, true
 		r.queue.join(e.Host, stepRef{e.Task, uint32(pos)})
 	}
 	s.start(r, e, pos, nil, nil)
+	if e.Places > 0 {
+		s.serve(r, e.Host)
+	}
 	return ""
 }
 

@@ -46,7 +46,7 @@ func (s *State) foldRunCreated(e *eventlog.RunCreated) string {
 	}
 	r.Counts.Steps, r.Counts.Pending = g.steps, g.steps
 	r.queue.init(len(g.Hosts)+1, r.StepsMax, r.StepsPerHostMax, r.AheadMax)
-	r.queue.tight = r.tight()
+	r.queue.bound(r)
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		t.tally[Pending] = uint32(g.StepCount(uint32(i)))

@@ -106,6 +106,9 @@ func (d digest) run(r *Run) {
 		d.flags(r.RetryUnknown)
 		d.str(r.RetryReason)
 	}
+	if r.Lines || r.Asks { // likewise
+		d.flags(r.Lines, r.Asks)
+	}
 	d.u64(r.ID, r.Index, uint64(r.CreatedAt), uint64(r.EndedAt), uint64(r.Outcome), uint64(r.swept))
 	if c := r.Cancelled; c != nil {
 		d.u64(c.Run)
@@ -177,6 +180,10 @@ func (d digest) queue(q *runQueue) {
 		d.flags(s.listed)
 		for _, ref := range s.refs {
 			d.u64(uint64(ref.task), uint64(ref.pos))
+		}
+		if s.places > 0 { // as with a token's Until
+			d.str("dealt")
+			d.u64(uint64(s.places))
 		}
 		for _, ref := range s.line { // as with a token's Until
 			d.u64(uint64(ref.task), uint64(ref.pos))

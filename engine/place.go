@@ -16,24 +16,15 @@ package engine
 // what counts is how many.
 
 // queues reports whether steps of the run may be sent to wait in line. Where the run as
-// a whole could bind before the hosts do, what has the next place on one host would keep
-// others from having their turn; and where the run fails fast an agent would start it
-// behind a failure.
-func (r *Run) queues() bool { return r.AheadMax > 0 && !r.FailFast && !r.queue.tight }
-
-// tight reports whether the run may have less under way than its hosts may together.
-func (r *Run) tight() bool {
-	hosts := uint64(len(r.Graph.used))
-	if r.Graph.local {
-		hosts++
-	}
-	return hosts*uint64(r.queue.stepsPerHostMax) > uint64(r.queue.stepsMax)
-}
+// a whole binds before the hosts do, what has the next place on one host would take room
+// from others, unless hosts have places of their own; and where the run fails fast agents
+// have to know it, who then give back what is in line as soon as a step of theirs fails.
+func (r *Run) queues() bool { return r.AheadMax > 0 && (!r.FailFast || r.Lines) && !r.queue.tight }
 
 // full reports whether one more step would have to wait in the host's line.
 func (q *runQueue) full(slot int) bool {
 	s := &q.slots[slot]
-	return s.running >= q.stepsPerHostMax || len(s.line) > 0
+	return s.running >= q.placesOf(slot) || len(s.line) > 0
 }
 
 // bequeath gives what the attempt, which ends, has of the run's places to its heir: its
@@ -95,7 +86,7 @@ func (s *State) seat(r *Run, a *Attempt) {
 func (s *State) serve(r *Run, host uint32) {
 	q := &r.queue
 	sl := &q.slots[q.slot(host)]
-	for len(sl.line) > 0 && sl.running < q.stepsPerHostMax {
+	for len(sl.line) > 0 && sl.running < q.placesOf(q.slot(host)) {
 		ref := sl.line[0]
 		st := &r.Tasks[ref.task].Steps[ref.pos]
 		q.leave(host, ref)

@@ -23,12 +23,18 @@ type runQueue struct {
 	crowded  []int32
 	aheadMax uint32
 	tight    bool // what is in lines has room in the run: see [Run.tight], which it follows from
+
+	// Where deals is true hosts have places of their own, see deal.go: dealt in all, to so
+	// many holders. These follow from the slots, and deals from the run.
+	deals          bool
+	dealt, holders uint32
 }
 
 type slot struct {
 	refs       []stepRef
 	line       []stepRef // steps at the agent that wait for a place on the host
 	running    uint32
+	places     uint32 // that it was dealt, 0 where it has none or the run deals none
 	open       uint32 // steps under way, also those that take no room: it follows from these
 	prev, next int32  // in the list, 1 + position or 0
 	listed     bool
@@ -148,7 +154,8 @@ func (q *runQueue) clear() {
 	q.engine, q.ahead, q.noted = nil, nil, nil
 	q.first, q.last, q.crowded = 0, 0, nil
 	for i := range q.slots {
-		q.slots[i] = slot{running: q.slots[i].running, open: q.slots[i].open, line: q.slots[i].line}
+		s := &q.slots[i]
+		*s = slot{running: s.running, places: s.places, open: s.open, line: s.line}
 	}
 }
 
@@ -182,8 +189,8 @@ func (q *runQueue) opened(host uint32, yes bool) {
 	i := q.slot(host)
 	if yes {
 		q.slots[i].open++
-	} else {
-		q.slots[i].open--
+	} else if q.slots[i].open--; q.slots[i].open == 0 {
+		q.deal(i, 0)
 	}
 	q.crowd(i, q.crowds(i))
 }

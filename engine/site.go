@@ -105,8 +105,7 @@ func (s *State) WaitsFor(a *Attempt) (text string) {
 	}
 	if r := s.Run(a.Run); text == "" && a.Outcome == 0 {
 		if st, ref := r.stepOf(a); st.inLine {
-			_, places := r.Limits()
-			text = fmt.Sprintf("one of the run's %d places on %s", places, r.Graph.HostName(ref.task, a.Host))
+			text = fmt.Sprintf("one of the run's %d places on %s", r.PlacesOn(a.Host), r.Graph.HostName(ref.task, a.Host))
 		}
 	}
 	return text
@@ -340,7 +339,8 @@ func (s *State) elsewhere(agent uint64, after []Predecessor) (n uint32) {
 // have kept of what might have been scheduled ahead.
 func (r *Run) deriveQueue() {
 	q := &r.queue
-	q.aheadMax, q.tight = r.AheadMax, r.tight()
+	q.aheadMax = r.AheadMax
+	q.bound(r)
 	for i := range r.Tasks {
 		for pos := range r.Tasks[i].Steps {
 			if st := &r.Tasks[i].Steps[pos]; st.Status == Running {
@@ -349,6 +349,8 @@ func (r *Run) deriveQueue() {
 		}
 	}
 	for i := range q.slots {
+		q.dealt += q.slots[i].places
+		q.holders += one(q.slots[i].places > 0)
 		q.crowd(i, q.crowds(i))
 	}
 	for _, ref := range slices.Collect(q.mayGoAhead()) {

@@ -264,6 +264,11 @@ type RunCreated struct {
 	// knows whether they had their effect, and RetryReason why.
 	RetryUnknown bool   `json:"retry_unknown" added:"true"`
 	RetryReason  string `json:"retry_reason" added:"true"`
+	// Lines is true where steps may wait for places at their agents also where the run
+	// fails fast or may have less under way than its hosts together; false in records from
+	// before they might. Asks is true where jobs of the plan ask other hosts for values.
+	Lines bool `json:"lines" added:"true"`
+	Asks  bool `json:"asks" added:"true"`
 }
 
 // RunCancelled asks for a run's end: nothing new starts, and what is under way is cancelled.
@@ -297,6 +302,9 @@ type StepScheduled struct {
 	// Queues is true where the step may wait at its agent for one of the places that
 	// its run has on the host, since they were all taken.
 	Queues bool `json:"queues" added:"true"`
+	// Places is how many of the run's places the host has from here on, where it is dealt
+	// some with this step, and 0 where it has what it had.
+	Places uint32 `json:"places" added:"true"`
 }
 
 // Outcome of a job, an attempt or a run.
