@@ -250,7 +250,8 @@ func (s *State) recallStep(r *Run, task uint32, pos int, behind uint64) {
 	}
 }
 
-// recallAll does so with everything of a run that is being stopped.
+// recallAll does so with everything of a run that is being stopped, also with what was
+// sent to start at once, where agents know that the run fails fast.
 func (s *State) recallAll(r *Run) {
 	for i := range r.Tasks {
 		if r.Tasks[i].tally[Running] == 0 {
@@ -260,7 +261,7 @@ func (s *State) recallAll(r *Run) {
 			if r.unmet(uint32(i), pos) {
 				s.recallStep(r, uint32(i), pos, 0)
 			}
-			if st := &r.Tasks[i].Steps[pos]; st.inLine {
+			if st := &r.Tasks[i].Steps[pos]; st.inLine || r.Lines && st.Status == Running && !r.Graph.IsEngine(uint32(i)) {
 				s.Attempts[st.Attempt].Recall = true
 			}
 		}

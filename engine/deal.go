@@ -17,7 +17,9 @@ import (
 // keep the places that the others need to give one.
 
 // tight reports whether the run may have less under way than its hosts may together.
-func (r *Run) tight() bool { return uint64(r.hosts())*uint64(r.queue.stepsPerHostMax) > uint64(r.queue.stepsMax) }
+func (r *Run) tight() bool {
+	return uint64(r.hosts())*uint64(r.queue.stepsPerHostMax) > uint64(r.queue.stepsMax)
+}
 
 // hosts counts those that have a step, the controller among them.
 func (r *Run) hosts() uint32 {
@@ -46,6 +48,14 @@ func (r *Run) PlacesOn(host uint32) uint32 {
 	}
 	_, perHost := r.Limits()
 	return perHost
+}
+
+// Undealt reports whether the host, a position in the plan's hosts or [NoHost], has none
+// of the run's places since others have them all.
+func (r *Run) Undealt(host uint32) bool {
+	q := &r.queue
+	slot := q.slot(host)
+	return q.deals && slot >= 0 && slot < len(q.slots) && q.slots[slot].places == 0 && q.dealt >= q.stepsMax
 }
 
 // deal has the host have so many places.

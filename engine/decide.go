@@ -176,7 +176,6 @@ func (d *decision) schedule(s *State, r *Run) {
 			sl := &q.slots[c.slot]
 			if d.scheduleStep(s, r, sl.refs[n], c) {
 				room--
-				c.fresh = 0
 			}
 			switch more := n+1 < len(sl.refs); {
 			case more && sl.running+uint32(n)+1 < c.places:
@@ -194,9 +193,7 @@ func (d *decision) schedule(s *State, r *Run) {
 type candidate struct {
 	slot  int
 	agent *Agent
-	// places is how many steps may be under way there, and fresh is places where they are
-	// dealt with the next step.
-	places, fresh uint32
+	places uint32 // how many steps may be under way there
 }
 
 func (s *State) candidate(r *Run, slot int) (candidate, bool) {
@@ -226,10 +223,10 @@ func (d *decision) scheduleStep(s *State, r *Run, ref stepRef, c candidate) bool
 		Supersedes: st.Attempt,
 		Epoch:      s.Epoch,
 		FromJob:    s.nextJob(r, ref.task, st),
-		Places:     c.fresh,
+		Places:     d.fresh(r, c.slot),
 	})
-	if !a.lapsed(r, st.Attempt) {
-		d.ahead.deal(r, c.slot, c.fresh)
+	lapsed := a.lapsed(r, st.Attempt)
+	if d.tell(r, c.slot, lapsed); !lapsed {
 		d.started(s, r, ref, a)
 	}
 	return true

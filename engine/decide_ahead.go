@@ -13,8 +13,8 @@ type ahead struct {
 	tasks   map[runTask]int   // how many steps of a task it starts
 	spent   map[runStep]bool  // steps that it starts and that are unknown at once
 
-	places map[runSlot]uint32 // that hosts have by it
-	deals  map[uint64]dealing // by runs
+	hands map[runSlot]hand   // what hosts are dealt
+	deals map[uint64]dealing // and runs deal
 }
 
 type runSlot struct {
@@ -112,15 +112,14 @@ func (d *decision) follow(s *State, r *Run, ref stepRef, a *Agent) bool {
 		return false
 	}
 	slot := r.queue.slot(st.Host)
-	fresh := d.dealFirst(r, slot, 1+r.hosts()-d.holders(r))
-	if fresh == 0 && r.queue.deals && d.placesOf(r, slot) == 0 {
+	if !d.dealFirst(r, slot) {
 		return false
 	}
+	fresh := d.fresh(r, slot)
 	lapsed := a.lapsed(r, st.Attempt)
-	if lapsed {
+	if d.tell(r, slot, lapsed); lapsed {
 		d.ahead.spend(r, ref)
 	} else {
-		d.ahead.deal(r, slot, fresh)
 		d.ahead.note(r, ref, a)
 		d.ahead.weigh(r, ref.task, a)
 		d.ahead.given[place] = true

@@ -30,8 +30,8 @@ func (d *decision) queueUp(s *State) {
 		if a == nil || !a.Connected || d.held(s, c.run, a) {
 			continue
 		}
-		for _, ref := range c.run.queue.slots[c.slot].refs[c.from:] {
-			if d.full() || len(a.Open)+d.ahead.open[a.ID] >= int(c.run.AheadMax) || !d.fitsAhead(s, c.run, ref.task, a) {
+		for i, ref := range c.run.queue.slots[c.slot].refs[c.from:] {
+			if d.full() || d.enough(c, i) || len(a.Open)+d.ahead.open[a.ID] >= int(c.run.AheadMax) || !d.fitsAhead(s, c.run, ref.task, a) {
 				break
 			}
 			d.queueStep(s, c.run, ref, a)
@@ -42,13 +42,26 @@ func (d *decision) queueUp(s *State) {
 func (d *decision) queueStep(s *State, r *Run, ref stepRef, a *Agent) {
 	st := &r.Tasks[ref.task].Steps[ref.pos]
 	slot := r.queue.slot(st.Host)
-	fresh := d.dealMore(r, slot)
+	d.dealMore(r, slot)
 	d.propose(&eventlog.StepScheduled{
 		Run: r.ID, Task: ref.task, Host: st.Host, Agent: a.ID, Supersedes: st.Attempt, Epoch: s.Epoch,
-		FromJob: s.nextJob(r, ref.task, st), Queues: true, Places: fresh,
+		FromJob: s.nextJob(r, ref.task, st), Queues: true, Places: d.fresh(r, slot),
 	})
-	if d.ahead.deal(r, slot, fresh); !a.lapsed(r, st.Attempt) {
+	lapsed := a.lapsed(r, st.Attempt)
+	if d.tell(r, slot, lapsed); !lapsed {
 		d.ahead.weigh(r, ref.task, a)
 		d.started(s, r, ref, a)
 	}
+}
+
+// linePerPlaceMax bounds what waits for each place of a host that has fewer than it might
+// be dealt. More may be dealt with what comes later, and what waits is not told of it.
+const linePerPlaceMax = 32
+
+// enough reports whether so much waits on the host, with what the decision adds, that
+// more waits here.
+func (d *decision) enough(c crowd, more int) bool {
+	q := &c.run.queue
+	has := d.hand(c.run, c.slot).places
+	return q.deals && has < q.stepsPerHostMax && len(q.slots[c.slot].line)+more >= int(has)*linePerPlaceMax
 }

@@ -173,8 +173,11 @@ func (r *Run) queueFault() string {
 			return "a step that is not there may be scheduled ahead"
 		}
 	}
-	listed := 0
+	listed, dealt := 0, uint64(0)
 	for i := range q.slots {
+		if dealt += uint64(q.slots[i].places); q.slots[i].places > q.stepsPerHostMax || dealt > uint64(q.stepsMax) {
+			return "more places are dealt than it has"
+		}
 		if q.slots[i].listed {
 			listed++
 		}

@@ -89,7 +89,7 @@ func TestHashCoversEverything(t *testing.T) {
 // results is, and what State.derive finds.
 var derived = map[string]bool{
 	"Dependents": true, "needs": true, "out": true, "steps": true, "used": true, "local": true, "fault": true,
-	"relays": true, "elsewhere": true, "openBytes": true, "crowded": true, "tight": true, "rest": true, "open": true, "aheadMax": true,
+	"relays": true, "elsewhere": true, "openBytes": true, "crowded": true, "tight": true, "deals": true, "dealt": true, "holders": true, "rest": true, "open": true, "aheadMax": true,
 	"tells": true, "known": true, "sum": true, "lastJob": true, "lastIndex": true, "_msgpack": true,
 }
 

@@ -78,7 +78,7 @@ func recountRun(s *State, r *Run) error {
 			tally[st.Status]++
 			*want.of(st.Status)++
 			if st.Status == Running {
-				switch hasRoom := st.inLine && r.tight(); {
+				switch hasRoom := st.inLine && r.queue.tight; {
 				case !st.parked:
 					running[st.Host]++
 				case !hasRoom:
@@ -150,15 +150,19 @@ func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error
 			}
 		}
 	}
+	if err := recountPlaces(r); err != nil {
+		return err
+	}
 	for i, sl := range r.queue.slots {
 		host := uint32(i)
 		if i == len(r.queue.slots)-1 {
 			host = NoHost
 		}
-		if sl.running != running[host] || sl.running > r.queue.stepsPerHostMax {
-			return fmt.Errorf("slot %d: %d under way, counted %d, limit %d", i, sl.running, running[host], r.queue.stepsPerHostMax)
+		most := r.PlacesOn(host)
+		if sl.running != running[host] || sl.running > most {
+			return fmt.Errorf("slot %d: %d under way, counted %d, limit %d", i, sl.running, running[host], most)
 		}
-		full := sl.running >= r.queue.stepsPerHostMax || len(sl.line) > 0
+		full := sl.running >= most || len(sl.line) > 0
 		if fit := len(sl.refs) > 0 && !full; fit != sl.listed {
 			return fmt.Errorf("slot %d: listed %v, should be %v", i, sl.listed, fit)
 		}
@@ -207,10 +211,29 @@ func recountQueue(s *State, r *Run, running map[uint32]uint32, parked int) error
 	return nil
 }
 
+// recountPlaces compares what is dealt with what hosts have: some where anything of the
+// run is under way there, and no more than the run has.
+func recountPlaces(r *Run) error {
+	q := &r.queue
+	var dealt, holders uint32
+	for i := range q.slots {
+		sl := &q.slots[i]
+		if has := sl.places > 0; has != (q.deals && sl.open > 0) {
+			return fmt.Errorf("slot %d: %d places with %d open, deals %v", i, sl.places, sl.open, q.deals)
+		}
+		dealt += sl.places
+		holders += one(sl.places > 0)
+	}
+	if dealt != q.dealt || holders != q.holders || dealt > q.stepsMax {
+		return fmt.Errorf("%d places dealt to %d, counted %d to %d, limit %d", q.dealt, q.holders, dealt, holders, q.stepsMax)
+	}
+	return nil
+}
+
 // recountLine compares the host's line with the steps that say that they are in it. As
 // long as there is one no place of the host is free.
 func recountLine(r *Run, sl *slot, host uint32) error {
-	if len(sl.line) > 0 && sl.running < r.queue.stepsPerHostMax {
+	if len(sl.line) > 0 && sl.running < r.PlacesOn(host) {
 		return fmt.Errorf("%d wait in line, and %d are under way", len(sl.line), sl.running)
 	}
 	in := 0

@@ -26,6 +26,7 @@ type simSpec struct {
 	after               []Predecessor
 	places              uint32
 	inputs              []Input
+	failFast            bool
 }
 
 type simEntry struct {
@@ -107,7 +108,7 @@ func (a *simAgent) dispatch(sp *simSpec) {
 		}
 		return // busy
 	}
-	spec, stranded := *sp, false
+	spec, stranded := *sp, sp.failFast && a.failedIn(sp)
 	spec.after = nil
 	for _, p := range sp.after {
 		e := a.entries[p.Attempt]
@@ -195,6 +196,29 @@ func (a *simAgent) end(attempt uint64, o eventlog.Outcome) {
 		a.w.notices = append(a.w.notices, simNotice{a.relay, attempt, o, output})
 	}
 	a.release(attempt, o, output)
+	if e := a.entries[attempt]; e.failFast && (o == eventlog.Failed || o == eventlog.Cancelled) {
+		for _, id := range slices.Sorted(maps.Keys(a.entries)) {
+			if b := a.entries[id]; b.state == simIntent && !b.begun() && b.run == e.run && b.host == e.host {
+				b.state = simTombstone
+				a.end(id, eventlog.NotStarted)
+			}
+		}
+	}
+}
+
+// failedIn reports whether a step of the run has failed on the host, and the cluster may
+// not know it.
+func (a *simAgent) failedIn(sp *simSpec) bool {
+	for _, e := range a.unacked {
+		end, ok := e.(*eventlog.AttemptEnded)
+		if !ok || end.Outcome != eventlog.Failed && end.Outcome != eventlog.Cancelled {
+			continue
+		}
+		if x := a.entries[end.Attempt]; x != nil && x.run == sp.run && x.host == sp.host {
+			return true
+		}
+	}
+	return false
 }
 
 // release tells those that wait for the attempt that it has ended.

@@ -271,6 +271,7 @@ func (w *simWorld) another() {
 		StepsPerHostMax: uint32(w.rng.IntN(3)),
 		FailFast:        w.rng.IntN(3) == 0,
 		AheadMax:        ahead,
+		Lines:           w.rng.IntN(4) > 0,
 	})
 }
 
@@ -325,7 +326,7 @@ func (w *simWorld) gateway(a *simAgent) {
 			m.cancel = 0
 			m.dispatch = &simSpec{
 				attempt: id, supersedes: at.Supersedes, run: at.Run, task: at.Task, host: at.Host,
-				jobs: jobsFor(r.Graph, at.Task, at.Host, at.FromJob), keepGoing: r.Graph.Tasks[at.Task].KeepGoing, after: c.After, places: c.Places, inputs: c.Inputs,
+				jobs: jobsFor(r.Graph, at.Task, at.Host, at.FromJob), keepGoing: r.Graph.Tasks[at.Task].KeepGoing, after: c.After, places: c.Places, inputs: c.Inputs, failFast: r.FailFast && r.Lines,
 			}
 		}
 		w.net = append(w.net, m)

@@ -361,7 +361,7 @@ func (s *session) decide(st *journal.State, m wire.Message) (journal.Decision, e
 		// A step that cannot be read is accepted as one without jobs, and fails.
 		var w journal.Work
 		if step, err := wire.DecodeStep(m.Spec); err == nil {
-			w = journal.Work{Jobs: uint32(len(step.Jobs)), KeepGoing: step.KeepGoing,
+			w = journal.Work{Jobs: uint32(len(step.Jobs)), KeepGoing: step.KeepGoing, FailFast: step.FailFast,
 				Step: journal.StepName(step.Run, step.Task, step.Host)}
 			if sh := shipmentOf(m.Attempt, step, 0); len(sh.files) > 0 {
 				s.shipped = append(s.shipped, sh)

@@ -27,7 +27,8 @@ func (g *gateway) step(c *command) (*wire.Step, error) {
 		Jobs: jobsFor(plan, task, at.Host, at.FromJob), Vars: plan.Vars,
 		KeepGoing: task.KeepGoing, IgnoreCache: c.run.IgnoreCache, Check: c.run.Check,
 		// A step that lacks jobs says nothing of the whole one.
-		Service: task.Service != "" && !task.Partial,
+		Service:  task.Service != "" && !task.Partial,
+		FailFast: c.run.FailFast && c.run.Lines,
 	}
 	if task.Always {
 		for i := range step.Jobs {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"quorate/engine"
+	"quorate/engine/orchestrator"
 	"quorate/nodeagent/wire"
 	"quorate/planner"
 )
@@ -40,7 +41,7 @@ func queried(plan *planner.Plan) []string {
 	for t := range plan.Tasks {
 		for j := range plan.Tasks[t].Jobs {
 			spec := &plan.Tasks[t].Jobs[j].Spec
-			if (spec.Verb == "QUERY" || spec.Verb == "QUERY_WAIT") && len(spec.Text) <= wire.KeyBytesMax {
+			if orchestrator.Asks(spec) && len(spec.Text) <= wire.KeyBytesMax {
 				keys = append(keys, spec.Text)
 			}
 		}

@@ -230,7 +230,7 @@ func (x *Explainer) attempts(e *Explanation, st *step) {
 			e.say(a.turn, "%s came to its turn: %s", name, x.behind(a.behind))
 		}
 		if a.seated.Index != 0 {
-			e.say(a.seated, "%s had one of the run's %d places on %s", name, x.Run.StepsPerHostMax, st.host)
+			e.say(a.seated, "%s had one of the run's places on %s", name, st.host)
 		}
 		if a.began.Index != 0 {
 			e.say(a.began, "attempt %d began: it is in the agent's journal", a.id)

@@ -151,7 +151,7 @@ func (x *Explainer) underWay(name string, st *step) string {
 		}
 		text = fmt.Sprintf("%s was sent to %s ahead of its turn, and waits there for %s", name, a.agent, left)
 	case a.queued && a.seated.Index == 0 && len(a.jobs) == 0:
-		text = fmt.Sprintf("%s was sent to %s, and waits there for one of the run's %d places", name, a.agent, x.Run.StepsPerHostMax)
+		text = fmt.Sprintf("%s was sent to %s, and waits there for one of the run's %d places", name, a.agent, x.places(st.key))
 	case a.waits.Index != 0 && len(a.jobs) == 0:
 		text += "; it waits for other hosts"
 	case a.began.Index == 0 && len(a.jobs) == 0:
@@ -215,6 +215,18 @@ func (x *Explainer) ready(name string, k stepKey, st *step) (answer, hint string
 			}
 		}
 	})
+	if r := x.State.Run(x.Run.ID); r != nil && r.Undealt(r.Step(k.task, k.pos).Host) {
+		return fmt.Sprintf("%s, and %s has no place yet: other hosts have all %d of the run, each until nothing of it is under way there",
+			since, st.host, x.Run.StepsMax), ""
+	}
 	return fmt.Sprintf("%s, and waits for a slot: %d of at most %d steps of the run are under way, %d of at most %d on %s",
-		since, all, x.Run.StepsMax, here, x.Run.StepsPerHostMax, st.host), ""
+		since, all, x.Run.StepsMax, here, x.places(k), st.host), ""
+}
+
+// places is how many steps of the run may be under way on the step's host.
+func (x *Explainer) places(k stepKey) uint32 {
+	if r := x.State.Run(x.Run.ID); r != nil {
+		return r.PlacesOn(r.Step(k.task, k.pos).Host)
+	}
+	return x.Run.StepsPerHostMax
 }

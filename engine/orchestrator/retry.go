@@ -38,6 +38,7 @@ func (o *Orchestrator) Retry(ctx context.Context, run uint64, req RetryRequest) 
 	if err != nil {
 		return 0, err
 	}
+	e.Lines, e.Asks = true, o.asks(e.PlanID)
 	_, err = o.propose(ctx, e)
 	if err = o.forgiveRepeat(err, req.RequestID); err != nil {
 		return 0, err

@@ -9,6 +9,8 @@ import (
 
 	"quorate/engine"
 	"quorate/eventlog"
+	"quorate/internal/job"
+	"quorate/planner"
 )
 
 // A RunRequest asks for an execution of a plan on record.
@@ -45,6 +47,7 @@ func (o *Orchestrator) CreateRun(ctx context.Context, req RunRequest) (run uint6
 	_, err = o.propose(ctx, &eventlog.RunCreated{
 		PlanID: req.PlanID, RequestID: req.RequestID, By: req.By, StepsMax: req.StepsMax, StepsPerHostMax: req.StepsPerHostMax,
 		FailFast: req.FailFast, IgnoreCache: req.IgnoreCache, ControllerAgent: req.Controller, Check: req.Check, AheadMax: req.AheadMax,
+		Lines: true, Asks: o.asks(req.PlanID),
 	})
 	if err = o.forgiveRepeat(err, req.RequestID); err != nil {
 		return 0, err
@@ -52,6 +55,18 @@ func (o *Orchestrator) CreateRun(ctx context.Context, req RunRequest) (run uint6
 	run, _, err = o.runByRequest(req.RequestID)
 	return run, err
 }
+
+// asks reports whether jobs of the plan ask other hosts for values, or may: the plan
+// cannot be read.
+func (o *Orchestrator) asks(planID string) bool {
+	plan, err := o.Plan(planID)
+	return err != nil || slices.ContainsFunc(plan.Tasks, func(t planner.Task) bool {
+		return slices.ContainsFunc(t.Jobs, func(j planner.Job) bool { return Asks(&j.Spec) })
+	})
+}
+
+// Asks reports whether the job asks other hosts for a value.
+func Asks(spec *job.Job) bool { return spec.Verb == "QUERY" || spec.Verb == "QUERY_WAIT" }
 
 func (o *Orchestrator) runByRequest(requestID string) (run uint64, found bool, err error) {
 	o.View(func(s *engine.State) {

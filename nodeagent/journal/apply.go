@@ -242,6 +242,7 @@ func (s *State) applyForbidden(r wire.Report) error {
 }
 
 func (s *State) settle(a *Attempt, p Phase, r wire.Report) {
+	spec := a.Spec
 	a.Phase, a.EndSeq = p, r.Seq
 	a.Spec, a.Running, a.Process, a.RestartUnder, a.Inputs = nil, false, Process{}, "", nil
 	delete(s.yielded, a.ID)
@@ -249,6 +250,7 @@ func (s *State) settle(a *Attempt, p Phase, r wire.Report) {
 	s.addReport(r)
 	s.leaveQueues(a.ID)
 	s.release(a.ID, r.Outcome)
+	s.failFast(a, spec, r.Outcome)
 }
 
 // applyAcked forgets what the cluster has. An entry goes when it is below the

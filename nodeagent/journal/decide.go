@@ -94,6 +94,8 @@ type Work struct {
 	Step      string
 	Jobs      uint32
 	KeepGoing bool
+	// FailFast is true where nothing of its run starts behind a failure.
+	FailFast bool
 }
 
 // Dispatch decides about a dispatch of the work.
@@ -151,6 +153,9 @@ func (s *State) accept(d Decision, m *wire.Dispatch, hash []byte, w Work) Decisi
 		d.reply(m.Attempt, wire.StatusBusy, fmt.Sprintf("attempt %d, which it waits for, is not known here", missing))
 	case stranded:
 		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, strandedReason)})
+		d.effect(Resend, m.Attempt)
+	case w.FailFast && s.failedIn(poolOf(w.Step)):
+		d.Records = append(d.Records, &Forbidden{Report: notStarted(s.Seq+1, m.Attempt, failFastReason)})
 		d.effect(Resend, m.Attempt)
 	default:
 		places := m.Places

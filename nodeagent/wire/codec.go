@@ -90,7 +90,8 @@ type publishingStep struct {
 	Publish     []string
 }
 
-// checkingStep is a Step that is judged by no record, as steps were before there were any.
+// checkingStep is a Step that is judged by no record, of a run that does not fail fast,
+// as steps were before there were any and before that was told.
 type checkingStep struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -107,7 +108,7 @@ type checkingStep struct {
 // EncodeStep returns what goes into Dispatch.Spec.
 func EncodeStep(s *Step) ([]byte, error) {
 	switch {
-	case s.Service || len(s.Requires) > 0:
+	case s.Service || len(s.Requires) > 0 || s.FailFast:
 		return Marshal(s)
 	case s.Check:
 		return Marshal(&checkingStep{Run: s.Run, Task: s.Task, Host: s.Host, Jobs: s.Jobs, Vars: s.Vars,
@@ -179,7 +180,7 @@ func decodeStepForm(spec []byte) (*Step, error) {
 		if err := Unmarshal(spec, s); err != nil {
 			return nil, err
 		}
-		short = !s.Service && len(s.Requires) == 0
+		short = !s.Service && len(s.Requires) == 0 && !s.FailFast
 	}
 	if short {
 		return nil, fmt.Errorf("%w: step: it fits into a shorter form", ErrMalformed)

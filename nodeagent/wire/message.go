@@ -241,6 +241,9 @@ type Step struct {
 	// Requires are the tasks that the step's requires and that have a step on the host
 	// in the same plan, sorted: the agent knows itself what became of them.
 	Requires []string
+	// FailFast is true where the run starts nothing behind a failure: when one of its
+	// attempts on the host fails, what has not started is given back.
+	FailFast bool
 }
 
 // Cancel ends an attempt, or forbids its start for ever.
