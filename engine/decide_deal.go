@@ -85,7 +85,7 @@ func (d *decision) dealAll(r *Run, turn []candidate) []candidate {
 // those that have some.
 func (d *decision) spare(r *Run, wanting uint32) uint32 {
 	left, others := d.left(r), d.others(r)
-	return left - min(left/2, others-min(others, wanting))
+	return left - min((left+1)/2, others-min(others, wanting))
 }
 
 // share is what the next of so many gets.

@@ -317,8 +317,9 @@ func TestStepForms(t *testing.T) {
 		{"silent", Step{Run: 1, Task: "t", Host: "h", KeepGoing: true}, 0x97},
 		{"publishing", Step{Run: 1, Task: "t", Host: "h", Publish: []string{"k"}}, 0x98},
 		{"check", Step{Run: 1, Task: "t", Host: "h", Check: true}, 0x99},
-		{"judged by a record", Step{Run: 1, Task: "t", Host: "h", Service: true, Requires: []string{"a"}}, 0x9b},
-		{"check of what is judged by a record", Step{Run: 1, Task: "t", Host: "h", Check: true, Service: true}, 0x9b},
+		{"judged by a record", Step{Run: 1, Task: "t", Host: "h", Service: true, Requires: []string{"a"}}, 0x9c},
+		{"check of what is judged by a record", Step{Run: 1, Task: "t", Host: "h", Check: true, Service: true}, 0x9c},
+		{"of a run that fails fast", Step{Run: 1, Task: "t", Host: "h", FailFast: true}, 0x9c},
 		{"check of what publishes", Step{Run: 1, Task: "t", Host: "h", Publish: []string{"k"}, Check: true}, 0x99},
 	} {
 		spec, err := EncodeStep(&c.step)
