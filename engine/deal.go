@@ -37,6 +37,9 @@ func (q *runQueue) bound(r *Run) {
 	q.tight = tight && !q.deals
 }
 
+// Deals reports whether hosts have places of their own in the run.
+func (r *Run) Deals() bool { return r.queue.deals }
+
 // placesOf is how many steps may be under way on the host.
 func (q *runQueue) placesOf(slot int) uint32 { return cmp.Or(q.slots[slot].places, q.stepsPerHostMax) }
 

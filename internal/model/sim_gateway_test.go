@@ -225,6 +225,9 @@ func (s *session) look(rec *engine.Agent) {
 			if s.r.w.placeless {
 				d.Places = 0
 			}
+			if run := st.Run(st.Attempts[id].Run); s.r.w.untold && run.Deals() {
+				_, d.Places = run.Limits()
+			}
 			d.After = after(&c)
 			s.toAgent = append(s.toAgent, d)
 		}
@@ -244,7 +247,8 @@ func (s *session) fenced(epoch uint64) wire.Fence {
 // spec is what a gateway takes out of the plan.
 func (w *sim) spec(st *engine.State, at *engine.Attempt) []byte {
 	g := st.Run(at.Run).Graph
-	step := &wire.Step{Run: at.Run, Task: g.Tasks[at.Task].ID, Host: g.HostName(at.Task, at.Host), KeepGoing: g.Tasks[at.Task].KeepGoing, Check: st.Run(at.Run).Check}
+	step := &wire.Step{Run: at.Run, Task: g.Tasks[at.Task].ID, Host: g.HostName(at.Task, at.Host), KeepGoing: g.Tasks[at.Task].KeepGoing, Check: st.Run(at.Run).Check,
+		FailFast: st.Run(at.Run).FailFast && st.Run(at.Run).Lines}
 	for _, j := range jobsFor(g, at.Task, at.Host, at.FromJob) {
 		step.Jobs = append(step.Jobs, job.Job{Index: j, Verb: verbOf(g.PlanID, at.Task, j)})
 	}

@@ -85,8 +85,9 @@ func (w *sim) startRun() {
 	if under > 1 || len(w.truth.Runs) > runs {
 		return
 	}
+	plan := fmt.Sprintf("plan-%d", w.rng.IntN(w.plans))
 	w.ask(&eventlog.RunCreated{
-		PlanID: fmt.Sprintf("plan-%d", w.rng.IntN(w.plans)), RequestID: w.requestID(),
+		PlanID: plan, RequestID: w.requestID(), Lines: w.rng.IntN(4) > 0, Asks: w.asks(plan),
 		StepsMax: uint32(w.rng.IntN(6)), StepsPerHostMax: uint32(w.rng.IntN(3)), FailFast: w.rng.IntN(3) == 0, Check: w.rng.IntN(8) == 0,
 		AheadMax: w.ahead(),
 	})

@@ -33,6 +33,42 @@ func (w *sim) checkPlaces(a *agent, at *engine.Attempt) {
 	}
 }
 
+// checkRoom looks, when a job of the attempt begins, whether so much of its run is under
+// way on all hosts, and on record, as may be.
+func (w *sim) checkRoom(at *engine.Attempt) {
+	r := w.truth.Run(at.Run)
+	under := uint32(0)
+	for _, a := range w.agents {
+		for _, id := range a.state.Open() {
+			j, _ := a.state.Attempt(id)
+			o := w.truth.Attempts[id]
+			begun := id == at.ID || j.Running || j.Ended > 0
+			if o == nil || o.Run != at.Run || o.Outcome != 0 || w.waited[id] || !begun {
+				continue
+			}
+			if under++; r.Deals() && id == at.ID {
+				w.seen["starts in places that were dealt"]++
+			}
+		}
+	}
+	if most, _ := r.Limits(); under > most {
+		w.fail("%d steps of run %d are under way, of which %d may be", under, r.ID, most)
+	}
+}
+
+// asks reports whether a job of the plan asks other hosts.
+func (w *sim) asks(plan string) bool {
+	g := w.truth.Plans[plan]
+	for task := range g.Tasks {
+		for job := range g.Tasks[task].Jobs {
+			if verbOf(plan, uint32(task), job) == verbQuery {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // TestPlacesAreNeeded lets agents start whatever they were sent, as if they had been
 // told of no places: that has to be noticed.
 func TestPlacesAreNeeded(t *testing.T) {
@@ -44,4 +80,17 @@ func TestPlacesAreNeeded(t *testing.T) {
 		}
 	}
 	t.Error("agents that keep no places were not noticed")
+}
+
+// TestDealtPlacesAreNeeded has agents told of the places that any host may have: that
+// has to be noticed where the run has less than its hosts together.
+func TestDealtPlacesAreNeeded(t *testing.T) {
+	for seed := range uint64(300) {
+		w := simulate(seed, func(w *sim) { w.untold = true })
+		if w.failure != nil {
+			t.Logf("seed %d: %v", seed, w.failure)
+			return
+		}
+	}
+	t.Error("agents that take more places than they were dealt were not noticed")
 }

@@ -40,7 +40,7 @@ func TestSim(t *testing.T) {
 	t.Logf("%d seeds: %d records, %d of them void, %d attempts, %v", seeds, records, voids, attempts, seen)
 	for _, what := range []string{
 		"leaders", "quarantines", "partitions", "pauses", "deaths", "clock jumps", "reboots", "agents' deaths",
-		"wiped disks", "disks put back", "jobs done alone", "restarts", "publications", "starts before a place is on record", "checks", "sites cut off", "notices ahead of the log", "flapping agents", "steps held", "steps sent ahead", "steps that wait for a place", "steps behind another host", "large steps sent ahead", "words on flapping", "agents drained", "proposals twice", "proposals after their proposer",
+		"wiped disks", "disks put back", "jobs done alone", "restarts", "publications", "starts before a place is on record", "checks", "sites cut off", "notices ahead of the log", "flapping agents", "steps held", "steps sent ahead", "steps that wait for a place", "starts in places that were dealt", "steps behind another host", "large steps sent ahead", "words on flapping", "agents drained", "proposals twice", "proposals after their proposer",
 	} {
 		if seeds >= 50 && seen[what] < seeds/10 {
 			t.Errorf("only %d %s in %d seeds", seen[what], what, seeds)

@@ -54,6 +54,8 @@ type sim struct {
 	waited map[uint64]bool  // attempts that have waited for other hosts
 	// placeless: agents are not told how much may be under way.
 	placeless bool
+	// untold: they are told of what any host may have, and not of what theirs was dealt.
+	untold bool
 	site      *site // nil where there is none
 
 	founded    int // records before anything was asked for
@@ -245,6 +247,7 @@ func (w *sim) effect(a *agent, attempt uint64, job uint32) {
 		w.fail("task %d of run %d starts on %s before what it requires", at.Task, at.Run, a.name)
 	}
 	w.checkPlaces(a, at)
+	w.checkRoom(at)
 	for _, other := range w.agents {
 		for _, p := range other.procs {
 			o := w.truth.Attempts[p.attempt]
