@@ -34,9 +34,13 @@ func (w *sim) checkPlaces(a *agent, at *engine.Attempt) {
 }
 
 // checkRoom looks, when a job of the attempt begins, whether so much of its run is under
-// way on all hosts, and on record, as may be.
+// way on all hosts, and on record, as may be. What comes behind a step that has waited
+// for other hosts finds no room to inherit, and starts.
 func (w *sim) checkRoom(at *engine.Attempt) {
 	r := w.truth.Run(at.Run)
+	if r.Asks {
+		return
+	}
 	under := uint32(0)
 	for _, a := range w.agents {
 		for _, id := range a.state.Open() {
