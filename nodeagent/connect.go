@@ -178,8 +178,8 @@ func (a *agent) move(ctx context.Context, s *session, m *wire.Move) *session {
 			addresses = append(addresses, address)
 		}
 	}
-	if len(addresses) == 0 || !sleep(ctx, rand.N(moveSpread)) {
-		return nil
+	if len(addresses) == 0 && s.link.viaRelay() == nil || !sleep(ctx, rand.N(moveSpread)) {
+		return nil // who came through a relay goes through it again, wherever that leads
 	}
 	limited, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()

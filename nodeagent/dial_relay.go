@@ -66,9 +66,9 @@ func newRelays(addresses []string, site *tls.Config, proof string, k *sockets) *
 	return r
 }
 
-// tunnel connects to an orchestrator through a relay. The connection to the relay is
-// the tunnel's own, and ends with it.
-func (r *relays) tunnel(ctx context.Context, address string, cluster *tls.Config) (*link, error) {
+// tunnel connects to an orchestrator through a relay, which gets so long to answer. The
+// connection to the relay is the tunnel's own, and ends with it.
+func (r *relays) tunnel(ctx context.Context, address string, cluster *tls.Config, within time.Duration) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTunnelTimeout)
 	defer cancel()
 	// Who dials anew every second would ask for ten at once, and get them all.
@@ -78,7 +78,9 @@ func (r *relays) tunnel(ctx context.Context, address string, cluster *tls.Config
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	site, err := r.sockets.dial(ctx, address, r.site, func() {})
+	dialling, answered := context.WithTimeout(ctx, within)
+	site, err := r.sockets.dial(dialling, address, r.site, func() {})
+	answered()
 	if err != nil {
 		return nil, foreign(err, address, r.proof)
 	}

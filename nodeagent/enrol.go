@@ -139,7 +139,7 @@ func enrolUntil(ctx context.Context, cfg *Config, token pki.Token, request *wire
 		var id *identity
 		err := tryEach(ctx, addresses, nil, func(ctx context.Context, address string, heard func()) (*link, error) {
 			if site.has(address) {
-				return site.tunnel(ctx, address, pki.EnrolTLS(token.Pin))
+				return site.tunnel(ctx, address, pki.EnrolTLS(token.Pin), handshakeTimeout)
 			}
 			l, err := cfg.sockets.dial(ctx, address, pki.EnrolTLS(token.Pin), heard)
 			return l, foreign(err, address, "token")

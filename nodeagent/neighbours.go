@@ -149,6 +149,7 @@ func (n *neighbours) talk(ctx context.Context, address string) error {
 		return err
 	}
 	defer site.close("done")
+	a.relayBack()
 	s, err := site.open(limited)
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func (a *agent) reachAny(ctx context.Context, addresses []string, old *session, 
 
 func (a *agent) dial(ctx context.Context, address string, heard func()) (*link, error) {
 	if a.relays.has(address) {
-		return a.relays.tunnel(ctx, address, a.clusterTLS())
+		return a.relays.tunnel(ctx, address, a.clusterTLS(), handshakeTimeout)
 	}
 	if a.mute.Load() >= muteMax {
 		limited, cancel := context.WithTimeout(ctx, handshakeTimeout)

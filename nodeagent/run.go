@@ -82,6 +82,7 @@ type agent struct {
 	alone   bool // goes on without a connection, since the host has restarted
 	outcast bool // the cluster has given up on the agent
 	seeking seeking
+	homing  homing
 	// acked is closed and replaced when the cluster has taken reports.
 	acked chan struct{}
 }
@@ -137,6 +138,7 @@ func newAgent(cfg Config, id *identity, j *journal.Journal, boot string, execute
 		acked:   make(chan struct{}),
 		resumed: make(chan struct{}),
 		retired: make(chan struct{}, retiredMax),
+		homing:  newHoming(),
 		servers: newServerList(id.Servers, cfg.Servers),
 		relays:  newRelays(cfg.Relays, pki.SiteTLS(id.cert, id.ca), "identity", cfg.sockets),
 	}

@@ -87,5 +87,8 @@ func (a *agent) improve(ctx context.Context, s *session, l *link) *session {
 	a.seeking.moved = time.Now()
 	a.mu.Unlock()
 	a.log.Info("back on QUIC", "server", s.address)
+	if a.cfg.site != nil {
+		return a.succeed(ctx, s, next)
+	}
 	return a.replace(ctx, s, next)
 }

@@ -19,14 +19,14 @@ const (
 )
 
 // handOver lets the agents follow their relay: its connection stays until all of them
-// have been welcomed elsewhere, so that a move of the relay costs them nothing.
+// have been welcomed over its next one, so that a move of the relay costs them nothing.
 func (s *session) handOver(ctx context.Context) {
 	s.handing.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, handOverMax)
 		defer cancel()
 		asked := map[*session]bool{}
 		for {
-			followers := s.g.sessions.behind(s.agent)
+			followers := s.g.sessions.behind(s.conn)
 			if len(followers) == 0 || !s.serves() {
 				return
 			}
@@ -34,8 +34,12 @@ func (s *session) handOver(ctx context.Context) {
 			for _, f := range next[:min(len(next), handOverStep)] {
 				asked[f] = true
 				var servers []string
-				s.g.o.View(func(st *engine.State) { servers = s.g.elsewhere(st, f.agent) })
-				f.sendTo(servers, "the relay is connected to another orchestrator")
+				s.g.o.View(func(st *engine.State) {
+					if servers = s.g.elsewhere(st, f.agent); st.Agent(s.agent).Gateway == s.g.o.Replica() {
+						servers = serversOf(st, f.agent)
+					}
+				})
+				f.sendTo(servers, "the relay has another connection")
 			}
 			if !wait(ctx, handOverEvery) {
 				return
@@ -50,27 +54,37 @@ func (s *session) serves() (yes bool) {
 	return yes
 }
 
-// goneElsewhere reports whether this is the session of a relay that another gateway has
-// on record.
+// goneElsewhere reports whether this is the session of a relay that has another one on
+// record, at whatever gateway.
 func (s *session) goneElsewhere() (yes bool) {
 	if !s.conn.relays() {
 		return false
 	}
 	s.g.o.View(func(st *engine.State) {
 		relay := st.Agent(s.agent)
-		yes = relay.Connected && relay.Gateway != s.g.o.Replica()
+		yes = relay.Connected && relay.Session != s.nonce
 	})
 	return yes
 }
 
-// behind are the sessions of the agents that came through a relay.
-func (ss *sessions) behind(relay uint64) (some []*session) {
+// behind are the sessions of the agents that came through a relay's connection.
+func (ss *sessions) behind(relay *connection) (some []*session) {
 	for _, s := range ss.all() {
-		if s.conn.via() == relay {
+		if t, ok := s.conn.carrier.(tunnelCarrier); ok && t.within == relay {
 			some = append(some, s)
 		}
 	}
 	return some
+}
+
+// over reports whether nothing of the session runs any more.
+func (s *session) over() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // elsewhere are the addresses of the other gateways, in the agent's order.

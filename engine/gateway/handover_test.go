@@ -2,17 +2,24 @@ package gateway_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"quorate/engine"
 	"quorate/engine/gateway"
 	"quorate/engine/gateway/gatewaytest"
 	"quorate/eventlog"
+	"quorate/internal/mux"
+	"quorate/internal/pki"
 	"quorate/nodeagent/verb"
+	"quorate/nodeagent/wire"
 )
 
 // briefly is a cut that ends with the relay's welcome elsewhere, so that its gateway reads
@@ -108,3 +115,86 @@ func TestAgentsFollowTheirRelay(t *testing.T) {
 		})
 	}
 }
+
+// TestRelayChangesItsConnection: a relay that goes from one connection to another at the
+// same gateway, as from TCP to QUIC, keeps the one before until its agents have followed:
+// each is asked to, and none is without a connection.
+func TestRelayChangesItsConnection(t *testing.T) {
+	t.Parallel()
+	rig := gatewaytest.Cluster(t, 2, gatewaytest.Options{})[0]
+	relay, agent := rig.EnrolRelay(t, "site1"), rig.Enrol(t, "n1")
+	first := relay.MustConnect(t)
+	control := through(t, rig, first, agent)
+	hello := relay.Hello()
+	hello.Asked = true
+	second, err := relay.Connect(t.Context(), hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	for moved := false; !moved; {
+		m, err := wire.ReadFrom(control, wire.Orchestrator)
+		if err != nil {
+			t.Fatal(err)
+		}
+		move, ok := m.(*wire.Move)
+		if moved = ok; ok && !slices.Contains(move.Servers, rig.Address) {
+			t.Errorf("it is asked to go to %q", move.Servers)
+		}
+	}
+	if err := first.Quic.Context().Err(); err != nil {
+		t.Errorf("the connection before ended before its agent followed: %v", err)
+	}
+	through(t, rig, second, agent)
+	select {
+	case <-first.Quic.Context().Done():
+	case <-time.After(gatewaytest.Patience):
+		t.Error("the connection before is kept though nobody is behind it")
+	}
+	if n := kinds(t, rig)[eventlog.KindAgentDisconnected]; n != 0 {
+		t.Errorf("%d records tell of lost connections", n)
+	}
+	rig.Until(t, "both connected", func(s *engine.State) bool {
+		return s.AgentByName("site1").Connected && behind(s, "n1", "site1")
+	})
+}
+
+// through connects an agent in a tunnel, and returns its control stream.
+func through(t *testing.T, rig *gatewaytest.Rig, site *gatewaytest.Link, agent *gatewaytest.Agent) *mux.Stream {
+	t.Helper()
+	tunnel, err := askTunnel(t.Context(), site.Quic)
+	if err == nil {
+		err = tunnelled(tunnel)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := mux.Client(t.Context(), carried{tunnel, site.Quic}, pki.AgentTLS(agent.Identity, rig.CA.Certificate()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.CloseWithError(0, "") })
+	control, err := c.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = control.SetDeadline(time.Now().Add(gatewaytest.Patience))
+	if err := wire.WriteMessage(control, agent.Hello()); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := wire.ReadFrom(control, wire.Orchestrator); err != nil {
+		t.Fatal(err)
+	} else if _, ok := m.(*wire.Welcome); !ok {
+		t.Fatalf("%T answers a hello", m)
+	}
+	return control
+}
+
+// carried is a stream as a connection.
+type carried struct {
+	*quic.Stream
+	conn *quic.Conn
+}
+
+func (c carried) LocalAddr() net.Addr  { return c.conn.LocalAddr() }
+func (c carried) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }

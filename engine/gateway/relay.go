@@ -75,7 +75,7 @@ func (s *session) tunnel(ctx context.Context, st *stream, asked *wire.Tunnel) er
 		from.agent = s.conn.remote()
 	}
 	// It ends with the stream, and not before, so that the reason is told as it is.
-	s.g.attend(context.WithoutCancel(ctx), &connection{carrier: tunnelCarrier{muxCarrier{conn}, from, s.agent}})
+	s.g.attend(context.WithoutCancel(ctx), &connection{carrier: tunnelCarrier{muxCarrier{conn}, from, s.agent, s.conn}})
 	return nil
 }
 
@@ -99,8 +99,9 @@ func (g *gateway) shake(ctx context.Context, relay *connection, st *stream) (*mu
 // tunnelCarrier is a connection within a stream of a relay.
 type tunnelCarrier struct {
 	muxCarrier
-	from  siteAddr
-	relay uint64
+	from   siteAddr
+	relay  uint64
+	within *connection
 }
 
 func (c tunnelCarrier) name() string         { return "relay" }

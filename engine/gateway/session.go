@@ -34,6 +34,7 @@ type session struct {
 	handing    sync.Once       // a relay's: its agents are to follow it
 	handshakes admission.Queue // a relay's: of the agents in its tunnels
 	replaced   atomic.Bool     // by another connection of the agent to this gateway
+	before     *session        // a relay's here, whose tunnels go on, until this one is welcomed
 
 	ended chan struct{} // closed when nothing of the session runs any more
 	wake  chan struct{} // holds one: the sender has something to look at
@@ -231,7 +232,12 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 	}
 	// The session before may have reports on their way into the log. The journal
 	// is compared, and the agent told what is committed, when they have arrived.
-	if before := g.sessions.add(s); before != nil {
+	before := g.sessions.add(s)
+	switch {
+	case before == nil:
+	case c.relays() && hello.Asked: // it reports nothing, and has agents in its connection that are to follow
+		s.before = before
+	default:
 		before.replaced.Store(true)
 		before.conn.close(codeReplaced, "replaced by another connection of this agent")
 		select {

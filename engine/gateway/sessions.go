@@ -30,12 +30,16 @@ func (ss *sessions) add(s *session) (before *session) {
 	return before
 }
 
-// remove takes s off, unless it was replaced.
+// remove takes s off, unless it was replaced. The one before is its agent's again where that
+// is there: s was not welcomed then.
 func (ss *sessions) remove(s *session) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if ss.byAgent[s.agent] == s {
 		delete(ss.byAgent, s.agent)
+		if s.before != nil && !s.before.over() {
+			ss.byAgent[s.agent] = s.before
+		}
 	}
 	delete(ss.waiting, s)
 	for attempt := range s.behind { // nothing of the session runs any more

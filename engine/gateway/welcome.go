@@ -101,6 +101,10 @@ func (s *session) accept(grown *wire.Checkpoint) error {
 		s.shown = c.Size
 	}
 	s.welcomed = true
+	if s.before != nil {
+		s.before.nudge()
+		s.before = nil
+	}
 	o.Distrusted(s.agent, "")
 	return wire.WriteMessage(s.control, w)
 }

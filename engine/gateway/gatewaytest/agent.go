@@ -17,6 +17,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"quorate/engine"
 	"quorate/engine/orchestrator"
 	"quorate/eventlog"
 	"quorate/internal/pki"
@@ -31,6 +32,7 @@ type Agent struct {
 	JournalID string
 	Identity  tls.Certificate
 	rig       *Rig
+	relay     bool
 
 	mu      sync.Mutex
 	reports []wire.Report // all that were ever made; reports[i].Seq is i+1
@@ -42,7 +44,19 @@ type Agent struct {
 // Enrol makes an agent of a name, over the wire.
 func (r *Rig) Enrol(t testing.TB, name string, labels ...string) *Agent {
 	t.Helper()
-	token, _, err := r.O.CreateToken(t.Context(), orchestrator.TokenRequest{Name: name, Labels: labels, By: "test"})
+	return r.enrol(t, orchestrator.TokenRequest{Name: name, Labels: labels, By: "test"})
+}
+
+// EnrolRelay is Enrol of a relay.
+func (r *Rig) EnrolRelay(t testing.TB, name string) *Agent {
+	t.Helper()
+	return r.enrol(t, orchestrator.TokenRequest{Name: name, Role: engine.RelayRole, By: "test"})
+}
+
+func (r *Rig) enrol(t testing.TB, asked orchestrator.TokenRequest) *Agent {
+	t.Helper()
+	name, relay := asked.Name, asked.Role == engine.RelayRole
+	token, _, err := r.O.CreateToken(t.Context(), asked)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +64,7 @@ func (r *Rig) Enrol(t testing.TB, name string, labels ...string) *Agent {
 	key := Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	answer, err := r.EnrolWith(t.Context(), parsed, &wire.Enrol{
 		Token: parsed.Secret, PublicKey: Must(x509.MarshalPKIXPublicKey(&key.PublicKey)),
-		JournalID: "journal of " + name, Hostname: name,
+		JournalID: "journal of " + name, Hostname: name, Relay: relay,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +73,7 @@ func (r *Rig) Enrol(t testing.TB, name string, labels ...string) *Agent {
 		t.Fatalf("enrolment of %s: %s", name, answer.Error)
 	}
 	return &Agent{
-		ID: answer.Agent, Name: answer.Name, JournalID: "journal of " + name, rig: r,
+		ID: answer.Agent, Name: answer.Name, JournalID: "journal of " + name, rig: r, relay: relay,
 		Identity: tls.Certificate{Certificate: [][]byte{answer.Certificate}, PrivateKey: key},
 	}
 }
@@ -127,7 +141,11 @@ type Link struct {
 func (a *Agent) Dial(ctx context.Context) (*Link, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	conn, err := dial(ctx, a.rig.Address, pki.AgentTLS(a.Identity, a.rig.CA.Certificate()))
+	conf := pki.AgentTLS
+	if a.relay {
+		conf = pki.RelayTLS
+	}
+	conn, err := dial(ctx, a.rig.Address, conf(a.Identity, a.rig.CA.Certificate()))
 	if err != nil {
 		return nil, err
 	}
