@@ -217,7 +217,10 @@ func (c *codec) outputs(o **outputs) {
 	if c.reading() {
 		*o = new(outputs)
 	}
-	list(c, &(*o).of, func(c *codec, step *Output) { c.raw(step[:]) })
+	list(c, &(*o).of, func(c *codec, step *output) {
+		c.flags(&step.told)
+		c.raw(step.value[:])
+	})
 }
 
 // since codes a time that is 0 where something has not happened.

@@ -165,7 +165,8 @@ func (d digest) task(t *Task) {
 	}
 	if t.outputs != nil { // as with a token's Until
 		for i := range t.outputs.of {
-			d.str(string(t.outputs.of[i][:]))
+			d.flags(t.outputs.of[i].told)
+			d.str(string(t.outputs.of[i].value[:]))
 		}
 	}
 }

@@ -45,7 +45,7 @@ func full(t *testing.T) *State {
 	l.ok(&eventlog.AgentDisconnected{Agent: l.s.AgentByName("h0").ID, Session: "s", Reason: "gone"})
 	l.s.Recoveries = []Recovery{{Index: 1, Generation: 1}}
 	l.s.trimAt = 1
-	l.s.Runs[0].Tasks[0].outputs = &outputs{of: []Output{{1}, {2}}}
+	l.s.Runs[0].Tasks[0].outputs = &outputs{of: []output{{told: true, value: [16]byte{1}}, {}}}
 	l.s.Runs[0].deriveOutputs()
 	l.s.Head[0], l.s.voided[0] = 1, 1
 	return l.s
@@ -77,7 +77,7 @@ func TestHashCoversEverything(t *testing.T) {
 	for _, path := range []string{
 		"State.members[].OrchestratorMoved.RaftAddress", "State.members[].hashes[].Chain", "State.Agents[].begun[]", "State.voided[]",
 		"State.Agents[].values[].Task", "State.changes[].key", "State.trimAt", "State.Checkpoint.Note[]", "State.Recoveries[].Generation",
-		"State.Runs[].Tasks[].outputs.of[][]", "State.Plans[].PlanRecorded.Tasks[].Narrowed",
+		"State.Runs[].Tasks[].outputs.of[].value[]", "State.Runs[].Tasks[].outputs.of[].told", "State.Plans[].PlanRecorded.Tasks[].Narrowed",
 	} {
 		if !seen[path] {
 			t.Errorf("no %s was there to be changed", path)

@@ -11,15 +11,17 @@ import (
 // for each task: the sum over the task's hosts, so that it does not depend on the order
 // of their ends, and costs the same for one host or a thousand.
 
-// An Output stands for what a step led to, as its agent says. The zero value says that
-// this is not known.
-type Output = [wire.OutputBytes]byte
-
 // outputs are what the steps of a task led to.
 type outputs struct {
-	of    []Output // by position
+	of    []output // by position
 	known uint32   // how many are
 	sum   wire.Sum // over those
+}
+
+// An output stands for what a step led to, as its agent says, where that has said it.
+type output struct {
+	told  bool
+	value [wire.OutputBytes]byte
 }
 
 // An Input is what a required task has led to on hosts elsewhere.
@@ -30,36 +32,36 @@ type Input struct {
 	Open []uint64
 }
 
-// keepAttemptOutput does so for the step of an attempt, if that is how it ended.
-func (s *State) keepAttemptOutput(a *Attempt, output []byte) {
-	r := s.Run(a.Run)
-	pos, _ := r.Graph.stepAt(a.Task, a.Host)
-	if r.Tasks[a.Task].Steps[pos].Attempt == a.ID {
-		r.keepOutput(a.Task, pos, output)
-	}
-}
-
 // keepOutput notes what the step that has just ended led to, where other hosts' steps
 // follow from that.
-func (r *Run) keepOutput(task uint32, pos int, output []byte) {
+func (r *Run) keepOutput(task uint32, pos int, value []byte) {
 	t := &r.Tasks[task]
-	if len(output) != wire.OutputBytes || !r.Graph.tells[task] || t.step(pos) != Done {
+	if len(value) != wire.OutputBytes || !r.Graph.tells[task] || t.step(pos) != Done {
 		return
 	}
 	if t.outputs == nil {
-		t.outputs = &outputs{of: make([]Output, r.Graph.StepCount(task))}
+		t.outputs = &outputs{of: make([]output, r.Graph.StepCount(task))}
 	}
-	if t.outputs.of[pos] == (Output{}) {
-		t.outputs.of[pos] = Output(output)
+	if o := &t.outputs.of[pos]; !o.told {
+		o.told, o.value = true, [wire.OutputBytes]byte(value)
 		t.outputs.add(r.Graph, task, pos)
+	}
+}
+
+// keepAttemptOutput does so for the step of an attempt, if that is how it ended.
+func (s *State) keepAttemptOutput(a *Attempt, value []byte) {
+	r := s.Run(a.Run)
+	pos, _ := r.Graph.stepAt(a.Task, a.Host)
+	if r.Tasks[a.Task].Steps[pos].Attempt == a.ID {
+		r.keepOutput(a.Task, pos, value)
 	}
 }
 
 // add counts a step's output. It comes once for each.
 func (o *outputs) add(g *Graph, task uint32, pos int) {
-	if step := o.of[pos]; step != (Output{}) {
+	if step := &o.of[pos]; step.told {
 		o.known++
-		o.sum.Add(g.HostName(task, g.hostAt(task, pos)), step[:])
+		o.sum.Add(g.HostName(task, g.hostAt(task, pos)), step.value[:])
 	}
 }
 
@@ -69,13 +71,12 @@ func (r *Run) keepEngineOutput(task uint32) {
 		return
 	}
 	var sum wire.Sum
-	sum.Add(r.Graph.Tasks[task].ID, nil) // or that of a task behind nothing would be unknown
 	for _, e := range r.Graph.needs[task].edges {
-		output, whole := r.outputOf(e.task)
+		one, whole := r.outputOf(e.task)
 		if !whole {
 			return
 		}
-		sum.Add(r.Graph.Tasks[e.task].ID, output[:])
+		sum.Add(r.Graph.Tasks[e.task].ID, one[:])
 	}
 	r.keepOutput(task, 0, sum[:])
 }
@@ -89,13 +90,13 @@ func (r *Run) outputOf(task uint32) (sum wire.Sum, whole bool) {
 	return o.sum, true
 }
 
-// stepOutput returns what the attempt's step led to, or zero.
-func (r *Run) stepOutput(a *Attempt) Output {
+// stepOutput returns what the attempt's step led to, or nil.
+func (r *Run) stepOutput(a *Attempt) []byte {
 	pos, _ := r.Graph.stepAt(a.Task, a.Host)
-	if o := r.Tasks[a.Task].outputs; o != nil {
-		return o.of[pos]
+	if o := r.Tasks[a.Task].outputs; o != nil && o.of[pos].told {
+		return slices.Clone(o.of[pos].value[:])
 	}
-	return Output{}
+	return nil
 }
 
 // deriveOutputs counts what follows from the outputs of steps.

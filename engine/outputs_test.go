@@ -9,23 +9,26 @@ import (
 	"quorate/planner"
 )
 
-// endWith has the newest attempt of a step succeed with an output, which may be empty.
-func (l *lab) endWith(r *Run, task uint32, pos int, output byte) {
+// untold is no output.
+const untold = -1
+
+// endWith has the newest attempt of a step succeed with an output.
+func (l *lab) endWith(r *Run, task uint32, pos, output int) {
 	l.t.Helper()
 	e := &eventlog.AttemptEnded{Attempt: l.attempt(r, task, pos).ID, Outcome: eventlog.Succeeded}
-	if output != 0 {
+	if output != untold {
 		e.Output = step(output)
 	}
 	l.ok(e)
 }
 
 // step is a step's output.
-func step(output byte) []byte { return append(make([]byte, wire.OutputBytes-1), output) }
+func step(output int) []byte { return append(make([]byte, wire.OutputBytes-1), byte(output)) }
 
 // sumOf is the sum over hosts and what the steps on them led to, in turn.
 func sumOf(pairs ...any) (sum wire.Sum) {
 	for i := 0; i < len(pairs); i += 2 {
-		sum.Add(pairs[i].(string), step(byte(pairs[i+1].(int))))
+		sum.Add(pairs[i].(string), step(pairs[i+1].(int)))
 	}
 	return sum
 }
@@ -64,20 +67,21 @@ func TestInputs(t *testing.T) {
 	t.Parallel()
 	want := sumOf("h0", 7, "h1", 8)
 	for name, c := range map[string]struct {
-		first, second byte
+		first, second int
 		narrowed      bool
 		last          int // the step of t0 that ends last
 		want          []Input
 	}{
-		"in order":      {first: 7, second: 8, last: 1, want: []Input{{Output: want}}},
-		"in reverse":    {first: 7, second: 8, last: 0, want: []Input{{Output: want}}},
-		"one says none": {first: 7, last: 1},
-		"narrowed":      {first: 7, second: 8, last: 1, narrowed: true},
+		"in order":       {first: 7, second: 8, last: 1, want: []Input{{Output: want}}},
+		"in reverse":     {first: 7, second: 8, last: 0, want: []Input{{Output: want}}},
+		"one says none":  {first: 7, second: untold, last: 1},
+		"all of nothing": {last: 1, want: []Input{{Output: sumOf("h0", 0, "h1", 0)}}},
+		"narrowed":       {first: 7, second: 8, last: 1, narrowed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l, r := outputLab(t, pairPlan(func(tasks []eventlog.PlanTask) { tasks[0].Narrowed = c.narrowed }))
-			outputs := []byte{c.first, c.second}
+			outputs := []int{c.first, c.second}
 			l.endWith(r, 0, 1-c.last, outputs[1-c.last])
 			l.endWith(r, 0, c.last, outputs[c.last])
 			l.decide()
@@ -117,10 +121,10 @@ func TestInputsOfWhatIsSentAhead(t *testing.T) {
 	if got := l.inputs(r, 1, 0); !sameInputs(got, []Input{{Output: sumOf("h1", 8), Open: []uint64{first}}}) {
 		t.Errorf("with one under way it is told %v", got)
 	}
-	if e := l.s.ElsewhereOf(l.attempt(r, 1, 0)); len(e) != 2 || e[0].Output != (Output{}) || e[1].Output != Output(step(8)) {
+	if e := l.s.ElsewhereOf(l.attempt(r, 1, 0)); len(e) != 2 || len(e[0].Output) > 0 || !slices.Equal(e[1].Output, step(8)) {
 		t.Errorf("of the ends it is told %+v", e)
 	}
-	l.endWith(r, 0, 0, 0)
+	l.endWith(r, 0, 0, untold)
 	if got := l.inputs(r, 1, 0); len(got) != 0 {
 		t.Errorf("with one unknown it is told %v", got)
 	}
@@ -130,7 +134,7 @@ func TestInputsOfWhatIsSentAhead(t *testing.T) {
 // follows from what that follows from.
 func TestInputsBehindTheEngine(t *testing.T) {
 	t.Parallel()
-	told := func(output byte, narrowed bool) []Input {
+	told := func(output int, narrowed bool) []Input {
 		p := plan(2, on(0), eventlog.PlanTask{Driver: string(planner.DriverPrint), Requires: all(0), Narrowed: narrowed}, on(1, all(1)...),
 			eventlog.PlanTask{Driver: string(planner.DriverLocal)}, on(0, all(3)...))
 		l, r := outputLab(t, p)
@@ -146,7 +150,7 @@ func TestInputsBehindTheEngine(t *testing.T) {
 	if len(one) != 1 || one[0].Task != 1 || sameInputs(one, other) || !sameInputs(one, told(7, false)) {
 		t.Errorf("behind the engine's task h1 is told %v, and %v of another output", one, other)
 	}
-	if got := told(0, false); len(got) != 0 {
+	if got := told(untold, false); len(got) != 0 {
 		t.Errorf("h1 is told %v although the task before is not known", got)
 	}
 	if got := told(7, true); len(got) != 0 {
@@ -192,7 +196,7 @@ func TestOutputOfAnEarlierAttempt(t *testing.T) {
 	l.end(r, 0, 0, eventlog.Unknown)
 	l.ok(&eventlog.StepResolved{Attempt: first, As: "retry", By: "ann"})
 	l.decide()
-	l.endWith(r, 0, 0, 0)
+	l.endWith(r, 0, 0, untold)
 	l.endWith(r, 0, 1, 8)
 	l.decide()
 	l.ok(&eventlog.AttemptEnded{Attempt: first, Outcome: eventlog.Succeeded, Output: step(7)})

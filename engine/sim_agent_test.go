@@ -36,7 +36,7 @@ type simEntry struct {
 	running bool
 	failed  bool
 	outcome eventlog.Outcome
-	told    map[uint64]Output // what those that it has waited for led to
+	told    map[uint64][]byte // what those that it has waited for led to
 }
 
 // A simAgent follows the journal table of the dispatch protocol. What it holds
@@ -66,7 +66,7 @@ type simMessage struct {
 	recall   bool       // a cancel for what has not started
 	ack      *[2]uint64 // seq, floor
 	ended    uint64     // an attempt of another agent that has ended well on record
-	output   Output     // what that one's step led to
+	output   []byte     // what that one's step led to
 }
 
 func (a *simAgent) handle(m simMessage) {
@@ -186,9 +186,7 @@ func (a *simAgent) end(attempt uint64, o eventlog.Outcome) {
 	a.seq++
 	ended := &eventlog.AttemptEnded{Attempt: attempt, Outcome: o, Reason: "agent", Seq: a.seq}
 	output := simOutput(attempt, o)
-	if output != (Output{}) {
-		ended.Output = output[:]
-	}
+	ended.Output = output
 	a.unacked = append(a.unacked, ended)
 	a.w.ends[attempt] = o
 	a.entries[attempt].outcome = o
@@ -222,7 +220,7 @@ func (a *simAgent) failedIn(sp *simSpec) bool {
 }
 
 // release tells those that wait for the attempt that it has ended.
-func (a *simAgent) release(attempt uint64, o eventlog.Outcome, output Output) {
+func (a *simAgent) release(attempt uint64, o eventlog.Outcome, output []byte) {
 	for _, id := range slices.Sorted(maps.Keys(a.entries)) {
 		e := a.entries[id]
 		i := slices.IndexFunc(e.after, func(p Predecessor) bool { return p.Attempt == attempt })
@@ -231,7 +229,7 @@ func (a *simAgent) release(attempt uint64, o eventlog.Outcome, output Output) {
 		}
 		well := endsWell(e.after[i], o)
 		if e.told == nil {
-			e.told = map[uint64]Output{}
+			e.told = map[uint64][]byte{}
 		}
 		e.told[attempt] = output
 		e.after = slices.Delete(slices.Clone(e.after), i, i+1)
@@ -325,7 +323,7 @@ func (a *simAgent) wipe() {
 type simNotice struct {
 	relay, attempt uint64
 	outcome        eventlog.Outcome
-	output         Output
+	output         []byte
 }
 
 // hear lets one agent of the site hear of an end there, perhaps late, perhaps not once.

@@ -7,10 +7,15 @@ import (
 	"quorate/nodeagent/wire"
 )
 
-// simOutput is what the step of an attempt leads to by its end. Some agents do not tell.
-func simOutput(attempt uint64, o eventlog.Outcome) (output Output) {
-	if o == eventlog.Succeeded && attempt%7 > 0 {
-		binary.BigEndian.PutUint64(output[:], attempt)
+// simOutput is what the step of an attempt leads to by its end. Some agents do not tell,
+// and some steps never led to anything.
+func simOutput(attempt uint64, o eventlog.Outcome) []byte {
+	if o != eventlog.Succeeded || attempt%7 == 0 {
+		return nil
+	}
+	output := make([]byte, wire.OutputBytes)
+	if attempt%7 > 1 {
+		binary.BigEndian.PutUint64(output, attempt)
 	}
 	return output
 }
@@ -26,9 +31,9 @@ func (w *simWorld) follows(e *simEntry) {
 			if !ended {
 				w.t.Errorf("attempt %d started before %d, which it builds upon, has ended", e.attempt, id)
 			}
-			whole = whole && output != Output{}
+			whole = whole && len(output) > 0
 			a := w.s.Attempts[id]
-			sum.Add(r.Graph.HostName(a.Task, a.Host), output[:])
+			sum.Add(r.Graph.HostName(a.Task, a.Host), output)
 		}
 		if !whole || r.Graph.IsEngine(in.Task) {
 			continue
@@ -55,7 +60,7 @@ func (w *simWorld) ledTo(r *Run, task uint32, pos int, want, sum wire.Sum) bool 
 				continue
 			}
 			output, with := simOutput(id, eventlog.Succeeded), sum
-			with.Add(r.Graph.HostName(task, host), output[:])
+			with.Add(r.Graph.HostName(task, host), output)
 			if w.ledTo(r, task, pos+1, want, with) {
 				return true
 			}

@@ -34,8 +34,8 @@ type Elsewhere struct {
 	// Released is true once it is on record that its step ended as it has to. What ends
 	// otherwise calls back what waits for it.
 	Released bool
-	// Output is what its step has led to, zero where that is not known, or told to nobody.
-	Output Output
+	// Output is what its step has led to, empty where that is not known, or told to nobody.
+	Output []byte
 }
 
 // ElsewhereOf returns what the attempt waits for on other agents, in the order of its

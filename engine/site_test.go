@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -149,12 +150,12 @@ func TestElsewhere(t *testing.T) {
 	check := func(released bool) {
 		t.Helper()
 		want.Released = released
-		if got := l.s.ElsewhereOf(second); len(got) != 1 || got[0] != want {
+		if got := l.s.ElsewhereOf(second); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 			t.Errorf("elsewhere are %+v, want %+v", got, want)
 		}
 	}
 	check(false)
-	if got := l.s.Command(second.ID).Elsewhere; len(got) != 1 || got[0] != want {
+	if got := l.s.Command(second.ID).Elsewhere; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("the command tells %+v", got)
 	}
 	if got := l.s.BehindElsewhere(first.ID); len(got) != 1 || got[0] != second.ID {

@@ -39,11 +39,7 @@ func (s *session) await(state *engine.State, id uint64, ends []wire.Ended) []wir
 // anything needs that waits for it.
 func (s *session) released(state *engine.State, attempt uint64, ends []wire.Ended) []wire.Ended {
 	if o, output := s.outcomeFor(state, attempt); o != 0 {
-		end := wire.Ended{Attempt: attempt, Outcome: uint8(o)}
-		if output != (engine.Output{}) {
-			end.Output = output[:]
-		}
-		ends = append(ends, end)
+		ends = append(ends, wire.Ended{Attempt: attempt, Outcome: uint8(o), Output: output})
 	}
 	return ends
 }
@@ -51,7 +47,7 @@ func (s *session) released(state *engine.State, attempt uint64, ends []wire.Ende
 // outcomeFor is what the agent is told of the end of another one's attempt, or 0 where
 // that is nothing yet, and what its step led to. What counts is what became of the step,
 // which an operator may have decided, for those that wait for it.
-func (s *session) outcomeFor(state *engine.State, attempt uint64) (o eventlog.Outcome, output engine.Output) {
+func (s *session) outcomeFor(state *engine.State, attempt uint64) (o eventlog.Outcome, output []byte) {
 	for _, id := range s.behind[attempt] {
 		a := state.Attempts[id]
 		if a == nil || a.Outcome != 0 {
