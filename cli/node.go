@@ -15,6 +15,7 @@ import (
 
 	"quorate/engine"
 	"quorate/engine/api"
+	"quorate/engine/denial"
 	"quorate/engine/gateway"
 	"quorate/engine/orchestrator"
 	"quorate/engine/snapshot"
@@ -61,13 +62,14 @@ type node struct {
 	group   *errgroup.Group
 	cancel  context.CancelFunc
 	closed  []io.Closer // in the order of opening
+	denials *denial.Ledger
 }
 
 // startNode opens everything under the data directory and starts to serve; ctx
 // bounds that and nothing else. The orchestrator works until it is stopped or
 // something breaks; see wait and stop.
 func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
-	n := &node{cfg: cfg}
+	n := &node{cfg: cfg, denials: denial.NewLedger(nil)}
 	made := missing(cfg.dir)
 	err := n.start(ctx)
 	if err == nil {
@@ -118,7 +120,7 @@ func (n *node) start(ctx context.Context) error {
 	oc := orchestrator.Config{
 		Log: log, Blobs: blobs, CA: ca, Replica: n.member.Replica, Version: cfg.version, Verbs: verb.Lookup, Logger: cfg.logger,
 		States: filepath.Join(cfg.dir, snapshot.DirName), Sinks: cfg.sinks,
-		Retention: cfg.retention,
+		Retention: cfg.retention, Denials: n.denials,
 	}
 	if n.peers != nil {
 		n.peers.configure(n, &oc)
@@ -161,7 +163,7 @@ func writeOperator(ca *pki.CA, path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	bundle, err := ca.IssueOperator(adminName)
+	bundle, err := ca.IssueOperator(adminName, 0)
 	if err != nil {
 		return fmt.Errorf("operator identity: %w", err)
 	}
@@ -182,7 +184,7 @@ func (n *node) appoint(ctx context.Context) error {
 		return nil
 	}
 	for {
-		bundle, _, err := n.orch.CreateOperator(ctx, adminName, fmt.Sprintf("orchestrator:%d", n.member.Replica))
+		bundle, _, err := n.orch.CreateOperator(ctx, adminName, 0, fmt.Sprintf("orchestrator:%d", n.member.Replica))
 		if err == nil {
 			return pki.WriteFile(n.operatorPath(), bundle, 0o600)
 		}
@@ -228,7 +230,7 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	}
 	remote := n.sockets.takeOperators()
 	n.group.Go(func() error {
-		return api.ServeTLS(ctx, handler, remote, pki.OperatorServerTLS(cert, ca.Certificate()))
+		return api.ServeTLS(ctx, handler, remote, n.observed(pki.OperatorServerTLS(cert, ca.Certificate()), entryAPI, ca.Certificate()))
 	})
 	return nil
 }

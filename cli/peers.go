@@ -89,6 +89,7 @@ func (n *node) openPort(p *peers) error {
 	if err != nil {
 		return fmt.Errorf("certificate: %w", err)
 	}
+	server = n.observed(server, entryOrchestrators, raftCA.Certificate(), ca.Certificate())
 	p.port = port.New(port.Config{
 		Listener: n.sockets.takeRaft(), Server: server, Client: client, PeerOf: pki.ReplicaOf, Book: p.book, Logger: n.cfg.logger,
 	})
@@ -148,7 +149,12 @@ func (p *peers) configure(n *node, c *orchestrator.Config) {
 			return head
 		},
 		Alarms:  func() []string { return alarmTexts(n.orch.Alarms()) },
-		Removed: func(replica uint64) (why string) { return n.dismissed(replica) },
+		Removed: func(replica uint64) (why string) {
+			if why = n.dismissed(replica); why != "" {
+				n.deniedPeer(replica)
+			}
+			return why
+		},
 		AgentFacts: func(ctx context.Context, agent uint64) (*wire.FactsReply, error) {
 			return n.orch.OwnAgentFacts(ctx, agent)
 		},
@@ -188,6 +194,7 @@ func (p *peers) serve(ctx context.Context, n *node) {
 	p.port.Handle(port.Blob, p.blobs.Serve)
 	p.port.Handle(port.Join, func(ctx context.Context, conn net.Conn, _ uint64) {
 		if err := peer.ServeJoin(ctx, conn, n.orch); err != nil {
+			n.deniedJoin(conn, err)
 			n.cfg.logger.Warn("request to join", "address", conn.RemoteAddr().String(), "error", err)
 		}
 	})

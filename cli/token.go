@@ -104,7 +104,7 @@ func (p *program) operatorIdentity(c *cli.Context) error {
 		return err
 	}
 	defer client.Close()
-	operator, err := client.CreateOperator(c.Context, name)
+	operator, err := client.CreateOperator(c.Context, api.OperatorCreate{Name: name})
 	if err != nil {
 		return err
 	}

@@ -60,11 +60,6 @@ func (c *codec) token(t *Token) {
 	number(c, &t.SpentBy)
 }
 
-func (c *codec) operator(o *Operator) {
-	asEvent(c, &o.OperatorIssued)
-	number(c, &o.Index)
-}
-
 func (c *codec) member(m *Member) {
 	asEvent(c, &m.OrchestratorMoved)
 	number(c, &m.Index)

@@ -57,6 +57,8 @@ func (s *State) apply(e eventlog.Event) string {
 		return s.foldTokenCreated(e)
 	case *eventlog.OperatorIssued:
 		return s.foldOperatorIssued(e)
+	case *eventlog.AccessDenied:
+		return s.foldAccessDenied(e)
 	case *eventlog.AgentEnrolled:
 		return s.foldAgentEnrolled(e)
 	case *eventlog.AgentConnected:
@@ -121,6 +123,8 @@ func (s *State) applyCommand(e eventlog.Event) string {
 		void = s.foldAgentDrained(e)
 	case *eventlog.AgentUndrained:
 		void = s.foldAgentUndrained(e)
+	case *eventlog.OperatorRevoked:
+		void = s.foldOperatorRevoked(e)
 	default:
 		return "unknown kind of event"
 	}
@@ -151,6 +155,8 @@ func requestID(e eventlog.Event) string {
 	case *eventlog.AgentDrained:
 		return e.RequestID
 	case *eventlog.AgentUndrained:
+		return e.RequestID
+	case *eventlog.OperatorRevoked:
 		return e.RequestID
 	}
 	return ""

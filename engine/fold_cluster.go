@@ -38,31 +38,3 @@ func (s *State) foldTokenCreated(e *eventlog.TokenCreated) string {
 	s.Tokens[e.TokenHash] = &Token{TokenCreated: *e, Index: s.Index}
 	return ""
 }
-
-func (s *State) foldOperatorIssued(e *eventlog.OperatorIssued) string {
-	if !isOperatorName(e.Name) {
-		return fmt.Sprintf("operator's name %.80q: want 1 to %d of a-z A-Z 0-9 - _ . @", e.Name, operatorBytesMax)
-	}
-	if e.KeyDigest == "" {
-		return "operator without key"
-	}
-	s.Operators[e.Name] = &Operator{OperatorIssued: *e, Index: s.Index}
-	return ""
-}
-
-// operatorBytesMax bounds an operator's name.
-const operatorBytesMax = 64
-
-// isOperatorName is the rule of package pki at the time when the event came into
-// the catalogue. It stays here as it is, whatever becomes of that one: what an old
-// log means may not change.
-func isOperatorName(s string) bool {
-	for _, c := range []byte(s) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == '@':
-		default:
-			return false
-		}
-	}
-	return s != "" && len(s) <= operatorBytesMax
-}

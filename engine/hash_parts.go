@@ -13,11 +13,6 @@ func (d digest) token(t *Token) {
 	}
 }
 
-func (d digest) operator(o *Operator) {
-	d.str(o.Name, o.KeyDigest, o.By)
-	d.u64(uint64(o.ExpiresAt), o.Index)
-}
-
 func (d digest) member(m *Member) {
 	d.u64(m.Replica, m.Index, uint64(m.JoinedAt), m.Hashed.Replica, m.Hashed.At)
 	d.str(m.Name, m.RaftAddress, m.AgentAddress, m.APIAddress, m.Request, m.Removed, m.Hashed.Chain, m.Hashed.State)

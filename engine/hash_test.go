@@ -26,6 +26,9 @@ func full(t *testing.T) *State {
 	r2 := l.run(p)
 	l.ok(&eventlog.RunCancelled{Run: r2.ID, Reason: "no"})
 	l.ok(&eventlog.OperatorIssued{Name: "ann", KeyDigest: "k"})
+	l.ok(&eventlog.OperatorRevoked{Name: "ann", By: "local:root", Reason: "lost"})
+	l.ok(&eventlog.OperatorIssued{Name: "ann", KeyDigest: "k2", ExpiresAt: 1 << 60})
+	l.ok(&eventlog.OperatorIssued{Name: "ann", KeyDigest: "k3", ExpiresAt: 1 << 60})
 	l.ok(&eventlog.OrchestratorJoined{Replica: 1, Name: "o1"})
 	l.join(2)
 	l.say(1, 3, "c", "v:s")
@@ -78,6 +81,8 @@ func TestHashCoversEverything(t *testing.T) {
 		"State.members[].OrchestratorMoved.RaftAddress", "State.members[].hashes[].Chain", "State.Agents[].begun[]", "State.voided[]",
 		"State.Agents[].values[].Task", "State.changes[].key", "State.trimAt", "State.Checkpoint.Note[]", "State.Recoveries[].Generation",
 		"State.Runs[].Tasks[].outputs.of[].value[]", "State.Runs[].Tasks[].outputs.of[].told", "State.Plans[].PlanRecorded.Tasks[].Narrowed",
+		"State.Runs[].Tasks[].outputs.of[][]", "State.Plans[].PlanRecorded.Tasks[].Narrowed",
+		"State.Operators[].Earlier[].KeyDigest", "State.Operators[].Revocation.Time",
 	} {
 		if !seen[path] {
 			t.Errorf("no %s was there to be changed", path)

@@ -72,6 +72,10 @@ func wildEvent(t *rapid.T, l *lab) eventlog.Event {
 		return &eventlog.AgentCalmed{Agent: index, By: name, RequestID: request}
 	case small.Draw(t, "retry") == 0:
 		return &eventlog.RunCreated{PlanID: "plan", RequestID: request, RetryOf: run, RetryUnknown: task == 0}
+	case small.Draw(t, "denied") == 0:
+		return &eventlog.AccessDenied{Entry: name, Reason: "no-right", Count: index}
+	case small.Draw(t, "operator revoked") == 0:
+		return &eventlog.OperatorRevoked{Name: name, RequestID: request}
 	case small.Draw(t, "drain") == 0:
 		return &eventlog.AgentDrained{Agent: index, By: name, RequestID: request}
 	case small.Draw(t, "undrain") == 0:
@@ -128,7 +132,8 @@ func TestLaws(t *testing.T) {
 // noChange: the last event is one that may take effect and leave everything as
 // it was but for the index: an operator's word given twice has no such right.
 func noChange(l *lab) bool {
-	return l.recs[len(l.recs)-1].Kind == eventlog.KindLeaderEstablished
+	kind := l.recs[len(l.recs)-1].Kind
+	return kind == eventlog.KindLeaderEstablished || kind == eventlog.KindAccessDenied
 }
 
 func TestFoldRefuses(t *testing.T) {

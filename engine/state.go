@@ -84,14 +84,6 @@ func (t *Token) Expired(now int64) bool {
 	return now >= until
 }
 
-// An Operator is the newest certificate on record of an operator's name. It is a
-// record, no list of who has access: earlier certificates of the name stay valid
-// until they expire.
-type Operator struct {
-	eventlog.OperatorIssued
-	Index uint64
-}
-
 // An Agent is an enrolled agent.
 type Agent struct {
 	ID         uint64

@@ -49,6 +49,8 @@ const (
 	KindAgentDrained        Kind = 32
 	KindAgentCalmed         Kind = 33
 	KindAgentUndrained      Kind = 34
+	KindAccessDenied        Kind = 35
+	KindOperatorRevoked     Kind = 36
 )
 
 // An Event is one entry of the catalogue. The set is closed: encoding and
@@ -425,6 +427,9 @@ type OperatorIssued struct {
 	KeyDigest string `json:"key_digest"` // SHA-256 of the public key in PKIX form, lower-case hex
 	By        string `json:"by"`
 	ExpiresAt int64  `json:"expires_at"` // of the certificate, unix nanoseconds
+	// Renews is the digest of the key by whose certificate the operator asked for this
+	// one, empty where somebody else issued it. It is void where that one is revoked.
+	Renews string `json:"renews" added:"true"`
 }
 
 // Kind implements Event.

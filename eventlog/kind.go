@@ -25,6 +25,7 @@ var catalogue = buildCatalogue(
 	&StateHashed{}, &ClusterRecovered{}, &AttemptBegan{}, &ValuesPublished{},
 	&CheckpointSigned{}, &DampingSet{}, &AgentCalmed{}, &GatewayLost{}, &AgentsSent{},
 	&AgentDrained{}, &AgentUndrained{},
+	&AccessDenied{}, &OperatorRevoked{},
 )
 
 func buildCatalogue(events ...Event) []catalogued {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"quorate/engine"
+	"quorate/engine/denial"
 	"quorate/engine/orchestrator"
 	"quorate/eventlog"
 	"quorate/internal/conformance"
@@ -20,6 +23,11 @@ import (
 )
 
 func newTestHandler(t *testing.T) (*Handler, *pki.CA) {
+	t.Helper()
+	return newTestHandlerOf(t, eventlog.NewMemory(), nil)
+}
+
+func newTestHandlerOf(t *testing.T, log engine.Log, denials *denial.Ledger) (*Handler, *pki.CA) {
 	t.Helper()
 	ca, err := pki.New()
 	if err != nil {
@@ -29,7 +37,7 @@ func newTestHandler(t *testing.T) (*Handler, *pki.CA) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := orchestrator.New(orchestrator.Config{Log: eventlog.NewMemory(), Blobs: blobs, CA: ca, Replica: 1, Version: "test"})
+	o, err := orchestrator.New(orchestrator.Config{Log: log, Blobs: blobs, CA: ca, Replica: 1, Version: "test", Denials: denials})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +51,9 @@ func withCertificate(r *http.Request, certs ...*x509.Certificate) *http.Request 
 	return r
 }
 
-func certificates(t *testing.T, ca *pki.CA) (operatorCert, agentCert, serverCert *x509.Certificate) {
+func operatorOf(t *testing.T, ca *pki.CA, name string) *x509.Certificate {
 	t.Helper()
-	bundle, err := ca.IssueOperator("alice")
+	bundle, err := ca.IssueOperator(name, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +61,12 @@ func certificates(t *testing.T, ca *pki.CA) (operatorCert, agentCert, serverCert
 	if err != nil {
 		t.Fatal(err)
 	}
-	operatorCert = parsed.Certificate.Leaf
+	return parsed.Certificate.Leaf
+}
+
+func certificates(t *testing.T, ca *pki.CA) (operatorCert, agentCert, serverCert *x509.Certificate) {
+	t.Helper()
+	operatorCert = operatorOf(t, ca, "alice")
 	pub, err := x509.MarshalPKIXPublicKey(operatorCert.PublicKey)
 	if err != nil {
 		t.Fatal(err)
@@ -74,9 +87,27 @@ func certificates(t *testing.T, ca *pki.CA) (operatorCert, agentCert, serverCert
 
 // Every route names a right, and every role gets through exactly where it may.
 // A route that is registered without a rule, or a caller that slips in, fails here.
+// Every denial is told, by the entry, the caller and the reason.
 func TestEveryRouteAndRole(t *testing.T) {
-	h, ca := newTestHandler(t)
+	at := time.Unix(1_700_000_000, 0)
+	denials := denial.NewLedger(func() time.Time { return at })
+	log := eventlog.NewMemory()
+	append1(t, log, &eventlog.OperatorRevoked{Name: "carol", Reason: "lost"})
+	h, ca := newTestHandlerOf(t, log, denials)
+	foldOnce(t, h.o)
 	operatorCert, agentCert, serverCert := certificates(t, ca)
+	revokedCert := operatorOf(t, ca, "carol")
+	// told takes what was told since the last time, of one refusal at most.
+	told := func(entry string) (d denied) {
+		at = at.Add(24 * time.Hour)
+		for _, e := range denials.Take(1) {
+			if d != (denied{}) || e.Entry != entry || e.Count != 1 {
+				t.Errorf("a refusal at %q is told by %+v", entry, e)
+			}
+			d = denied{e.Caller, denial.Reason(e.Reason)}
+		}
+		return d
+	}
 	expired := *operatorCert
 	expired.NotAfter = time.Now().Add(-time.Hour)
 	callers := map[string]struct {
@@ -88,6 +119,7 @@ func TestEveryRouteAndRole(t *testing.T) {
 		"expired":        {func(r *http.Request) *http.Request { return withCertificate(r, &expired) }, nobody},
 		"agent":          {func(r *http.Request) *http.Request { return withCertificate(r, agentCert) }, nobody},
 		"server":         {func(r *http.Request) *http.Request { return withCertificate(r, serverCert) }, nobody},
+		"revoked":        {func(r *http.Request) *http.Request { return withCertificate(r, revokedCert) }, nobody},
 		"local": {func(r *http.Request) *http.Request {
 			return r.WithContext(context.WithValue(r.Context(), localKey{}, "local:root"))
 		}, administrator},
@@ -102,7 +134,11 @@ func TestEveryRouteAndRole(t *testing.T) {
 		appoint:    {administrator: true},
 	}
 	open := []string{"GET /livez", "GET /readyz"}
-	local := []string{"POST /v1/operators", "GET /v1/cluster/backup"}
+	local := []string{"POST /v1/operators", "POST /v1/operators/{name}/revoke", "GET /v1/cluster/backup"}
+	because := map[string]denied{
+		"no certificate": {"", denial.NoCertificate}, "operator": {"operator:alice", denial.NoRight}, "expired": {"operator:alice", denial.Expired},
+		"agent": {"agent:7", denial.WrongRole}, "server": {"orchestrator", denial.WrongRole}, "revoked": {"operator:carol", denial.Revoked},
+	}
 	for _, route := range h.routes() {
 		if want[route.right] == nil {
 			t.Errorf("%s has no right", route.pattern)
@@ -126,12 +162,61 @@ func TestEveryRouteAndRole(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			r := caller.request(httptest.NewRequest(method, path, strings.NewReader("{}")).WithContext(ctx))
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, r)
+			serveOne(h, w, r)
 			cancel()
 			if let := w.Code != http.StatusForbidden; let != want[route.right][caller.role] {
 				t.Errorf("%s by %s: status %d", route.pattern, name, w.Code)
 			}
+			why := denied{}
+			if !want[route.right][caller.role] {
+				why = because[name]
+			}
+			if got := told("api " + route.pattern); got != why {
+				t.Errorf("%s by %s: told is %+v, want %+v", route.pattern, name, got, why)
+			}
 		}
+	}
+}
+
+// serveOne serves a request, also where the answer is cut off.
+func serveOne(h http.Handler, w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if v := recover(); v != nil && v != http.ErrAbortHandler {
+			panic(v)
+		}
+	}()
+	h.ServeHTTP(w, r)
+}
+
+// A denied is what is told of a caller who was refused.
+type denied struct {
+	caller string
+	reason denial.Reason
+}
+
+// append1 puts an event into a log.
+func append1(t *testing.T, log engine.Log, event eventlog.Event) {
+	t.Helper()
+	entry, err := eventlog.NewEntry(1, event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Append(t.Context(), []eventlog.Entry{entry}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// foldOnce has an orchestrator read its log, and ends it: what it is told later stays
+// where it is.
+func foldOnce(t *testing.T, o *orchestrator.Orchestrator) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx) }()
+	err := o.CaughtUp(ctx)
+	cancel()
+	if err := errors.Join(err, <-done); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -100,7 +100,7 @@ func (h *Handler) createToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	if by := callerOf(r); in.Role == orchestratorRole && !by.role.may(appoint) {
 		// Whoever joins as an orchestrator gets the cluster's keys.
-		h.deny(w, r, by)
+		h.deny(w, r, "POST /v1/tokens", by)
 		return nil
 	}
 	const secondsMax = int64(1<<63-1) / int64(time.Second)

@@ -114,13 +114,6 @@ func (c *Client) CreateToken(ctx context.Context, in TokenCreate) (*Token, error
 	return post[Token](ctx, c, "/v1/tokens", &in)
 }
 
-// CreateOperator issues an identity for the HTTPS API. Its key is in the answer
-// and nowhere else. Only local administrators may: the client has to be one of the
-// unix socket.
-func (c *Client) CreateOperator(ctx context.Context, name string) (*Operator, error) {
-	return post[Operator](ctx, c, "/v1/operators", &OperatorCreate{Schema: Schema, Name: name})
-}
-
 func runPath(id, rest string) string { return "/v1/runs/" + url.PathEscape(id) + rest }
 
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {

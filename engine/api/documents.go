@@ -306,22 +306,6 @@ type Token struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// OperatorCreate is the body of POST /v1/operators.
-type OperatorCreate struct {
-	Schema string `json:"schema"`
-	Name   string `json:"name"`
-}
-
-// Operator answers it. The key in the bundle is shown once and not kept.
-type Operator struct {
-	Schema string `json:"schema"`
-	Name   string `json:"name"`
-	// Bundle is PEM: the operator's certificate, its key and the authority's
-	// certificate.
-	Bundle    string    `json:"bundle"`
-	ExpiresAt time.Time `json:"expires_at"`
-}
-
 // Status is GET /v1/status.
 type Status struct {
 	Schema    string `json:"schema"`

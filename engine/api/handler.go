@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"quorate/engine/denial"
 	"quorate/engine/orchestrator"
 )
 
@@ -19,9 +20,10 @@ type Handler struct {
 	mux     *http.ServeMux
 	history *history
 	retells chan struct{} // slots of watches that fold the log again
+	open    underWay
 	denied  prometheus.Counter
 	metrics http.Handler
-	stop    func()
+	stop    []func()
 	backup  Backup // nil where there are none
 	ask     Probe  // nil where there is nobody to ask
 }
@@ -48,7 +50,7 @@ func NewHandler(o *orchestrator.Orchestrator, opts ...Option) *Handler {
 		opt(h)
 	}
 	h.metrics = h.newMetrics()
-	h.stop = o.Observe(h.history.observe, h.history.begin)
+	h.stop = []func(){o.Observe(h.history.observe, h.history.begin), o.Observe(h.open.observe, nil)}
 	for _, route := range h.routes() {
 		h.mux.Handle(route.pattern, h.guard(route))
 	}
@@ -57,7 +59,9 @@ func NewHandler(o *orchestrator.Orchestrator, opts ...Option) *Handler {
 
 // Close stops following the orchestrator. Requests under way are not ended by it.
 func (h *Handler) Close() error {
-	h.stop()
+	for _, stop := range h.stop {
+		stop()
+	}
 	return nil
 }
 
@@ -116,7 +120,10 @@ func (h *Handler) routes() []route {
 		{pattern: "GET /v1/damping", right: read, fresh: newest, handle: h.damping},
 		{pattern: "POST /v1/damping", right: administer, fresh: majority, handle: h.setDamping},
 		{pattern: "POST /v1/tokens", right: administer, fresh: majority, handle: h.createToken},
+		{pattern: "GET /v1/operators", right: read, fresh: newest, handle: h.operators},
 		{pattern: "POST /v1/operators", right: appoint, fresh: majority, handle: h.createOperator},
+		{pattern: "POST /v1/operators/renew", right: operate, fresh: majority, handle: h.renewOperator},
+		{pattern: "POST /v1/operators/{name}/revoke", right: appoint, fresh: majority, handle: h.revokeOperator},
 	}
 }
 
@@ -127,8 +134,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.mux.ServeHTTP(w, r)
 		return
 	}
-	if !identify(r, h.o.Now()).role.may(read) {
-		h.deny(w, r, caller{})
+	if c := h.identify(r); !c.role.may(read) {
+		h.deny(w, r, "", c)
 		return
 	}
 	rec := &statusOnly{header: http.Header{}}
@@ -144,11 +151,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // guard checks the caller's right and turns errors into answers.
 func (h *Handler) guard(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := identify(r, h.o.Now())
+		c := h.identify(r)
 		if !c.role.may(route.right) {
-			h.deny(w, r, c)
+			h.deny(w, r, route.pattern, c)
 			return
 		}
+		ctx, done := h.open.admit(context.WithValue(r.Context(), callerKey{}, c), c)
+		defer done()
+		if c.role == operator && h.revocation(c) != nil { // before it was among those that are cut off
+			c.role, c.reason = nobody, denial.Revoked
+			h.deny(w, r, route.pattern, c)
+			return
+		}
+		out := &cutWriter{ResponseWriter: w, ctx: ctx}
+		r = r.WithContext(ctx)
+		r.Body = cutBody{r.Body, ctx}
 		defer func() {
 			if v := recover(); v != nil {
 				if v == http.ErrAbortHandler {
@@ -164,21 +181,37 @@ func (h *Handler) guard(route route) http.Handler {
 			_ = control.SetReadDeadline(time.Now().Add(requestTimeout))
 			_ = control.SetWriteDeadline(time.Now().Add(requestTimeout))
 		}
-		if route.right != anyone {
-			if err := h.caughtUp(r.Context()); err != nil {
-				h.fail(w, r, err)
-				return
-			}
+		if err := h.serveRoute(route, out, r); err != nil {
+			h.fail(out, r, err)
 		}
-		if err := h.handle(route, w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c))); err != nil {
-			h.fail(w, r, err)
+		reason := cutOff(ctx)
+		switch {
+		case reason == "":
+		case out.begun:
+			panic(http.ErrAbortHandler) // an end would look like that of the whole answer
+		default:
+			c.role, c.reason = nobody, reason
+			h.deny(w, r, route.pattern, c)
 		}
 	})
+}
+
+// serveRoute runs a route when the log that was there at start is read.
+func (h *Handler) serveRoute(route route, w http.ResponseWriter, r *http.Request) error {
+	if route.right != anyone {
+		if err := h.caughtUp(r.Context()); err != nil {
+			return err
+		}
+	}
+	return h.handle(route, w, r)
 }
 
 // handle runs a route on a state as fresh as it asks for.
 func (h *Handler) handle(route route, w http.ResponseWriter, r *http.Request) error {
 	stale, err := h.freshen(w, r, route.fresh)
+	if err == nil { // what was just heard may be that the caller is revoked
+		err = r.Context().Err()
+	}
 	if err != nil {
 		return err
 	}
@@ -204,17 +237,6 @@ func (h *Handler) caughtUp(ctx context.Context) error {
 		return &Error{Code: "unavailable", Message: "the orchestrator is still reading its log", Hint: "try again in a moment"}
 	}
 	return nil
-}
-
-// deny answers a caller without the right.
-func (h *Handler) deny(w http.ResponseWriter, r *http.Request, c caller) {
-	h.denied.Inc()
-	h.logger.Warn("request denied", "caller", c.name, "address", r.RemoteAddr, "method", r.Method, "path", r.URL.Path)
-	hint := "use the unix socket as the orchestrator's user, or an operator's certificate"
-	if c.role == operator {
-		hint = "use the unix socket, on the orchestrator's machine and as its user"
-	}
-	writeError(w, http.StatusForbidden, &Error{Code: "unauthorized", Message: "the caller has no right to this", Hint: hint})
 }
 
 // statusOnly keeps the status and the header of an answer.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"quorate/engine"
 	"quorate/engine/api"
@@ -34,7 +36,7 @@ func remotely(t *testing.T, ca *pki.CA, h *api.Handler) func(*tls.Config) *api.C
 func TestOperators(t *testing.T) {
 	rig, local, h := serve(t)
 	dial := remotely(t, rig.CA, h)
-	issued, err := local.CreateOperator(t.Context(), "alice")
+	issued, err := local.CreateOperator(t.Context(), api.OperatorCreate{Name: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,13 +68,13 @@ func TestOperators(t *testing.T) {
 		}
 	})
 	var denied *api.Error
-	if _, err := remote.CreateOperator(t.Context(), "mallory"); !errors.As(err, &denied) || denied.Code != "unauthorized" {
+	if _, err := remote.CreateOperator(t.Context(), api.OperatorCreate{Name: "mallory"}); !errors.As(err, &denied) || denied.Code != "unauthorized" {
 		t.Errorf("an operator issued another one: %v", err)
 	} else if !strings.Contains(denied.Hint, "unix socket") || strings.Contains(denied.Hint, "certificate") {
 		t.Errorf("hint %q", denied.Hint)
 	}
 	var refused *api.Error
-	if _, err := local.CreateOperator(t.Context(), ""); !errors.As(err, &refused) || refused.Code != "invalid" {
+	if _, err := local.CreateOperator(t.Context(), api.OperatorCreate{Name: ""}); !errors.As(err, &refused) || refused.Code != "invalid" {
 		t.Errorf("an operator without name: %v", err)
 	}
 	rig.O.View(func(s *engine.State) {
@@ -86,9 +88,9 @@ func TestOperators(t *testing.T) {
 func TestIdentitiesRefused(t *testing.T) {
 	rig, local, h := serve(t)
 	dial := remotely(t, rig.CA, h)
-	issued := gatewaytest.Must(local.CreateOperator(t.Context(), "alice"))
+	issued := gatewaytest.Must(local.CreateOperator(t.Context(), api.OperatorCreate{Name: "alice"}))
 	ours := gatewaytest.Must(pki.ParseBundle([]byte(issued.Bundle)))
-	foreign := gatewaytest.Must(pki.ParseBundle(gatewaytest.Must(gatewaytest.Must(pki.New()).IssueOperator("alice"))))
+	foreign := gatewaytest.Must(pki.ParseBundle(gatewaytest.Must(gatewaytest.Must(pki.New()).IssueOperator("alice", 0))))
 	server := gatewaytest.Must(rig.CA.IssueServer(nil))
 	for name, cert := range map[string]tls.Certificate{
 		"an agent's":          rig.Enrol(t, "n1").Identity,
@@ -110,5 +112,91 @@ func TestIdentitiesRefused(t *testing.T) {
 	}
 	if _, err := dial(pki.OperatorTLS(ours)).Status(t.Context()); err != nil {
 		t.Errorf("the certificate that was issued: %v", err)
+	}
+}
+
+// A revoked operator is out on every connection: what streams is cut off, what is asked on
+// a connection that was there is refused with the reason, and the refusal is on record. An
+// identity that is issued later counts, and the one before cannot renew itself.
+func TestRevokedOperators(t *testing.T) {
+	rig, local, h := serve(t)
+	dial := remotely(t, rig.CA, h)
+	issue := func(name string) *pki.Bundle {
+		t.Helper()
+		issued := gatewaytest.Must(local.CreateOperator(t.Context(), api.OperatorCreate{Name: name, LifetimeSeconds: 3600}))
+		return gatewaytest.Must(pki.ParseBundle([]byte(issued.Bundle)))
+	}
+	lost, kept := dial(pki.OperatorTLS(issue("alice"))), dial(pki.OperatorTLS(issue("bob")))
+	began := make(chan struct{})
+	cut := make(chan error, 1)
+	go func() {
+		first := sync.OnceFunc(func() { close(began) })
+		for _, err := range lost.Log(t.Context(), api.LogQuery{Follow: true}) {
+			first()
+			if err != nil {
+				cut <- err
+				return
+			}
+		}
+		cut <- errors.New("the stream ended as if that were all")
+	}()
+	<-began
+	pub := func() []byte { return gatewaytest.PublicKey() }
+	if _, err := lost.RenewOperator(t.Context(), api.OperatorRenew{PublicKey: pub()}); err != nil {
+		t.Fatalf("renewal: %v", err)
+	}
+	if _, err := local.RenewOperator(t.Context(), api.OperatorRenew{PublicKey: pub()}); err == nil {
+		t.Error("a local administrator was issued an identity without a name")
+	}
+	var denied *api.Error
+	if _, err := kept.RevokeOperator(t.Context(), "alice", api.OperatorRevoke{RequestID: "x", Reason: "war"}); !errors.As(err, &denied) || denied.Code != "unauthorized" {
+		t.Errorf("an operator revoked another: %v", err)
+	}
+	for name, in := range map[string]api.OperatorRevoke{"alice": {RequestID: "y"}, "nobody": {RequestID: "z", Reason: "typo"}} {
+		if _, err := local.RevokeOperator(t.Context(), name, in); !errors.As(err, &denied) {
+			t.Errorf("%s was revoked with %+v: %v", name, in, err)
+		}
+	}
+	revoke := api.OperatorRevoke{RequestID: "lost", Reason: "the laptop was stolen"}
+	status := gatewaytest.Must(local.RevokeOperator(t.Context(), "alice", revoke))
+	if status.Status != "revoked" || status.Identities != 0 || status.Revoked == nil || status.Revoked.Reason != revoke.Reason {
+		t.Errorf("revoked: %+v", status)
+	}
+	if again := gatewaytest.Must(local.RevokeOperator(t.Context(), "alice", revoke)); again.Revoked.Seq != status.Revoked.Seq {
+		t.Errorf("a repeat is %+v", again)
+	}
+	select {
+	case err := <-cut:
+		if !errors.As(err, &denied) || denied.Code != "unauthorized" || !strings.Contains(denied.Message, "alice was revoked") {
+			t.Errorf("the stream ended with %v", err)
+		}
+	case <-time.After(gatewaytest.Patience):
+		t.Fatal("the stream of a revoked operator goes on")
+	}
+	if _, err := lost.Status(t.Context()); !errors.As(err, &denied) || denied.Code != "unauthorized" || !strings.Contains(denied.Hint, "--name alice") {
+		t.Errorf("a revoked operator was answered: %v", err)
+	}
+	if _, err := kept.Status(t.Context()); err != nil {
+		t.Errorf("the other operator: %v", err)
+	}
+	renewed := dial(pki.OperatorTLS(issue("alice")))
+	if _, err := renewed.Status(t.Context()); err != nil {
+		t.Errorf("the new identity: %v", err)
+	}
+	if _, err := lost.Status(t.Context()); err == nil {
+		t.Error("a new identity made the old one count again")
+	}
+	list := gatewaytest.Must(renewed.Operators(t.Context()))
+	if len(list.Operators) != 2 || list.Operators[0].Name != "alice" || list.Operators[0].Status != "active" || list.Operators[0].Identities != 1 || list.Operators[1].Status != "active" {
+		t.Errorf("listed %+v", list.Operators)
+	}
+	for event, err := range local.Log(t.Context(), api.LogQuery{Kind: "access_denied", Follow: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := event.Event.(map[string]any)
+		if e["caller"] == "operator:alice" && e["reason"] == "revoked" {
+			break
+		}
 	}
 }

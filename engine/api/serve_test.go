@@ -446,7 +446,7 @@ func TestHTTPS(t *testing.T) {
 	run(t, func(ctx context.Context) error {
 		return api.ServeTLS(ctx, h, ln, pki.OperatorServerTLS(server, rig.CA.Certificate()))
 	})
-	bundle := gatewaytest.Must(pki.ParseBundle(gatewaytest.Must(rig.CA.IssueOperator("alice"))))
+	bundle := gatewaytest.Must(pki.ParseBundle(gatewaytest.Must(rig.CA.IssueOperator("alice", 0))))
 	c := gatewaytest.Must(api.Dial(address, api.WithTLS(pki.OperatorTLS(bundle))))
 	defer c.Close()
 	status, err := c.Status(t.Context())

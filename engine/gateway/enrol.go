@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"quorate/engine/denial"
 	"quorate/engine/orchestrator"
 	"quorate/nodeagent/wire"
 )
@@ -62,6 +63,7 @@ func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.En
 	}
 	guess := !g.o.Invited(request.Token, request.PublicKey)
 	if guess && !g.guesses.allow(c.address(), time.Now()) {
+		g.deniedEnrolment(c, denial.Guesses)
 		return &wire.Refuse{Code: "busy", Reason: "too many enrolments without a token that counts: try again in a minute"}
 	}
 	out, err := g.o.Enrol(ctx, orchestrator.EnrolRequest{
@@ -70,6 +72,7 @@ func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.En
 	})
 	if err != nil {
 		g.logger.Warn("enrolment refused", "address", c.remote(), "name", printable(request.Name), "error", err)
+		g.deniedEnrolment(c, denial.Of(err))
 		return refusedEnrolment(err)
 	}
 	if guess {

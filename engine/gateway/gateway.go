@@ -111,6 +111,7 @@ func (g *gateway) serve(ctx context.Context, cfg Config) error {
 	}
 	conf := pki.ServerTLS(cert, g.o.CA().Certificate())
 	g.relaying.tls = pki.TunnelTLS(conf)
+	conf = g.observed(conf, 0)
 	listener, err := listen(cfg.Conn, conf, key, g.admission)
 	if err != nil {
 		cfg.Conn.Close()

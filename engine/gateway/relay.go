@@ -64,7 +64,7 @@ func (s *session) tunnel(ctx context.Context, st *stream, asked *wire.Tunnel) er
 	if !ok {
 		return st.Close()
 	}
-	conn, err := s.g.shake(ctx, s.conn, st)
+	conn, err := s.g.shake(ctx, s, st)
 	over()
 	if err != nil {
 		s.g.logger.Debug("handshake through a relay", "relay", s.name, "error", err)
@@ -80,13 +80,13 @@ func (s *session) tunnel(ctx context.Context, st *stream, asked *wire.Tunnel) er
 }
 
 // shake is the handshake with an agent, or with somebody who wants to become one.
-func (g *gateway) shake(ctx context.Context, relay *connection, st *stream) (*mux.Conn, error) {
-	raw := &tunnelConn{carried: st.carried, addr: relay.carrier.remoteAddr()}
+func (g *gateway) shake(ctx context.Context, relay *session, st *stream) (*mux.Conn, error) {
+	raw := &tunnelConn{carried: st.carried, addr: relay.conn.carrier.remoteAddr()}
 	if err := errors.Join(raw.SetReadDeadline(time.Time{}), raw.SetWriteDeadline(time.Time{})); err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(relay.carrier.context(), func() { _ = raw.Close() })
-	conn, err := mux.Server(ctx, raw, g.relaying.tls)
+	stop := context.AfterFunc(relay.conn.carrier.context(), func() { _ = raw.Close() })
+	conn, err := mux.Server(ctx, raw, g.observed(g.relaying.tls, relay.agent))
 	if err != nil {
 		stop()
 		return nil, err

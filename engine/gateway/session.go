@@ -203,7 +203,9 @@ func (g *gateway) farewell(ctx context.Context, c *connection, control *stream, 
 func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hello) (*session, error) {
 	id, digest, err := g.identify(c)
 	if err != nil {
-		return nil, &refusal{code: "unknown-agent", reason: err.Error()}
+		err = &refusal{code: "unknown-agent", reason: err.Error()}
+		g.deniedAgent(c, 0, err)
+		return nil, err
 	}
 	if err := checkHello(hello); err != nil {
 		return nil, err
@@ -220,6 +222,7 @@ func (g *gateway) introduce(ctx context.Context, c *connection, hello *wire.Hell
 		refused = g.damp(id)
 	}
 	if refused != nil {
+		g.deniedAgent(c, id, refused)
 		return nil, refused
 	}
 	s := &session{

@@ -73,7 +73,7 @@ func TestAmbiguousCommands(t *testing.T) {
 			t.Errorf("through %d: run %d, %v", m.id, got, err)
 		}
 		m.set(func(r *replica) { r.ambiguous, r.lost = 1, 1 })
-		if _, _, err := m.o.CreateOperator(t.Context(), "ann", "test"); err != nil {
+		if _, _, err := m.o.CreateOperator(t.Context(), "ann", 0, "test"); err != nil {
 			t.Errorf("operator through %d: %v", m.id, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 
 	"quorate/engine"
+	"quorate/engine/denial"
 	"quorate/eventlog"
 	"quorate/internal/pki"
 )
@@ -92,7 +93,7 @@ func (o *Orchestrator) admit(hash, key string, req EnrolRequest) (agent uint64, 
 	o.View(func(s *engine.State) {
 		token := s.Tokens[hash]
 		if token == nil {
-			err = &Error{Code: Unauthorized, Message: "the token is not one of this cluster's"}
+			err = &Error{Code: Unauthorized, Message: "the token is not one of this cluster's", Err: denial.UnknownToken}
 			return
 		}
 		if err = rightToken(token.Role, req.Relay); err != nil {
@@ -103,11 +104,11 @@ func (o *Orchestrator) admit(hash, key string, req EnrolRequest) (agent uint64, 
 			return
 		}
 		if token.SpentBy != 0 {
-			err = &Error{Code: Unauthorized, Message: "the token has been used"}
+			err = &Error{Code: Unauthorized, Message: "the token has been used", Err: denial.SpentToken}
 			return
 		}
 		if token.Expired(now) {
-			err = &Error{Code: Unauthorized, Message: "the token has expired"}
+			err = &Error{Code: Unauthorized, Message: "the token has expired", Err: denial.ExpiredToken}
 			return
 		}
 		name = token.Name
@@ -125,11 +126,11 @@ func (o *Orchestrator) admit(hash, key string, req EnrolRequest) (agent uint64, 
 func rightToken(role string, relay bool) error {
 	switch {
 	case relay && role != engine.RelayRole:
-		return &Error{Code: Unauthorized, Message: "the token is for an " + role + "; \"quorate token create --role relay --name SITE\" makes one for a relay"}
+		return &Error{Code: Unauthorized, Message: "the token is for an " + role + "; \"quorate token create --role relay --name SITE\" makes one for a relay", Err: denial.WrongToken}
 	case !relay && role == engine.RelayRole:
-		return &Error{Code: Unauthorized, Message: "the token is for a relay, which \"quorate relay\" runs; \"quorate token create\" makes one for an agent"}
+		return &Error{Code: Unauthorized, Message: "the token is for a relay, which \"quorate relay\" runs; \"quorate token create\" makes one for an agent", Err: denial.WrongToken}
 	case !relay && role != "agent":
-		return &Error{Code: Unauthorized, Message: "the token is for an " + role + ", which joins otherwise; \"quorate token create\" makes one for an agent"}
+		return &Error{Code: Unauthorized, Message: "the token is for an " + role + ", which joins otherwise; \"quorate token create\" makes one for an agent", Err: denial.WrongToken}
 	}
 	return nil
 }
@@ -137,7 +138,7 @@ func rightToken(role string, relay bool) error {
 func checkEnrol(req EnrolRequest) error {
 	switch {
 	case req.Secret == "" || len(req.Secret) > requestIDBytesMax:
-		return &Error{Code: Unauthorized, Message: "a token is needed"}
+		return &Error{Code: Unauthorized, Message: "a token is needed", Err: denial.UnknownToken}
 	case req.JournalID == "" || len(req.JournalID) > journalIDBytesMax:
 		return invalid("journal id: want 1 to %d characters", journalIDBytesMax)
 	case len(req.Hostname) > hostnameBytesMax:

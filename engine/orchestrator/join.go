@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"quorate/engine"
+	"quorate/engine/denial"
 	"quorate/eventlog"
 	"quorate/internal/pki"
 )
@@ -73,7 +74,7 @@ func (o *Orchestrator) Join(ctx context.Context, req JoinRequest) (*JoinAnswer, 
 	hash := pki.HashSecret(req.Secret)
 	o.View(func(s *engine.State) { known = s.Tokens[hash] != nil })
 	if !known && !o.strangers.allow(o.cfg.Now()) {
-		return nil, &Error{Code: Unavailable, Message: "too many requests with unknown tokens", Hint: "try again in a minute"}
+		return nil, &Error{Code: Unavailable, Message: "too many requests with unknown tokens", Hint: "try again in a minute", Err: denial.Guesses}
 	}
 	if err := o.Barrier(ctx); err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func (o *Orchestrator) admitMember(req JoinRequest) (event *eventlog.Orchestrato
 		if token == nil || token.Role != "orchestrator" {
 			err = &Error{
 				Code: Unauthorized, Message: "the token is not one of this cluster's for orchestrators",
-				Hint: `make one with "quorate token create --role orchestrator"`,
+				Hint: `make one with "quorate token create --role orchestrator"`, Err: denial.UnknownToken,
 			}
 			return
 		}
@@ -166,7 +167,7 @@ func (o *Orchestrator) mayJoinAgain(m *engine.Member, token *engine.Token, now i
 	case m.Removed != "":
 		return conflict("orchestrator %d is no member any more: %s", m.Replica, m.Removed)
 	case token.Expired(now):
-		return &Error{Code: Unauthorized, Message: "the token has expired", Hint: `make another one with "quorate token create --role orchestrator"`}
+		return &Error{Code: Unauthorized, Message: "the token has expired", Err: denial.ExpiredToken, Hint: `make another one with "quorate token create --role orchestrator"`}
 	}
 	if voters := o.voters.Load(); voters != nil && slices.Contains(*voters, m.Replica) {
 		return conflict("orchestrator %d has joined with this token and votes: start it in its own data directory", m.Replica)
@@ -178,9 +179,9 @@ func mayJoin(s *engine.State, self uint64, token *engine.Token, now int64, req J
 	members := s.Members()
 	switch {
 	case token.SpentBy != 0:
-		return &Error{Code: Unauthorized, Message: "the token has been used", Hint: `make another one with "quorate token create --role orchestrator"`}
+		return &Error{Code: Unauthorized, Message: "the token has been used", Err: denial.SpentToken, Hint: `make another one with "quorate token create --role orchestrator"`}
 	case token.Expired(now):
-		return &Error{Code: Unauthorized, Message: "the token has expired", Hint: `make another one with "quorate token create --role orchestrator"`}
+		return &Error{Code: Unauthorized, Message: "the token has expired", Err: denial.ExpiredToken, Hint: `make another one with "quorate token create --role orchestrator"`}
 	case !s.IsMember(self):
 		return &Error{Code: Unavailable, Message: "this orchestrator is not on record as a member yet", Hint: "try again in a moment"}
 	case req.Replaces != 0 && !s.IsMember(req.Replaces):
@@ -263,7 +264,7 @@ func raftAddresses(s *engine.State) map[uint64]string {
 
 func checkJoin(req JoinRequest) error {
 	if req.Secret == "" || len(req.Secret) > requestIDBytesMax {
-		return &Error{Code: Unauthorized, Message: "a token is needed"}
+		return &Error{Code: Unauthorized, Message: "a token is needed", Err: denial.UnknownToken}
 	}
 	if err := checkRequestID(req.RequestID); err != nil {
 		return err

@@ -61,6 +61,13 @@ func (e *electable) fail(err error) {
 	e.refuse = err
 }
 
+// tries counts the appends, those that failed as well.
+func (e *electable) tries() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.appends
+}
+
 func (e *electable) Append(ctx context.Context, entries []eventlog.Entry) (uint64, error) {
 	e.mu.Lock()
 	err := e.refuse

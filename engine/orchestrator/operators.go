@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
+	"quorate/engine"
 	"quorate/eventlog"
 	"quorate/internal/pki"
 )
@@ -14,9 +16,35 @@ import (
 // CreateOperator issues an identity for the HTTPS API: a certificate, its key and
 // the authority's certificate in PEM. It is returned this once, and only when it is
 // on record: the log has the digest of the key. Another one for the same name
-// leaves the earlier ones valid.
-func (o *Orchestrator) CreateOperator(ctx context.Context, name, by string) (bundle []byte, expires time.Time, err error) {
-	bundle, err = o.cfg.CA.IssueOperator(name)
+// leaves the earlier ones valid. A lifetime of 0 is [pki.OperatorLifetime].
+func (o *Orchestrator) CreateOperator(ctx context.Context, name string, lifetime time.Duration, by string) (bundle []byte, expires time.Time, err error) {
+	key, err := pki.NewOperatorKey()
+	if err != nil {
+		return nil, time.Time{}, operatorFault(err)
+	}
+	pub, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return nil, time.Time{}, operatorFault(err)
+	}
+	der, expires, err := o.certify(ctx, pub, lifetime, &eventlog.OperatorIssued{Name: name, By: by})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if bundle, err = pki.OperatorBundle(der, key, o.cfg.CA.Certificate()); err != nil {
+		return nil, time.Time{}, operatorFault(err)
+	}
+	return bundle, expires, nil
+}
+
+// RenewOperator certifies an operator's public key (PKIX), likewise, for who has shown a
+// certificate of the name with the key of the digest renews.
+func (o *Orchestrator) RenewOperator(ctx context.Context, name string, pub []byte, lifetime time.Duration, renews string) (der []byte, expires time.Time, err error) {
+	return o.certify(ctx, pub, lifetime, &eventlog.OperatorIssued{Name: name, By: "operator:" + name, Renews: renews})
+}
+
+// certify issues a certificate and puts the event on record, whose key and end it fills in.
+func (o *Orchestrator) certify(ctx context.Context, pub []byte, lifetime time.Duration, issued *eventlog.OperatorIssued) (der []byte, expires time.Time, err error) {
+	der, err = o.cfg.CA.CertifyOperator(issued.Name, pub, lifetime)
 	if errors.Is(err, pki.ErrIdentity) {
 		message := strings.TrimPrefix(err.Error(), pki.ErrIdentity.Error()+": ")
 		return nil, time.Time{}, &Error{Code: Invalid, Message: message, Err: err}
@@ -24,23 +52,47 @@ func (o *Orchestrator) CreateOperator(ctx context.Context, name, by string) (bun
 	if err != nil {
 		return nil, time.Time{}, operatorFault(err)
 	}
-	parsed, err := pki.ParseBundle(bundle)
-	if err != nil {
-		return nil, time.Time{}, operatorFault(err)
-	}
-	cert := parsed.Certificate.Leaf
-	key, err := x509.MarshalPKIXPublicKey(cert.PublicKey)
+	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, time.Time{}, operatorFault(err)
 	}
 	expires = cert.NotAfter.UTC()
-	_, err = o.propose(ctx, &eventlog.OperatorIssued{
-		Name: name, KeyDigest: pki.KeyDigest(key), By: by, ExpiresAt: expires.UnixNano(),
-	})
-	if err != nil {
+	issued.KeyDigest, issued.ExpiresAt = pki.KeyDigest(cert.RawSubjectPublicKeyInfo), expires.UnixNano()
+	if _, err := o.propose(ctx, issued); err != nil {
 		return nil, time.Time{}, err
 	}
-	return bundle, expires, nil
+	return der, expires, nil
+}
+
+// RevokeOperator ends the right of all certificates that were issued for a name. One that
+// is issued later counts again. A name that is on no record, which a recovery may have
+// lost, is revoked only by force.
+func (o *Orchestrator) RevokeOperator(ctx context.Context, name string, change Change, force bool) error {
+	if err := checkRequestID(change.RequestID); err != nil {
+		return err
+	}
+	if o.repeated(change.RequestID) {
+		return nil
+	}
+	if err := checkReason(change.Reason, true); err != nil {
+		return err
+	}
+	err := o.fresh(ctx, func() (err error) {
+		o.View(func(s *engine.State) {
+			if s.Operators[name] == nil && !force {
+				err = &Error{
+					Code: NotFound, Message: fmt.Sprintf("no operator %.80q", name),
+					Hint: `"quorate operator ls" lists them; --force revokes one whose identity is on no record, such as one from before a recovery`,
+				}
+			}
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = o.propose(ctx, &eventlog.OperatorRevoked{Name: name, By: change.By, Reason: change.Reason, RequestID: change.RequestID})
+	return o.forgiveRepeat(err, change.RequestID)
 }
 
 func operatorFault(err error) error {

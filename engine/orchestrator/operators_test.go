@@ -19,7 +19,7 @@ func TestCreateOperator(t *testing.T) {
 	o := start(t, newElectable(t), nil)
 	var before string
 	for range 2 {
-		text, expires, err := o.CreateOperator(t.Context(), "ann@example.org", "local:root")
+		text, expires, err := o.CreateOperator(t.Context(), "ann@example.org", 0, "local:root")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func TestOperatorNames(t *testing.T) {
 	log := newElectable(t)
 	o := start(t, log, nil)
 	for _, name := range []string{"", " ", "a b", "a/b", "a\n", "ä", strings.Repeat("x", 65)} {
-		text, _, err := o.CreateOperator(t.Context(), name, "test")
+		text, _, err := o.CreateOperator(t.Context(), name, 0, "test")
 		var e *orchestrator.Error
 		if text != nil || !errors.As(err, &e) || e.Code != orchestrator.Invalid || !strings.HasPrefix(e.Message, "operator name ") {
 			t.Errorf("%q: %v", name, err)
@@ -70,7 +70,7 @@ func TestOperatorNames(t *testing.T) {
 	}
 	for c := byte(' '); c < 0x7f; c++ {
 		name := string(c)
-		text, _, err := o.CreateOperator(t.Context(), name, "test")
+		text, _, err := o.CreateOperator(t.Context(), name, 0, "test")
 		var e *orchestrator.Error
 		if errors.As(err, &e) && e.Code == orchestrator.Conflict {
 			t.Errorf("%q: certified, but void: %v", name, err)
@@ -86,7 +86,7 @@ func TestOperatorNotOnRecord(t *testing.T) {
 	log := newElectable(t)
 	o := start(t, log, nil)
 	log.fail(fmt.Errorf("full: %w", eventlog.ErrRefused))
-	if text, _, err := o.CreateOperator(t.Context(), "ann", "test"); err == nil || text != nil {
+	if text, _, err := o.CreateOperator(t.Context(), "ann", 0, "test"); err == nil || text != nil {
 		t.Errorf("issued %d bytes, %v", len(text), err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quorate/engine"
+	"quorate/engine/denial"
 	"quorate/engine/snapshot"
 	"quorate/eventlog"
 	"quorate/internal/job"
@@ -69,6 +70,8 @@ type Config struct {
 	Sinks []Sink
 	// Retention bounds the log's live file; a zero one does not.
 	Retention Retention
+	// Denials are who was refused; nil begins with none.
+	Denials *denial.Ledger
 }
 
 // An Orchestrator is one replica's engine. Its methods may be called concurrently.
@@ -123,6 +126,9 @@ func New(cfg Config) (*Orchestrator, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Denials == nil {
+		cfg.Denials = denial.NewLedger(cfg.Now)
+	}
 	o := &Orchestrator{
 		cfg: cfg, logger: cfg.Logger,
 		state: engine.NewState(), voids: snapshot.Voids{}, observers: map[int]Observer{},
@@ -151,7 +157,7 @@ func New(cfg Config) (*Orchestrator, error) {
 // this orchestrator is no member any more, and [ErrDiffers] where it was halted.
 func (o *Orchestrator) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{o.follow, o.lead, o.attend, o.leave, o.sayHashes, o.hold, o.witness, o.keepStates, o.retain, o.tellAlarms} {
+	for _, part := range []func(context.Context) error{o.follow, o.lead, o.attend, o.leave, o.sayHashes, o.hold, o.witness, o.keepStates, o.retain, o.tellAlarms, o.tellDenials} {
 		group.Go(func() error { return part(ctx) })
 	}
 	err := group.Wait()
@@ -261,5 +267,5 @@ func (o *Orchestrator) Logger() *slog.Logger { return o.logger }
 
 // Collectors returns the metrics that the orchestrator keeps itself.
 func (o *Orchestrator) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{o.appends, o.damped, o.notary.distrust.count}
+	return []prometheus.Collector{o.appends, o.damped, o.notary.distrust.count, o.cfg.Denials.Collector()}
 }

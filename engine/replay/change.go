@@ -88,7 +88,8 @@ func (c *comparison) cluster() {
 
 func (c *comparison) people() {
 	for _, name := range slices.Sorted(maps.Keys(c.s.Operators)) {
-		c.add("operator", name, 0, "certificate", some(c.shot.operators[name]), some(c.s.Operators[name].Index))
+		c.add("operator", name, 0, "certificate", some(c.shot.operators[name].issued), some(c.s.Operators[name].Index))
+		c.add("operator", name, 0, "revoked", some(c.shot.operators[name].revoked), some(c.s.Operators[name].Revocation.Index))
 	}
 	for _, hash := range slices.Sorted(maps.Keys(c.s.Tokens)) {
 		token := c.s.Tokens[hash]

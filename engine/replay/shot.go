@@ -20,7 +20,7 @@ type Shot struct {
 	agents    map[uint64]agentShot
 	members   map[uint64]memberShot
 	tokens    map[string]uint64 // who spent each
-	operators map[string]uint64 // the record of each one's certificate
+	operators map[string]operatorShot
 	plans     map[string]bool
 }
 
@@ -99,7 +99,7 @@ func newShot(s *engine.State) *Shot {
 	t := &Shot{
 		epoch: s.Epoch, leader: s.Leader, generation: s.Generation, checkpoint: s.Checkpoint.Size,
 		runs: map[uint64]*runShot{}, attempts: map[uint64]engine.Attempt{}, agents: map[uint64]agentShot{},
-		members: map[uint64]memberShot{}, tokens: map[string]uint64{}, operators: map[string]uint64{}, plans: map[string]bool{},
+		members: map[uint64]memberShot{}, tokens: map[string]uint64{}, operators: map[string]operatorShot{}, plans: map[string]bool{},
 	}
 	for id, a := range s.Agents {
 		shot := agentShot{Agent: *a}
@@ -119,13 +119,16 @@ func newShot(s *engine.State) *Shot {
 		t.tokens[hash] = token.SpentBy
 	}
 	for name, o := range s.Operators {
-		t.operators[name] = o.Index
+		t.operators[name] = operatorShot{o.Index, o.Revocation.Index}
 	}
 	for id := range maps.Keys(s.Plans) {
 		t.plans[id] = true
 	}
 	return t
 }
+
+// An operatorShot is the records of an operator's newest certificate and revocation.
+type operatorShot struct{ issued, revoked uint64 }
 
 func (t *Shot) run(r *engine.Run) {
 	shot := &runShot{status: r.Status(), counts: r.Counts, tasks: slices.Clone(r.Tasks)}

@@ -88,6 +88,8 @@ func timesOf(kind string) []string {
 		return []string{"expires_at"}
 	case eventlog.KindJobEnded.String():
 		return []string{"started_at"}
+	case eventlog.KindAccessDenied.String():
+		return []string{"from", "until"}
 	}
 	return nil
 }

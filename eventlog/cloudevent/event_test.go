@@ -80,6 +80,7 @@ func eventType(t *testing.T, kind eventlog.Kind) reflect.Type {
 		&eventlog.ValuesPublished{}, &eventlog.CheckpointSigned{}, &eventlog.DampingSet{}, &eventlog.AgentCalmed{},
 		&eventlog.GatewayLost{}, &eventlog.AgentsSent{},
 		&eventlog.AgentDrained{}, &eventlog.AgentUndrained{},
+		&eventlog.AccessDenied{}, &eventlog.OperatorRevoked{},
 	} {
 		if e.Kind() == kind {
 			return reflect.TypeOf(e).Elem()

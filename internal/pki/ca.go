@@ -24,8 +24,8 @@ const (
 	pemKey       = "PRIVATE KEY"
 	organization = "Quorate"
 
-	// lifetime is that of the authority and of all that it issues: an agent's
-	// right ends when the log revokes it, not by its certificate's age.
+	// lifetime is that of the authority and of all that it issues but to operators: an
+	// agent's right ends when the log revokes it, not by its certificate's age.
 	lifetime = 20 * 365 * 24 * time.Hour
 	// backdate lets machines use certificates whose clock is behind.
 	backdate = 24 * time.Hour

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"time"
 )
 
 // IssueServer makes a key and a certificate for an orchestrator. The hosts, names
@@ -51,44 +52,107 @@ func (ca *CA) issueMember(role Role, pubPKIX []byte, agent uint64) (der []byte, 
 	if agent == 0 {
 		return nil, fmt.Errorf("%w: %s id 0", ErrIdentity, role)
 	}
-	pub, err := x509.ParsePKIXPublicKey(pubPKIX)
+	pub, err := memberKey(pubPKIX)
 	if err != nil {
-		return nil, fmt.Errorf("agent's public key: %w", err)
-	}
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		if k.Curve != elliptic.P256() && k.Curve != elliptic.P384() {
-			return nil, fmt.Errorf("agent's public key: curve %s is not supported", k.Curve.Params().Name)
-		}
-	case ed25519.PublicKey:
-	default:
-		return nil, fmt.Errorf("agent's public key: type %T is not supported", pub)
+		return nil, fmt.Errorf("agent's %w", err)
 	}
 	return ca.issue(Identity{ClusterID: ca.ClusterID(), Role: role, Agent: agent}, pub, nil)
 }
 
+// Lifetimes of operators' certificates: what 0 stands for, and the bounds.
+const (
+	OperatorLifetime    = 365 * 24 * time.Hour
+	OperatorLifetimeMin = time.Minute
+	OperatorLifetimeMax = 5 * OperatorLifetime
+)
+
 // IssueOperator makes a bundle for a person or a program that uses the API: their
-// certificate, its key and the authority's certificate, in PEM, in this order.
-func (ca *CA) IssueOperator(name string) (bundlePEM []byte, err error) {
-	if !isOperatorName(name) {
-		return nil, fmt.Errorf("%w: operator name %q: want 1 to %d of a-z A-Z 0-9 - _ . @", ErrIdentity, name, operatorBytesMax)
+// certificate, its key and the authority's certificate, in PEM, in this order. It is in
+// force for the lifetime; 0 is [OperatorLifetime].
+func (ca *CA) IssueOperator(name string, lifetime time.Duration) (bundlePEM []byte, err error) {
+	key, err := NewOperatorKey()
+	if err != nil {
+		return nil, err
 	}
+	pub, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("operator's key: %w", err)
+	}
+	der, err := ca.CertifyOperator(name, pub, lifetime)
+	if err != nil {
+		return nil, err
+	}
+	return OperatorBundle(der, key, ca.cert)
+}
+
+// NewOperatorKey makes the key of an operator.
+func NewOperatorKey() (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("operator's key: %w", err)
 	}
-	der, err := ca.issue(Identity{ClusterID: ca.ClusterID(), Role: RoleOperator, Name: name}, &key.PublicKey, nil)
-	if err != nil {
-		return nil, err
+	return key, nil
+}
+
+// CertifyOperator certifies an operator's public key (PKIX; as those of agents). The
+// error wraps [ErrIdentity] where the name, the key or the lifetime is not one.
+func (ca *CA) CertifyOperator(name string, pubPKIX []byte, lifetime time.Duration) (der []byte, err error) {
+	if lifetime == 0 {
+		lifetime = OperatorLifetime
 	}
+	switch {
+	case !isOperatorName(name):
+		return nil, fmt.Errorf("%w: operator name %q: want 1 to %d of a-z A-Z 0-9 - _ . @", ErrIdentity, name, operatorBytesMax)
+	case lifetime < OperatorLifetimeMin || lifetime > OperatorLifetimeMax:
+		return nil, fmt.Errorf("%w: lifetime %s: want %s to %s", ErrIdentity, lifetime, OperatorLifetimeMin, OperatorLifetimeMax)
+	}
+	pub, err := memberKey(pubPKIX)
+	if err != nil {
+		return nil, fmt.Errorf("%w: operator's %w", ErrIdentity, err)
+	}
+	return ca.issueFor(Identity{ClusterID: ca.ClusterID(), Role: RoleOperator, Name: name}, pub, nil, lifetime)
+}
+
+// OperatorBundle is what [ParseBundle] reads.
+func OperatorBundle(der []byte, key *ecdsa.PrivateKey, ca *x509.Certificate) ([]byte, error) {
 	text, err := keyPEM(key)
 	if err != nil {
 		return nil, err
 	}
-	return bytes.Join([][]byte{EncodeCertificate(der), text, EncodeCertificate(ca.cert.Raw)}, nil), nil
+	return bytes.Join([][]byte{EncodeCertificate(der), text, EncodeCertificate(ca.Raw)}, nil), nil
+}
+
+// RenewFrom is when an operator's certificate should be renewed: when a third of its life
+// is left, or a month of a long one.
+func RenewFrom(cert *x509.Certificate) time.Time {
+	const monthLeft = 30 * 24 * time.Hour
+	life := cert.NotAfter.Sub(cert.NotBefore.Add(backdate))
+	return cert.NotAfter.Add(-min(life/3, monthLeft))
+}
+
+// memberKey reads a public key of a kind that is certified.
+func memberKey(pubPKIX []byte) (crypto.PublicKey, error) {
+	pub, err := x509.ParsePKIXPublicKey(pubPKIX)
+	if err != nil {
+		return nil, fmt.Errorf("public key: %w", err)
+	}
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		if k.Curve != elliptic.P256() && k.Curve != elliptic.P384() {
+			return nil, fmt.Errorf("public key: curve %s is not supported", k.Curve.Params().Name)
+		}
+	case ed25519.PublicKey:
+	default:
+		return nil, fmt.Errorf("public key: type %T is not supported", pub)
+	}
+	return pub, nil
 }
 
 func (ca *CA) issue(id Identity, pub crypto.PublicKey, hosts []string) ([]byte, error) {
+	return ca.issueFor(id, pub, hosts, lifetime)
+}
+
+func (ca *CA) issueFor(id Identity, pub crypto.PublicKey, hosts []string, lifetime time.Duration) ([]byte, error) {
 	now := ca.now()
 	template := &x509.Certificate{
 		SerialNumber:          serial(),

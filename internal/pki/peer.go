@@ -57,7 +57,7 @@ func PeerTLS(ca *CA, raftCA *RaftCA, replica uint64, hosts []string) (server, cl
 			c.NextProtos = hello.SupportedProtos
 			return c, nil
 		}
-		return nil, fmt.Errorf("protocols %q: want one of %q", hello.SupportedProtos, server.NextProtos)
+		return nil, fmt.Errorf("%w: %q: want one of %q", ErrProtocol, hello.SupportedProtos, server.NextProtos)
 	}
 
 	client = base()

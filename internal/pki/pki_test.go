@@ -48,7 +48,7 @@ func certs(t testing.TB, ca *CA) map[Role]tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := ca.IssueOperator("ann")
+	text, err := ca.IssueOperator("ann", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +324,7 @@ func TestIdentities(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "a/b", "a b", strings.Repeat("x", 65), "é"} {
-		if _, err := ca.IssueOperator(name); !errors.Is(err, ErrIdentity) {
+		if _, err := ca.IssueOperator(name, 0); !errors.Is(err, ErrIdentity) {
 			t.Errorf("operator %q: %v", name, err)
 		}
 	}

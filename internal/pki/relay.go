@@ -25,7 +25,7 @@ func TunnelTLS(server *tls.Config) *tls.Config {
 	pick := server.GetConfigForClient
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if slices.Contains(hello.SupportedProtos, wire.ALPNRelay) {
-			return nil, fmt.Errorf("protocols %q: a relay cannot be behind another one", hello.SupportedProtos)
+			return nil, fmt.Errorf("%w: %q: a relay cannot be behind another one", ErrProtocol, hello.SupportedProtos)
 		}
 		return pick(hello)
 	}
@@ -57,7 +57,7 @@ func SiteServerTLS(identity tls.Certificate, ca *x509.Certificate) *tls.Config {
 		case slices.Equal(hello.SupportedProtos, enrol.NextProtos):
 			return enrol, nil
 		}
-		return nil, fmt.Errorf("protocols %q: want one of %q", hello.SupportedProtos, c.NextProtos)
+		return nil, fmt.Errorf("%w: %q: want one of %q", ErrProtocol, hello.SupportedProtos, c.NextProtos)
 	}
 	return c
 }

@@ -53,6 +53,22 @@ type Identity struct {
 	Replica uint64
 }
 
+// Caller is the identity as it goes on record, such as operator:alice or agent:7; empty
+// for a zero one.
+func (id Identity) Caller() string {
+	switch id.Role {
+	case RoleAgent, RoleRelay:
+		return string(id.Role) + ":" + strconv.FormatUint(id.Agent, 10)
+	case RoleOperator:
+		return string(id.Role) + ":" + id.Name
+	case RoleReplica:
+		return "orchestrator:" + strconv.FormatUint(id.Replica, 10)
+	case RoleServer:
+		return "orchestrator"
+	}
+	return ""
+}
+
 // uri is the identity as it stands in a certificate.
 func (id Identity) uri() *url.URL {
 	path := "/" + string(id.Role)
@@ -190,7 +206,7 @@ func verify(chain []*x509.Certificate, ca *x509.Certificate, role Role, now time
 // the role that are wanted.
 func verifyChain(chain []*x509.Certificate, ca *x509.Certificate, usage x509.ExtKeyUsage, want Identity, now time.Time) (Identity, error) {
 	if len(chain) == 0 {
-		return Identity{}, fmt.Errorf("%w: none was sent", ErrIdentity)
+		return Identity{}, fmt.Errorf("%w: %w", ErrIdentity, ErrNoCertificate)
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
@@ -203,7 +219,13 @@ func verifyChain(chain []*x509.Certificate, ca *x509.Certificate, usage x509.Ext
 	if errors.As(err, new(x509.UnknownAuthorityError)) {
 		return Identity{}, fmt.Errorf("%w: %w: %w", ErrIdentity, ErrOtherCluster, err)
 	}
-	if err != nil {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && chain[0].CheckSignatureFrom(ca) == nil:
+		return Identity{}, fmt.Errorf("%w: %w: %w", ErrIdentity, ErrExpired, err)
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return Identity{}, fmt.Errorf("%w: %w: %w", ErrIdentity, ErrRole, err)
+	case err != nil:
 		return Identity{}, fmt.Errorf("%w: %w", ErrIdentity, err)
 	}
 	if chain[0].IsCA {
@@ -214,7 +236,7 @@ func verifyChain(chain []*x509.Certificate, ca *x509.Certificate, usage x509.Ext
 		return Identity{}, err
 	}
 	if id.Role != want.Role {
-		return Identity{}, fmt.Errorf("%w: role %s, want %s", ErrIdentity, id.Role, want.Role)
+		return Identity{}, fmt.Errorf("%w: %w: role %s, want %s", ErrIdentity, ErrRole, id.Role, want.Role)
 	}
 	if id.ClusterID != want.ClusterID {
 		return Identity{}, fmt.Errorf("%w: cluster %s, want %s", ErrIdentity, id.ClusterID, want.ClusterID)

@@ -58,7 +58,7 @@ func ServerTLS(cert tls.Certificate, ca *x509.Certificate) *tls.Config {
 		case slices.Equal(hello.SupportedProtos, relays.NextProtos):
 			return relays, nil
 		}
-		return nil, fmt.Errorf("protocols %q: want one of %q", hello.SupportedProtos, c.NextProtos)
+		return nil, fmt.Errorf("%w: %q: want one of %q", ErrProtocol, hello.SupportedProtos, c.NextProtos)
 	}
 	return c
 }

@@ -184,7 +184,7 @@ func TestForeigners(t *testing.T) {
 	b := c.member(t, 2, port.Limits{})
 	var served atomic.Int32
 	b.Handle(port.Raft, func(context.Context, net.Conn, uint64) { served.Add(1) })
-	operator, err := c.ca.IssueOperator("ann")
+	operator, err := c.ca.IssueOperator("ann", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"slices"
+	"strconv"
+
+	"quorate/engine/denial"
+	"quorate/internal/admission"
+	"quorate/internal/pki"
+	"quorate/nodeagent/wire"
+)
+
+// The entries where a gateway refuses, as they go on record.
+const (
+	entryAgents    = "agents"
+	entryRelays    = "relays"
+	entryEnrolment = "enrolment"
+)
+
+// entryOf is which entry a client wants that names these protocols. What is none of them
+// knocks at the agents' port.
+func entryOf(protocols []string) string {
+	switch {
+	case slices.Contains(protocols, wire.ALPNRelay):
+		return entryRelays
+	case slices.Contains(protocols, wire.ALPNEnrol):
+		return entryEnrolment
+	}
+	return entryAgents
+}
+
+// observed has told whom the endpoint refuses while they shake hands; relay is the number
+// of the relay that they come through, or 0.
+func (g *gateway) observed(c *tls.Config, relay uint64) *tls.Config {
+	return pki.Observed(c, func(r pki.Refusal) {
+		g.o.Denied(denial.Denial{
+			Entry: entryOf(r.Protocols), Caller: r.Shown.Caller(), Reason: denial.Of(r.Err), Address: hostOf(r.Address), Relay: relay,
+		})
+	}, g.o.CA().Certificate())
+}
+
+// hostOf is an address without its port.
+func hostOf(addr net.Addr) string {
+	if ip := admission.AddressOf(addr); ip.IsValid() {
+		return ip.String()
+	}
+	return ""
+}
+
+// deniedAgent tells that an agent or a relay was refused where that is for want of a
+// right: one that is to wait, or to come again, is not.
+func (g *gateway) deniedAgent(c *connection, id uint64, why error) {
+	var refused *refusal
+	if !errors.As(why, &refused) {
+		return
+	}
+	reason := map[string]denial.Reason{
+		"unknown-agent": denial.UnknownCertificate, "revoked": denial.Revoked, "quarantined": denial.Quarantined,
+	}[refused.code]
+	if reason == "" {
+		return
+	}
+	d := denial.Denial{Entry: entryAgents, Reason: reason, Address: c.address().String(), Relay: c.via()}
+	if c.relays() {
+		d.Entry = entryRelays
+	}
+	if id != 0 {
+		role := pki.RoleAgent
+		if c.relays() {
+			role = pki.RoleRelay
+		}
+		d.Caller = string(role) + ":" + strconv.FormatUint(id, 10)
+	}
+	g.o.Denied(d)
+}
+
+// deniedEnrolment tells that somebody without a token that counts wanted to enrol.
+func (g *gateway) deniedEnrolment(c *connection, reason denial.Reason) {
+	if reason != "" {
+		g.o.Denied(denial.Denial{Entry: entryEnrolment, Reason: reason, Address: c.address().String(), Relay: c.via()})
+	}
+}
