@@ -2,35 +2,43 @@ package cli
 
 import (
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"quorate/engine/api"
 	"quorate/internal/pki"
 )
 
 // dial returns a client of the orchestrator that the flags name: --server, or
-// the socket of the server of this machine.
-func (p *program) dial() (*api.Client, error) {
+// the socket of the server of this machine. An identity whose end is near is renewed.
+func (p *program) dial() (*api.Client, error) { return p.dialAs(true) }
+
+// dialAs is dial that renews the identity or not.
+func (p *program) dialAs(renew bool) (*api.Client, error) {
 	address := p.server
 	if address == "" {
 		address = "unix://" + filepath.Join(p.defaultDir("server"), socketName)
 	}
 	opts := []api.DialOption{api.WithNotice(p.notices())}
+	var identity *pki.Bundle
 	if p.identity != "" {
-		config, err := operatorTLS(p.identity)
-		if err != nil {
+		var err error
+		if identity, err = operatorBundle(p.identity); err != nil {
 			return nil, fail(exitError, fmt.Errorf("identity: %w", err), "give the file that the server wrote as operator.pem with --identity")
 		}
-		opts = append(opts, api.WithTLS(config))
+		opts = append(opts, api.WithTLS(pki.OperatorTLS(identity)))
 	}
 	client, err := api.Dial(address, opts...)
 	if err != nil {
 		return nil, fail(exitUsage, err, "give the address with --server or QUORATE_SERVER, and for https the identity with --identity")
+	}
+	if renew && identity != nil && strings.HasPrefix(address, "https://") {
+		p.keepIdentity(client, p.identity, identity.Certificate.Leaf, time.Now())
 	}
 	return client, nil
 }
@@ -74,8 +82,8 @@ func requestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// operatorTLS reads an operator's bundle.
-func operatorTLS(path string) (*tls.Config, error) {
+// operatorBundle reads an operator's bundle.
+func operatorBundle(path string) (*pki.Bundle, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -84,5 +92,5 @@ func operatorTLS(path string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return pki.OperatorTLS(bundle), nil
+	return bundle, nil
 }

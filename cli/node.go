@@ -7,9 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -152,50 +150,6 @@ func (n *node) openLog(starting, ctx context.Context) (engine.Log, error) {
 	return log, nil
 }
 
-// operatorFile is the first operator's certificate and key, in the data directory.
-const operatorFile = "operator.pem"
-
-func (n *node) operatorPath() string { return filepath.Join(n.cfg.dir, operatorFile) }
-
-// writeOperator leaves an identity for the first operator: without one nobody
-// could use the API but from this machine.
-func writeOperator(ca *pki.CA, path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	bundle, err := ca.IssueOperator(adminName, 0)
-	if err != nil {
-		return fmt.Errorf("operator identity: %w", err)
-	}
-	return pki.WriteFile(path, bundle, 0o600)
-}
-
-// adminName is the operator whose identity each data directory holds.
-const adminName = "admin"
-
-// appointPause is how long a member waits before it asks again to be given an
-// identity for its operator.
-const appointPause = time.Second
-
-// appoint is writeOperator for a member of a cluster: the identity is on record
-// before it is written, which takes a majority.
-func (n *node) appoint(ctx context.Context) error {
-	if _, err := os.Stat(n.operatorPath()); err == nil {
-		return nil
-	}
-	for {
-		bundle, _, err := n.orch.CreateOperator(ctx, adminName, 0, fmt.Sprintf("orchestrator:%d", n.member.Replica))
-		if err == nil {
-			return pki.WriteFile(n.operatorPath(), bundle, 0o600)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(appointPause):
-		}
-	}
-}
-
 // serve starts the parts behind the sockets.
 func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	local, err := api.ListenUnix(n.cfg.socket)
@@ -219,8 +173,8 @@ func (n *node) serve(ctx context.Context, ca *pki.CA) error {
 	n.group.Go(func() error { return api.ServeListener(ctx, handler, local) })
 	if n.peers != nil {
 		n.peers.serve(ctx, n)
-		n.group.Go(func() error { return n.appoint(ctx) })
 	}
+	n.group.Go(func() error { return n.appoint(ctx) })
 	if n.api == nil {
 		return nil
 	}

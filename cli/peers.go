@@ -148,7 +148,7 @@ func (p *peers) configure(n *node, c *orchestrator.Config) {
 			head, _ := p.log.Head()
 			return head
 		},
-		Alarms:  func() []string { return alarmTexts(n.orch.Alarms()) },
+		Alarms: func() []string { return alarmTexts(n.orch.Alarms()) },
 		Removed: func(replica uint64) (why string) {
 			if why = n.dismissed(replica); why != "" {
 				n.deniedPeer(replica)

@@ -80,7 +80,7 @@ func (p *program) app() *cli.App {
 		Commands: []*cli.Command{
 			p.planCommand(), p.applyCommand(), p.orchestrateCommand(), p.execCommand(), p.graphCommand(), p.componentCommand(),
 			p.runCommand(), p.logCommand(), p.replayCommand(), p.explainCommand(), p.auditCommand(),
-			p.serverCommand(), p.agentCommand(), p.relayCommand(), p.tokenCommand(), p.clusterCommand(), p.devCommand(), p.demoCommand(),
+			p.serverCommand(), p.agentCommand(), p.relayCommand(), p.tokenCommand(), p.operatorCommand(), p.clusterCommand(), p.devCommand(), p.demoCommand(),
 			p.doctorCommand(), p.configCommand(), p.directordCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		Before: func(c *cli.Context) error {

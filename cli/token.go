@@ -26,6 +26,7 @@ func (p *program) tokenCommand() *cli.Command {
 				&cli.StringFlag{Name: "role", Value: roleAgent, Usage: "`ROLE` of whom it is for: agent, relay, orchestrator or operator"},
 				&cli.StringSliceFlag{Name: "label", Usage: "`LABEL,...` of the agent, for instance controller"},
 				&cli.BoolFlag{Name: "auto-approve", Usage: "let an agent that proposes its own name work at once"},
+				lifetimeFlag(),
 			},
 			Action: p.tokenCreate,
 		}},
@@ -52,6 +53,9 @@ func (p *program) tokenCreate(c *cli.Context) error {
 }
 
 func (p *program) joinToken(c *cli.Context, role string) error {
+	if c.IsSet("lifetime") {
+		return usage(commandLine(c)+" --help", "--lifetime is for operators: a token is good for --ttl")
+	}
 	if role == roleOrchestrator {
 		for _, flag := range []string{"name", "label", "auto-approve"} {
 			if c.IsSet(flag) {
@@ -99,12 +103,16 @@ func (p *program) operatorIdentity(c *cli.Context) error {
 	if name == "" {
 		return usage(commandLine(c)+" --help", "--name is missing: the log says by it who did what")
 	}
+	seconds, err := lifetime(c)
+	if err != nil {
+		return err
+	}
 	client, err := p.dial()
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	operator, err := client.CreateOperator(c.Context, api.OperatorCreate{Name: name})
+	operator, err := client.CreateOperator(c.Context, api.OperatorCreate{Name: name, LifetimeSeconds: seconds})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"quorate/engine"
+	"quorate/internal/pki"
+)
+
+// operatorFile is the first operator's certificate and key, in the data directory.
+const operatorFile = "operator.pem"
+
+func (n *node) operatorPath() string { return filepath.Join(n.cfg.dir, operatorFile) }
+
+// adminName is the operator whose identity each data directory holds.
+const adminName = "admin"
+
+// writeOperator leaves an identity for the first operator: without one nobody
+// could use the API but from this machine.
+func writeOperator(ca *pki.CA, path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	bundle, err := ca.IssueOperator(adminName, 0)
+	if err != nil {
+		return fmt.Errorf("operator identity: %w", err)
+	}
+	return pki.WriteFile(path, bundle, 0o600)
+}
+
+const (
+	// appointPause is how long is waited before it is tried again to have an identity
+	// for this node's operator put on record.
+	appointPause = time.Second
+	// appointEvery is how often it is looked whether the end of the one there is near.
+	appointEvery = time.Hour
+)
+
+// appoint is writeOperator for a member of a cluster, and renews the identity in time: one
+// is on record before it is written, which takes a majority. It ends with ctx.
+func (n *node) appoint(ctx context.Context) error {
+	wanted := missing(n.operatorPath())
+	for {
+		pause := appointEvery
+		if wanted = wanted || n.renewalDue(time.Now()); wanted {
+			bundle, _, err := n.orch.CreateOperator(ctx, adminName, 0, fmt.Sprintf("orchestrator:%d", n.member.Replica))
+			if err == nil {
+				wanted, err = false, pki.WriteFile(n.operatorPath(), bundle, 0o600)
+				if err != nil {
+					return err
+				}
+			} else {
+				pause = appointPause
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// renewalDue reports whether the identity in the data directory is to be renewed. One
+// whose operator was revoked is not: that was somebody's will.
+func (n *node) renewalDue(now time.Time) bool {
+	bundle, err := operatorBundle(n.operatorPath())
+	if err != nil {
+		return false // whoever took it away, or put something else there, knows why
+	}
+	cert := bundle.Certificate.Leaf
+	if name, err := pki.OperatorName(cert); err != nil || name != adminName || now.Before(pki.RenewFrom(cert)) {
+		return false
+	}
+	revoked := false
+	n.orch.View(func(s *engine.State) {
+		revoked = s.OperatorRevocation(adminName, pki.KeyDigest(cert.RawSubjectPublicKeyInfo)) != nil
+	})
+	return !revoked
+}
