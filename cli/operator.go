@@ -16,10 +16,11 @@ func (p *program) operatorCommand() *cli.Command {
 		Description: "\"quorate token create --role operator\" issues one, on an orchestrator's machine.",
 		Subcommands: []*cli.Command{
 			{Name: "ls", Usage: "list the operators on record", Action: p.operatorList},
-			{Name: "renew", Usage: "renew the identity that --identity names, with a new key", Action: p.operatorRenew,
-				Description: "Commands do so by themselves when the end is near. The identity before goes on until its end.",
-				Flags:       []cli.Flag{lifetimeFlag()}},
-			{Name: "revoke", Usage: "end all identities of an operator that were issued so far", ArgsUsage: "NAME", Action: p.operatorRevoke,
+			{Name: "renew", Usage: "renew the identity that --identity names", Action: p.operatorRenew,
+				Description: "Commands do so by themselves when the end is near. The new identity has a new key; the one before\n" +
+					"goes on until its end.",
+				Flags: []cli.Flag{lifetimeFlag()}},
+			{Name: "revoke", Usage: "end an operator's identities, for ever", ArgsUsage: "NAME", Action: p.operatorRevoke,
 				Description: "On an orchestrator's machine only. Connections that are open end at once. What is issued under the name\n" +
 					"later counts again.",
 				Flags: []cli.Flag{reasonFlag(), yesFlag(), &cli.BoolFlag{Name: "force", Usage: "also where no identity of that name is on record"}}},
@@ -28,7 +29,7 @@ func (p *program) operatorCommand() *cli.Command {
 }
 
 func lifetimeFlag() cli.Flag {
-	return &cli.DurationFlag{Name: "lifetime", Usage: "how long an operator's identity is good, a `DURATION`; a year without it"}
+	return &cli.DurationFlag{Name: "lifetime", DefaultText: "8760h, a year", Usage: "how long an operator's identity is good, a `DURATION`"}
 }
 
 // lifetime reads the flag; 0 is the default.
