@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quorate/internal/job"
+	"quorate/nodeagent/facts"
 	"quorate/nodeagent/journal"
 	"quorate/nodeagent/runner"
 	"quorate/nodeagent/verb"
@@ -42,13 +43,22 @@ func (a *agent) runAttempt(ctx context.Context, id uint64) error {
 	if err != nil {
 		return a.endAttempt(id, journal.OutcomeFailed, "the step cannot be read: "+err.Error())
 	}
-	r := &attemptRun{agent: a, id: id, step: step, resumed: at.Ended > 0 || at.Running, window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled, unknown: at.Lost}
+	r := &attemptRun{
+		agent: a, id: id, step: step, inputs: at.Inputs, noted: len(at.Notes) > 0, resumed: at.Ended > 0 || at.Running,
+		window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled, unknown: at.Lost,
+	}
+	defer r.finish(0)
+	if !step.Check {
+		if err := r.begin(a.facts); err != nil {
+			return a.endAttempt(id, journal.OutcomeFailed, err.Error())
+		}
+	}
 	for position := at.Ended; ; position++ {
 		started := at.Running && position == at.Ended
 		r.unknown = r.unknown || a.doubted(id)
 		// What has started comes to its end first: nothing of it may outlive the attempt.
 		if outcome, reason, over := r.verdict(ctx, position); over && !started {
-			return a.endAttempt(id, outcome, reason)
+			return r.endNow(outcome, reason)
 		}
 		if err := r.job(ctx, position, started, &at); err != nil || r.ended {
 			return err
@@ -62,6 +72,13 @@ type attemptRun struct {
 	id     uint64
 	step   *wire.Step
 	window *window
+	inputs []wire.Input
+	// course is by the step's record; nil where there is none, or it is over. loads are
+	// as in verb.Env.
+	course *facts.Course
+	loads  map[string]bool
+	// noted: the journal has notes of the attempt.
+	noted bool
 
 	// resumed: an earlier agent began the attempt.
 	resumed                           bool
@@ -116,16 +133,19 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 		}
 		if outcome, reason, over := r.verdict(ctx, position); over {
 			r.ended = true
-			return a.endAttempt(r.id, outcome, reason)
+			return r.endNow(outcome, reason)
 		}
 		begin = time.Now().UnixNano()
 		if err := run.begin(begin); err != nil {
 			return err
 		}
 		var err error
+		run.again = started
 		if res, err = r.perform(ctx, run, j); err != nil {
 			return err
 		}
+	} else if err := r.unseen(j.Index, &res); err != nil {
+		return err
 	}
 	if run.interrupted(ctx, j, res.Outcome) {
 		return runner.ErrLeave
@@ -133,13 +153,13 @@ func (r *attemptRun) job(ctx context.Context, position uint32, started bool, at 
 	if err := r.afterwards(run, &res); err != nil {
 		return err
 	}
-	r.note(&res)
-	return r.journalEnd(ctx, run, position, jobReport(r.id, j.Index, begin, &res))
+	r.count(&res)
+	return r.journalEnd(ctx, run, position, jobReport(r.id, j.Index, begin, &res), res.Note)
 }
 
-// journalEnd puts the end of a job into the journal, and with it that of the attempt where
-// nothing follows.
-func (r *attemptRun) journalEnd(ctx context.Context, run *jobRun, position uint32, report wire.Report) error {
+// journalEnd puts the end of a job into the journal, with its note before it, and with it
+// that of the attempt where nothing follows.
+func (r *attemptRun) journalEnd(ctx context.Context, run *jobRun, position uint32, report wire.Report, note []byte) error {
 	a := r.agent
 	write := a.journal.Append
 	if run.restartUnder() != "" {
@@ -152,14 +172,11 @@ func (r *attemptRun) journalEnd(ctx context.Context, run *jobRun, position uint3
 		if err != nil {
 			return err
 		}
+		r.note(note, add)
 		add(rec)
 		if outcome, reason, over := r.verdict(ctx, position+1); over {
-			rec, err := s.End(r.id, outcome, reason, nil)
-			if err != nil {
-				return err
-			}
-			add(rec)
 			r.ended = true
+			return r.end(s, add, outcome, reason)
 		}
 		return nil
 	})
@@ -204,8 +221,8 @@ func (r *attemptRun) afterwards(run *jobRun, res *verb.Result) error {
 	return run.askRestart(true)
 }
 
-// note takes the outcome of a job into account for the attempt's.
-func (r *attemptRun) note(res *verb.Result) {
+// count takes the outcome of a job into account for the attempt's.
+func (r *attemptRun) count(res *verb.Result) {
 	switch res.Outcome {
 	case verb.Succeeded, verb.Skipped:
 	case verb.Cancelled:
@@ -246,15 +263,26 @@ func boundedOutput(o wire.Output) wire.Output {
 	return o
 }
 
+// endNow journals the end of the attempt.
+func (r *attemptRun) endNow(outcome uint8, reason string) error {
+	return r.agent.ending(r.id, func(s *journal.State, add func(journal.Record)) error {
+		return r.end(s, add, outcome, bounded(reason, wire.InfoBytesMax))
+	})
+}
+
+// endAttempt journals the end of an attempt of which nothing runs.
 func (a *agent) endAttempt(id uint64, outcome uint8, reason string) error {
-	err := a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+	return a.ending(id, func(s *journal.State, add func(journal.Record)) error {
 		rec, err := s.End(id, outcome, bounded(reason, wire.InfoBytesMax), nil)
 		if err == nil {
 			add(rec)
 		}
 		return err
 	})
-	if err != nil {
+}
+
+func (a *agent) ending(id uint64, end func(s *journal.State, add func(journal.Record)) error) error {
+	if err := a.journal.Append(end); err != nil {
 		return err
 	}
 	a.notify(true)

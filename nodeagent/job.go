@@ -20,6 +20,7 @@ type jobRun struct {
 	agent    *agent
 	ref      runner.Ref
 	position uint32
+	again    bool // the job was begun before
 
 	mu       sync.Mutex
 	leaving  bool
@@ -44,7 +45,8 @@ func (r *attemptRun) env(run *jobRun) *verb.Env {
 			"QUORATE_JOB=" + strconv.FormatUint(uint64(run.ref.Job), 10),
 		},
 		Blob: a.blobs.get, Shell: run.shell, Attempt: r.id, IgnoreCache: r.step.IgnoreCache,
-		Fleet:      &fleet{run},
+		Fleet:  &fleet{run},
+		Course: r.course, Loads: r.loads, Again: run.again,
 		Provenance: facts.Origin{Run: r.step.Run, Task: r.step.Task, Attempt: r.id, Job: run.ref.Job},
 	}
 }

@@ -112,6 +112,11 @@ func (r *attemptRun) rehearse(ctx context.Context, run *jobRun, j *job.Job) verb
 		return verb.Result{Outcome: verb.Failed, Exit: -1, Info: err.Error()}
 	}
 	defer r.agent.rehearsals.leave(x)
+	if r.course == nil {
+		if err := r.begin(x.facts); err != nil {
+			return verb.Result{Outcome: verb.Failed, Exit: -1, Info: err.Error()}
+		}
+	}
 	env := r.env(run)
 	env.Facts = x.facts
 	x.mu.Lock()

@@ -182,6 +182,9 @@ func (a *agent) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := a.recollect(); err != nil {
+		return errors.Join(err, a.journal.Close(), a.facts.Close())
+	}
 	var open []uint64
 	certain := false
 	a.journal.View(func(s *journal.State) { open, certain = s.Open(), s.Certain() })
@@ -197,6 +200,7 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	waiting.Go(func() { a.neighbours.run(ctx) })
 	waiting.Go(func() { a.provisions.run(ctx) })
+	waiting.Go(func() { a.remember(ctx) })
 	a.connectLoop(ctx)
 	a.relays.close()
 	waiting.Wait()

@@ -18,7 +18,7 @@ func (s *Store) Rehearsal() (*Store, error) {
 	if err := s.Flush(); err != nil {
 		return nil, err
 	}
-	return &Store{db: s.db, rehearsal: true, pending: map[Key]Result{}}, nil
+	return &Store{db: s.db, rehearsal: true, since: s.since, wrote: make(chan struct{}, 1), pending: map[Key]Result{}, steps: map[string]*stepState{}}, nil
 }
 
 // Branch returns a store of its own that begins as a copy of this one in the file

@@ -52,6 +52,11 @@ func (s *Store) Remember(key Key, result Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending[key] = result
+	s.arm()
+}
+
+// arm has what waits written within flushDelay. The lock is held.
+func (s *Store) arm() {
 	if s.timer == nil && !s.closed {
 		s.timer = time.AfterFunc(flushDelay, s.flushLater)
 	}
@@ -69,12 +74,15 @@ func (s *Store) flushLater() {
 	}
 }
 
-// Flush writes the successes that wait.
+// Flush writes the successes and the records of steps that wait.
 func (s *Store) Flush() error {
 	s.mu.Lock()
-	n := len(s.pending)
+	waits := len(s.pending) > 0
+	for _, st := range s.steps {
+		waits = waits || st.unwritten
+	}
 	s.mu.Unlock()
-	if n == 0 {
+	if !waits {
 		return nil
 	}
 	if err := s.update(func(*bolt.Tx) error { return nil }); err != nil {
@@ -110,7 +118,7 @@ func (s *Store) evict(change func(tx *bolt.Tx) (int, error), match func(Key, Res
 }
 
 // Evict forgets what a tag of CACHEEVICT names, and returns how many entries
-// that were. The tags are all, jobs, parents, query, configs, args, envs and any
+// that were. With all results the records of steps go. The tags are all, jobs, parents, query, configs, args, envs and any
 // job's fingerprint; a tag that names nothing is no error.
 func (s *Store) Evict(tag string) (int, error) {
 	count := 0
@@ -118,9 +126,19 @@ func (s *Store) Evict(tag string) (int, error) {
 	if err := s.Flush(); err != nil {
 		return 0, err
 	}
+	if results {
+		s.mu.Lock()
+		s.forgetSteps()
+		s.mu.Unlock()
+	}
 	match := func(_ Key, r Result) bool { return results || r.Fingerprint == tag }
 	err := s.evict(func(tx *bolt.Tx) (int, error) {
 		count = 0
+		if results {
+			if _, err := deleteWhere(tx.Bucket(bucketSteps), func([]byte) bool { return true }); err != nil {
+				return 0, err
+			}
+		}
 		for name, bucket := range map[string][]byte{"args": bucketArgs, "envs": bucketEnvs, "query": bucketQuery} {
 			if tag == "all" || tag == name {
 				n, err := deleteWhere(tx.Bucket(bucket), func([]byte) bool { return true })

@@ -59,8 +59,14 @@ type Store struct {
 	// rehearsal stores take every change back, see [Store.Rehearsal].
 	rehearsal bool
 
+	// since is the highest attempt of what an earlier program remembered, which kept no
+	// records of steps.
+	since uint64
+	wrote chan struct{}
+
 	mu      sync.Mutex // guards what follows
 	pending map[Key]Result
+	steps   map[string]*stepState
 	timer   *time.Timer
 	closed  bool
 	// secrets are of the state after so many changes, where they are known.
@@ -81,18 +87,20 @@ func Open(path string) (*Store, error) {
 	case err != nil:
 		return nil, fmt.Errorf("facts %s: %w", path, err)
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
+	s := &Store{db: db, pending: map[Key]Result{}, steps: map[string]*stepState{}, wrote: make(chan struct{}, 1)}
+	err = db.Update(func(tx *bolt.Tx) (err error) {
 		for _, name := range [][]byte{bucketArgs, bucketEnvs, bucketResults, bucketApplied, bucketQuery, bucketOmitted, bucketSecrets} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
-		return nil
+		s.since, err = openSteps(tx)
+		return err
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("facts %s: %w", path, err), db.Close())
 	}
-	return &Store{db: db, pending: map[Key]Result{}}, nil
+	return s, nil
 }
 
 // Close writes what waits and closes the file.
@@ -106,13 +114,17 @@ func (s *Store) Close() error {
 	return errors.Join(s.Flush(), s.db.Close())
 }
 
-// update runs a transaction that also writes the results that wait. They stay
-// visible in pending until it has committed.
+// update runs a transaction that also writes the results and records that wait. They
+// stay visible in memory until it has committed.
 func (s *Store) update(change func(tx *bolt.Tx) error) error {
 	s.mu.Lock()
 	batch := maps.Clone(s.pending)
+	steps, err := s.unwritten()
 	s.mu.Unlock()
-	err := s.db.Update(func(tx *bolt.Tx) error {
+	if err != nil {
+		return err
+	}
+	err = s.db.Update(func(tx *bolt.Tx) error {
 		bucket := tx.Bucket(bucketResults)
 		for key, result := range batch {
 			data, err := msgpack.Marshal(&result)
@@ -122,6 +134,9 @@ func (s *Store) update(change func(tx *bolt.Tx) error) error {
 			if err := bucket.Put(key[:], data); err != nil {
 				return err
 			}
+		}
+		if err := steps.write(tx); err != nil {
+			return err
 		}
 		if err := change(tx); err != nil || !s.rehearsal {
 			return err
@@ -138,6 +153,7 @@ func (s *Store) update(change func(tx *bolt.Tx) error) error {
 	defer s.mu.Unlock()
 	s.changes++
 	s.secrets, s.secretsKnown = nil, false
+	s.written(steps)
 	for key, result := range batch {
 		if s.pending[key] == result {
 			delete(s.pending, key)

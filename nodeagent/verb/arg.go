@@ -8,13 +8,13 @@ import (
 )
 
 func argVerb() *Verb {
-	return &Verb{Run: argJob, Check: rehearsed(argJob), Decl: keyValue("ARG", "args", "Store an argument for templates on the host.",
+	return &Verb{Run: argJob, memory: true, Check: rehearsed(argJob), Decl: keyValue("ARG", "args", "Store an argument for templates on the host.",
 		"ARG: colours ['teal', 'grey']",
 		func(text string) pyvalue.Value { return pyvalue.Argument(text) })}
 }
 
 func envVerb() *Verb {
-	return &Verb{Run: argJob, Check: rehearsed(argJob), Decl: keyValue("ENV", "envs", "Store an environment variable for commands on the host.",
+	return &Verb{Run: argJob, memory: true, Check: rehearsed(argJob), Decl: keyValue("ENV", "envs", "Store an environment variable for commands on the host.",
 		"ENV: https_proxy http://proxy.example:3128",
 		func(text string) pyvalue.Value { return pyvalue.Str(pyvalue.String(pyvalue.Argument(text))) })}
 }

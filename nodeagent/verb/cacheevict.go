@@ -12,7 +12,7 @@ func cacheevictVerb() *Verb {
 		"Forget remembered results and values: all, jobs, parents, query, args, envs or a fingerprint.",
 		"CACHEEVICT: jobs")
 	d.Memory = true
-	return &Verb{Run: cacheevictJob, Check: rehearsed(cacheevictJob), Decl: d}
+	return &Verb{Run: cacheevictJob, memory: true, Check: rehearsed(cacheevictJob), Decl: d}
 }
 
 func cacheevictJob(ctx context.Context, env *Env, j *job.Job) Result {

@@ -17,7 +17,7 @@ func cachefileVerb() *Verb {
 		"Load a YAML or JSON file of the host into its arguments.",
 		"CACHEFILE: /etc/shop/values.yaml")
 	d.Memory = true
-	return &Verb{Run: cachefileJob, Check: rehearsed(cachefileJob), Decl: d}
+	return &Verb{Run: cachefileJob, memory: true, Check: rehearsed(cachefileJob), Decl: d}
 }
 
 // oneWord declares a verb that takes a single word and no options of its own.

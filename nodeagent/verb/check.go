@@ -43,6 +43,8 @@ type Checked struct {
 	// asks is true where jobs behind this one may find what other hosts answer it,
 	// which nobody knows before it is done.
 	asks bool
+	// left is true where the job need not run, since its success is remembered.
+	left bool
 }
 
 // Check says what [Execute] would do with a job as things stand, and does nothing
@@ -82,7 +84,7 @@ func (env *Env) check(ctx context.Context, j *job.Job) Checked {
 		case err != nil:
 			return wouldFail("%v", err)
 		case known:
-			return Checked{Verdict: Unchanged, Info: "its success is remembered"}
+			return Checked{Verdict: Unchanged, Info: "its success is remembered", left: true}
 		}
 		j = rendered
 	}
@@ -120,6 +122,9 @@ func Rehearse(ctx context.Context, env *Env, j *job.Job, certain bool) (r Rehear
 	if ctx.Err() != nil {
 		return Rehearsal{Result: ended(ctx, failed("%s", c.Info))}
 	}
+	if err := e.foretold(ctx, j, &c); err != nil {
+		return Rehearsal{Result: failed("%v", err)}
+	}
 	res := succeeded(c.Verdict != Unchanged, c.Diff)
 	res.Info = c.Info
 	switch {
@@ -147,8 +152,9 @@ func (env *Env) recalled(ctx context.Context, v *Verb, j *job.Job) (*job.Job, bo
 	if j.SkipCache || env.IgnoreCache {
 		return rendered, false, nil
 	}
-	before, known, err := env.Facts.Recall(keyOf(rendered))
-	return rendered, known && skips(before.Origin, env.Provenance), err
+	key := keyOf(rendered)
+	before, known, err := env.Facts.Recall(key)
+	return rendered, known && env.leaves(key, before), err
 }
 
 func wouldFail(format string, args ...any) Checked {

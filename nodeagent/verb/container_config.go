@@ -15,7 +15,7 @@ import (
 const configFilesMax = 4096
 
 func containerConfigDataVerb() *Verb {
-	return &Verb{Run: containerConfigDataJob, Check: rehearsed(containerConfigDataJob), Decl: job.Declaration{
+	return &Verb{Run: containerConfigDataJob, memory: true, Check: rehearsed(containerConfigDataJob), Decl: job.Declaration{
 		Verb: "CONTAINER_CONFIG_DATA", Summary: "Store the JSON files of a directory as container configuration.",
 		Example:    "CONTAINER_CONFIG_DATA: --config-path /etc/containers",
 		Positional: job.NoWords,

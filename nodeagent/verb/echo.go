@@ -7,7 +7,7 @@ import (
 )
 
 func echoVerb() *Verb {
-	return &Verb{Run: echoJob, Check: harmless, Decl: job.Declaration{
+	return &Verb{Run: echoJob, memory: true, Check: harmless, Decl: job.Declaration{
 		Verb:         "ECHO",
 		Summary:      "Report a text as output.",
 		Example:      "ECHO: the shop is at {{ version }}",

@@ -50,7 +50,7 @@ func Execute(ctx context.Context, env *Env, j *job.Job) (res Result) {
 		return failed("%s cannot be executed by this version", j.Verb)
 	}
 	if !v.Decl.Cacheable {
-		return finish(ctx, &e, j, v.Run(ctx, &e, j))
+		return e.looked(v, j, finish(ctx, &e, j, v.Run(ctx, &e, j)))
 	}
 	return remembered(ctx, &e, j, v)
 }
@@ -94,8 +94,8 @@ func remembered(ctx context.Context, env *Env, j *job.Job, v *Verb) Result {
 		if err != nil {
 			return failed("%v", err)
 		}
-		if known && skips(before.Origin, env.Provenance) {
-			return skip(env, j, before)
+		if known && env.leaves(key, before) {
+			return env.told(v, j, key, skip(env, j, before))
 		}
 	}
 	res := finish(ctx, env, j, v.Run(ctx, env, rendered))
@@ -113,14 +113,7 @@ func remembered(ctx context.Context, env *Env, j *job.Job, v *Verb) Result {
 			res.Info = strings.TrimSpace(res.Info + "\n" + err.Error())
 		}
 	}
-	return res
-}
-
-// skips reports whether an earlier success makes this execution needless. Within
-// one run only the very same job does: a file that restarts a service twice wants
-// two restarts.
-func skips(before, now facts.Origin) bool {
-	return before.Run != now.Run || before.Task == now.Task && before.Job == now.Job
+	return env.told(v, j, key, res)
 }
 
 // skip is the result of a job that need not run. What it stored as arguments is
@@ -133,7 +126,7 @@ func skip(env *Env, j *job.Job, before facts.Result) Result {
 			}
 		}
 	}
-	return Result{Outcome: Succeeded, Info: InfoSkipped}
+	return Result{Outcome: Succeeded, Info: InfoSkipped, left: true}
 }
 
 // keyOf names what a job does, by everything that its effect depends on.

@@ -11,7 +11,7 @@ import (
 )
 
 func facterVerb() *Verb {
-	return &Verb{Run: facterJob, Check: facterCheck, templated: true, Decl: job.Declaration{
+	return &Verb{Run: facterJob, memory: true, Check: facterCheck, templated: true, Decl: job.Declaration{
 		Verb: "FACTER", Summary: "Store what facter finds out about the host.", Example: "FACTER: --custom-dir /etc/facts", Positional: job.NoWords,
 		Options: []job.OptionDecl{
 			{Name: "custom-dir", Kind: job.String, Help: "directory of custom facts"},

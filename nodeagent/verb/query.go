@@ -43,7 +43,7 @@ func queryVerb() *Verb {
 		return []job.Field{textField("query", p.Job.Text), flagField("no_wait", p, "no-wait")}
 	}
 	d.Check = checkKey
-	return &Verb{Decl: d, Run: queryJob, Check: asking("it would only ask other hosts")}
+	return &Verb{Decl: d, memory: true, Run: queryJob, Check: asking("it would only ask other hosts")}
 }
 
 // checkKey wants a name that is known when the plan is made: the hosts that have it
@@ -169,7 +169,7 @@ func queryWaitVerb() *Verb {
 		}
 		return checkIdentities(p)
 	}
-	return &Verb{Decl: d, Check: asking("it would only wait for other hosts"), Run: func(ctx context.Context, env *Env, j *job.Job) Result {
+	return &Verb{Decl: d, memory: true, Check: asking("it would only wait for other hosts"), Run: func(ctx context.Context, env *Env, j *job.Job) Result {
 		seconds := min(max(intOption(j, "query-timeout", 600), 0), secondsMax)
 		ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(seconds)*time.Second, errTimeout)
 		defer cancel()
@@ -191,7 +191,7 @@ func jobWaitVerb() *Verb {
 		}
 		return checkIdentities(p)
 	}
-	return &Verb{Decl: d, Check: asking("it would only wait for other hosts"), Run: func(ctx context.Context, env *Env, j *job.Job) Result {
+	return &Verb{Decl: d, memory: true, Check: asking("it would only wait for other hosts"), Run: func(ctx context.Context, env *Env, j *job.Job) Result {
 		return env.await(ctx, j, wire.WantJob)
 	}}
 }
@@ -223,7 +223,7 @@ func queuesentinelVerb() *Verb {
 	d.FingerprintKeys = func(*job.Parsed) []job.Field {
 		return []job.Field{field("parent_async_bypass", pyvalue.Bool(true))}
 	}
-	return &Verb{Decl: d, Check: sentinelCheck, Run: func(_ context.Context, env *Env, _ *job.Job) Result {
+	return &Verb{Decl: d, memory: true, Check: sentinelCheck, Run: func(_ context.Context, env *Env, _ *job.Job) Result {
 		if env.Fleet == nil {
 			return failed("QUEUESENTINEL: %v", errAlone)
 		}

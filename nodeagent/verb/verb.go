@@ -44,6 +44,8 @@ type Verb struct {
 	rendered bool
 	// templated is true where the values of options are templates like the text.
 	templated bool
+	// memory is true where jobs change nothing but the agent's memory, or nothing at all.
+	memory bool
 }
 
 // A Result is what became of a job.
@@ -54,7 +56,12 @@ type Result struct {
 	Exit           int32
 	Info           string
 	Stdout, Stderr wire.Output
+	// Note is what the journal is to hold of the job before its end, where the step has a
+	// record; it may be nil.
+	Note []byte
 
+	// left is true where the job did not run, since its success is remembered.
+	left bool
 	// ran is true where the job came as far as having an output of its own.
 	ran bool
 	// volatile is true where the success is not to be remembered: a job that is
@@ -106,6 +113,15 @@ type Env struct {
 	Provenance facts.Origin
 	// Fleet is the way to other hosts; nil where there is none.
 	Fleet Fleet
+
+	// Course is the step that the job belongs to, by whose record it is decided what has
+	// to run; nil where there is none, and remembered successes alone decide.
+	Course *facts.Course
+	// Loads are the files that the step loads with CACHEFILE, as its jobs name them.
+	Loads map[string]bool
+	// Again is true where the job was interrupted, so that nobody knows whether it has
+	// changed anything before.
+	Again bool
 
 	// mountInfo is the kernel's list of mounts; empty is that of the process.
 	mountInfo string

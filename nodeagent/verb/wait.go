@@ -12,7 +12,7 @@ import (
 )
 
 func waitVerb() *Verb {
-	return &Verb{Run: waitJob, Check: checkedWait, Decl: job.Declaration{
+	return &Verb{Run: waitJob, memory: true, Check: checkedWait, Decl: job.Declaration{
 		Verb:       "WAIT",
 		Summary:    "Wait for a time, an address that answers, or a command that succeeds.",
 		Example:    "WAIT: --url --retry 60 http://localhost:8080/health",

@@ -1,0 +1,150 @@
+package nodeagent
+
+import (
+	"context"
+
+	"quorate/nodeagent/facts"
+	"quorate/nodeagent/journal"
+	"quorate/nodeagent/verb"
+)
+
+// What follows keeps the records of steps, by which the agent decides which jobs have to
+// run, and the journal's notes of what is not in them yet.
+
+// begin begins the attempt's course by the record of its step, in the memory, where it
+// is one of a service.
+func (r *attemptRun) begin(memory *facts.Store) (err error) {
+	if !r.step.Service {
+		return nil
+	}
+	from := uint32(0)
+	if len(r.step.Jobs) > 0 {
+		from = r.step.Jobs[0].Index
+	}
+	var inputs []facts.Input
+	for _, in := range r.inputs {
+		if len(in.Open) == 0 {
+			inputs = append(inputs, facts.Input{Task: in.Task, Output: in.Output})
+		}
+	}
+	r.loads = verb.Loads(r.step.Jobs)
+	r.course, err = memory.Begin(r.step.Task, r.id, from, r.step.Requires, inputs, r.noted)
+	return err
+}
+
+// finish ends the course, if there is one, and returns the output of the attempt's end.
+func (r *attemptRun) finish(outcome uint8) []byte {
+	c := r.course
+	if c == nil {
+		return nil
+	}
+	r.course = nil
+	how := facts.EndedOtherwise
+	switch outcome {
+	case journal.OutcomeSucceeded:
+		how = facts.EndedWell
+	case journal.OutcomeUnknown:
+		how = facts.EndedUnknown
+	}
+	output := c.End(how)
+	if how != facts.EndedWell {
+		return nil
+	}
+	return output[:]
+}
+
+// end adds the records of the attempt's end.
+func (r *attemptRun) end(s *journal.State, add func(journal.Record), outcome uint8, reason string) error {
+	at, ok := s.Attempt(r.id)
+	if !ok || at.Phase != journal.Intent {
+		return journal.ErrEnded
+	}
+	if at.Lost {
+		outcome = journal.OutcomeUnknown
+	}
+	rec, err := s.End(r.id, outcome, reason, r.finish(outcome))
+	if err != nil {
+		return err
+	}
+	noted := len(at.Notes) > 0
+	add(rec)
+	if noted && r.agent.facts.StepWritten(r.step.Task) {
+		add(&journal.Remembered{Attempts: []uint64{r.id}})
+	}
+	return nil
+}
+
+// note adds what the journal is to hold of a job before its end.
+func (r *attemptRun) note(note []byte, add func(journal.Record)) {
+	if len(note) > 0 && !r.step.Check {
+		add(&journal.Noted{Attempt: r.id, Note: note})
+	}
+}
+
+// unseen tells the record of a job that an earlier agent began and that was not executed
+// to its end: it may have changed anything.
+func (r *attemptRun) unseen(index uint32, res *verb.Result) (err error) {
+	if r.course != nil && res.Note == nil {
+		res.Note, err = r.course.Ended(facts.Ending{Job: index, Changed: true})
+	}
+	return err
+}
+
+// recollect brings the records of steps up to date, where an earlier agent was killed, or
+// the machine went down, before they were written.
+func (a *agent) recollect() error {
+	var ended []uint64
+	var past []journal.Attempt
+	a.journal.View(func(s *journal.State) {
+		ended = s.Unremembered()
+		for _, id := range s.Attempts() {
+			if at, _ := s.Attempt(id); len(at.Notes) > 0 || at.Phase == journal.Unknown {
+				past = append(past, *at)
+			}
+		}
+	})
+	for i := range past {
+		_, task, _, err := journal.ParseStepName(past[i].Step)
+		if err != nil {
+			continue // it never was a step
+		}
+		if err := a.facts.Recollect(task, past[i].ID, past[i].Notes, past[i].Phase == journal.Unknown); err != nil {
+			return err
+		}
+	}
+	if err := a.facts.Flush(); err != nil || len(ended) == 0 {
+		return err
+	}
+	return a.journal.Append(func(_ *journal.State, add func(journal.Record)) error {
+		add(&journal.Remembered{Attempts: ended})
+		return nil
+	})
+}
+
+// remember has the journal forget its notes of what has been written, until ctx ends.
+func (a *agent) remember(ctx context.Context) {
+	for {
+		select {
+		case <-a.facts.StepsWritten():
+		case <-ctx.Done():
+			return
+		}
+		err := a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+			var ids []uint64
+			for _, id := range s.Unremembered() {
+				at, _ := s.Attempt(id)
+				if _, task, _, err := journal.ParseStepName(at.Step); err != nil || a.facts.StepWritten(task) {
+					ids = append(ids, id)
+				}
+			}
+			if len(ids) > 0 {
+				add(&journal.Remembered{Attempts: ids})
+			}
+			return nil
+		})
+		if err != nil {
+			a.broken(err)
+			return
+		}
+	}
+}

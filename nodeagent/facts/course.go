@@ -1,0 +1,265 @@
+package facts
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// A Course is an attempt of a task's step, on its way through its jobs. It decides by the
+// step's record which of them have to run, and keeps the record. Its methods may be
+// called concurrently with those of others.
+type Course struct {
+	store   *Store
+	task    string
+	attempt uint64
+	state   *stepState
+	// opening is told with the first note.
+	opening note
+}
+
+// Begin says that the attempt of a task's step begins, or goes on. It compares what
+// became of the tasks that the step requires with what the step was based on: where that
+// differs all of its jobs are due.
+//
+// required are tasks that have a step on this host, and inputs are what became of the
+// others. Other required tasks are not compared. from is the index of the attempt's first
+// job: what is remembered of those before it stays. resumed is true where notes of the
+// attempt are on record, by which that was judged. The caller ends it.
+func (s *Store) Begin(task string, attempt uint64, from uint32, required []string, inputs []Input, resumed bool) (*Course, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := s.step(task)
+	if err != nil {
+		return nil, err
+	}
+	c := &Course{store: s, task: task, attempt: attempt, state: st}
+	for i := range st.Jobs {
+		if d := &st.Jobs[i]; d.Job < from && !d.Due {
+			d.Attempt = attempt
+		}
+	}
+	if !resumed {
+		if err := c.judge(required, inputs); err != nil {
+			return nil, err
+		}
+	}
+	st.users++
+	s.steps[task] = st
+	return c, nil
+}
+
+// judge compares the step's inputs with those on record. The lock is held.
+func (c *Course) judge(required []string, inputs []Input) error {
+	st := c.state
+	now := slices.Clone(inputs)
+	differs := slices.ContainsFunc(inputs, func(in Input) bool {
+		i := inputOf(st.Inputs, in.Task)
+		return i < 0 || st.Inputs[i].Output != in.Output
+	})
+	for _, task := range required {
+		if task == c.task || inputOf(now, task) >= 0 {
+			continue
+		}
+		output, err := c.store.output(task)
+		if err != nil {
+			return err
+		}
+		var before digest // nothing has changed yet of what is not known
+		if i := inputOf(st.Inputs, task); i >= 0 {
+			before = st.Inputs[i].Output
+		}
+		differs = differs || before != output
+		now = append(now, Input{Task: task, Output: output})
+	}
+	spare := 0
+	for i := len(st.Inputs) - 1; i >= 0 && spare < inputsSpare; i-- {
+		if inputOf(now, st.Inputs[i].Task) < 0 {
+			now = append(now, st.Inputs[i])
+			spare++
+		}
+	}
+	slices.Reverse(now) // what is named now comes last, and goes last
+	if !sameInputs(st.Inputs, now) {
+		c.opening = note{Judged: true, Overtaken: differs && st.known, Inputs: now}
+		if st.apply(c.attempt, &c.opening) {
+			st.changed()
+			c.store.keep(c.task, st)
+		}
+	}
+	return nil
+}
+
+func inputOf(inputs []Input, task string) int {
+	return slices.IndexFunc(inputs, func(in Input) bool { return in.Task == task })
+}
+
+// sameInputs compares inputs in any order.
+func sameInputs(a, b []Input) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(in Input) bool { return !slices.Contains(b, in) })
+}
+
+// Leaves reports whether a job of the key need not run, whose success is remembered.
+// now is the job's own origin.
+func (c *Course) Leaves(key Key, before Result, now Origin) bool {
+	c.store.mu.Lock()
+	defer c.store.mu.Unlock()
+	if d := c.state.find(c.attempt, now.Job, key.short()); d != nil {
+		return !d.Due
+	}
+	switch o := before.Origin; {
+	case c.state.Strict:
+		return false
+	case o.Task != now.Task && o.Attempt > c.store.since:
+		return false // another task's: this one has never run here
+	default:
+		return Repeats(o, now)
+	}
+}
+
+// Repeats reports whether an earlier success makes an execution needless that no record
+// is kept of. Within one run only that of the very same job does: a file that restarts a
+// service twice wants two restarts.
+func Repeats(before, now Origin) bool {
+	return before.Run != now.Run || before.Task == now.Task && before.Job == now.Job
+}
+
+func (k Key) short() []byte { return k[:len(digest{})] }
+
+// An Ending is how a job has come to its end.
+type Ending struct {
+	Job uint32
+	// Key is nil for a job that is never left alone, since it looks at the host itself.
+	Key *Key
+	// Left is true where the job need not run; otherwise Succeeded may be.
+	Left, Succeeded bool
+	// Changed is false where the job found the host as it wants it.
+	Changed bool
+	// Output is what the job said, and Noise is true where another output says nothing.
+	Output []byte
+	Noise  bool
+	// Expected is true for what a job would do, in a copy of the memory: it says what it
+	// said before.
+	Expected bool
+	// Memory is true where the job changes nothing but the agent's memory, which is no
+	// reason for others to run: what it stores is in the keys of those that use it.
+	Memory bool
+}
+
+// Ended takes the end of a job into account. It returns what the journal is to hold of
+// it before the end; nil is nothing.
+func (c *Course) Ended(e Ending) ([]byte, error) {
+	c.store.mu.Lock()
+	defer c.store.mu.Unlock()
+	n := c.opening
+	n.Job, n.Done = e.Job, e.Left || e.Succeeded
+	switch {
+	case e.Key == nil:
+		n.Dirties = e.Changed && !e.Memory
+	default:
+		n.Key = e.Key.short()
+		before := c.state.find(c.attempt, e.Job, n.Key)
+		if !e.Left && e.Succeeded {
+			output := digest{}
+			if !e.Noise {
+				sum := sha256.Sum256(e.Output)
+				output = digest(sum[:])
+			}
+			if n.Output = output[:]; e.Expected && before != nil {
+				n.Output = before.Output[:]
+			}
+			n.Dirties = e.Changed && (before == nil || !bytes.Equal(before.Output[:], n.Output))
+		} else if !e.Left {
+			n.Dirties = before == nil // it may have done some of what it has never done before
+		}
+		n.Dirties = n.Dirties && !e.Memory
+	}
+	if n.Key == nil && !n.Dirties && !n.Judged {
+		return nil, nil
+	}
+	c.opening = note{}
+	if c.state.apply(c.attempt, &n) {
+		c.state.changed()
+		c.store.keep(c.task, c.state)
+	}
+	data, err := msgpack.Marshal(&n)
+	if err != nil {
+		return nil, fmt.Errorf("note of a job: %w", err)
+	}
+	return data, nil
+}
+
+// An End is how an attempt has come to its end.
+type End uint8
+
+// The ends. One that says nothing more of the step is any other.
+const (
+	EndedOtherwise End = iota
+	// EndedWell: all jobs have succeeded.
+	EndedWell
+	// EndedUnknown: nobody can tell what the jobs have done to which the attempt came last.
+	EndedUnknown
+)
+
+// End ends the course, and returns what stands for what the step has made of the host.
+func (c *Course) End(how End) [16]byte {
+	c.store.mu.Lock()
+	defer c.store.mu.Unlock()
+	st := c.state
+	switch how {
+	case EndedWell:
+		jobs := slices.DeleteFunc(slices.Clone(st.Jobs), func(d done) bool { return d.Attempt != c.attempt })
+		if len(jobs) != len(st.Jobs) || !st.Strict {
+			st.Jobs, st.Strict, st.Attempt = jobs, true, c.attempt
+			st.changed()
+			c.store.keep(c.task, st)
+		}
+	case EndedUnknown:
+		st.dirty(c.attempt)
+		st.changed()
+		c.store.keep(c.task, st)
+	}
+	if st.users--; st.users == 0 && !st.unwritten && c.store.steps[c.task] == st {
+		delete(c.store.steps, c.task)
+	}
+	return st.Output
+}
+
+// Recollect brings the record of a task's step up to date with the notes of an attempt,
+// where a crash came before it was written. unknown is true where the attempt has ended
+// and nobody can tell what else it has done.
+func (s *Store) Recollect(task string, attempt uint64, notes [][]byte, unknown bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := s.step(task)
+	if err != nil || st.Attempt > attempt {
+		return err
+	}
+	for _, data := range notes {
+		var n note
+		if err := msgpack.Unmarshal(data, &n); err != nil {
+			return fmt.Errorf("note of attempt %d: %w", attempt, err)
+		}
+		st.apply(attempt, &n)
+	}
+	if unknown {
+		st.dirty(attempt)
+	}
+	if len(notes) > 0 || unknown {
+		st.changed()
+		s.keep(task, st)
+	}
+	return nil
+}
+
+// Summary is the bytes by which the output of a job is compared: its head and tail, and
+// its size in bytes.
+func Summary(head, tail []byte, size int64) []byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(size))
+	b = binary.BigEndian.AppendUint64(b, uint64(len(head)))
+	return append(append(b, head...), tail...)
+}
