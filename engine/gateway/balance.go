@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"math/rand/v2"
@@ -34,10 +35,13 @@ const (
 // A holding is how many agents each gateway serves, and whom of its own this one
 // could send elsewhere.
 type holding struct {
-	self     uint64
-	count    map[uint64]int      // agents on record, by member; every member is in it
-	prefer   map[uint64][]uint64 // own agents by the member that they prefer
-	fairly   int                 // the fair share, rounded up
+	self   uint64
+	count  map[uint64]int      // agents on record, by member; every member is in it
+	prefer map[uint64][]uint64 // own agents by the member that they prefer
+	// sites are own relays with how many they are with their agents; nil while the agents
+	// of one that has gone still follow it.
+	sites    map[uint64]int
+	fairly   int // the fair share, rounded up
 	overfull bool
 }
 
@@ -54,7 +58,8 @@ func (h *holding) weigh() {
 
 // moves returns whom to send where: one agent to who has yet to show that it takes
 // agents, and to others as many as they have room for, in turn, so that none is
-// filled before the next. Those that are shunned get nobody.
+// filled before the next. Those that are shunned get nobody. Where only sites are left
+// one of them goes.
 func (h *holding) moves(shunned, proven func(member uint64) bool) map[uint64][]uint64 {
 	if !h.overfull {
 		return nil
@@ -69,6 +74,13 @@ func (h *holding) moves(shunned, proven func(member uint64) bool) map[uint64][]u
 			targets = append(targets, member)
 		}
 	}
+	to := h.spread(targets, room)
+	h.moveSite(to, targets)
+	return to
+}
+
+// spread returns which agents go to whom that has room for them.
+func (h *holding) spread(targets []uint64, room map[uint64]int) map[uint64][]uint64 {
 	to := map[uint64][]uint64{}
 	left := min(h.count[h.self]-h.fairly, movesMax)
 	for took := true; took && left > 0; {
@@ -86,6 +98,25 @@ func (h *holding) moves(shunned, proven func(member uint64) bool) map[uint64][]u
 		}
 	}
 	return to
+}
+
+// moveSite adds the relay of a site where nobody else is to go: the largest that leaves
+// this gateway no fewer agents than it brings the emptiest of the targets to, so that it
+// need not come back. Each of its agents costs a handshake, while it follows.
+func (h *holding) moveSite(to map[uint64][]uint64, targets []uint64) {
+	if len(to) > 0 || len(targets) == 0 {
+		return
+	}
+	emptiest := slices.MinFunc(targets, func(a, b uint64) int { return cmp.Compare(h.count[a], h.count[b]) })
+	var relay uint64
+	for _, id := range slices.Sorted(maps.Keys(h.sites)) {
+		if n := h.sites[id]; n > h.sites[relay] && 2*n <= h.count[h.self]-h.count[emptiest] {
+			relay = id
+		}
+	}
+	if relay != 0 {
+		to[emptiest] = []uint64{relay}
+	}
 }
 
 // take takes the agent that is best sent to the member: one that prefers it, so that
@@ -107,25 +138,45 @@ func (h *holding) take(member uint64) (agent uint64, ok bool) {
 	return 0, false
 }
 
-// hold looks at the record. It tells the agents only where there are too many.
+// hold looks at the record. It tells the agents only where there are too many. An agent
+// that came through a relay counts where that is: it follows.
 func (g *gateway) hold(sessions []*session) *holding {
-	h := &holding{self: g.o.Replica(), prefer: map[uint64][]uint64{}, count: map[uint64]int{}}
+	h := &holding{self: g.o.Replica(), prefer: map[uint64][]uint64{}, count: map[uint64]int{}, sites: map[uint64]int{}}
 	g.o.View(func(st *engine.State) {
-		connected := st.ConnectedAgents()
 		for _, member := range st.Members() {
 			if st.Member(member).AgentAddress != "" {
-				h.count[member] = connected[member]
+				h.count[member] = 0
+			}
+		}
+		behind, following := map[uint64]int{}, false
+		for _, a := range st.Agents {
+			if !a.Connected {
+				continue
+			}
+			at := a.Gateway
+			if relay := st.Agent(a.Via); relay != nil && relay.Connected {
+				at = relay.Gateway
+				behind[relay.ID]++
+				following = following || a.Gateway == h.self && at != h.self
+			}
+			if _, member := h.count[at]; member {
+				h.count[at]++
 			}
 		}
 		if h.weigh(); !h.overfull {
 			return
 		}
 		for _, s := range sessions {
-			if s.conn.relays() || s.conn.via() != 0 {
-				continue // a site's agents follow their relay, which would cost all of them a handshake
-			}
-			if order := st.AgentGateways(s.agent); len(order) > 0 {
-				h.prefer[order[0]] = append(h.prefer[order[0]], s.agent)
+			switch {
+			case s.conn.via() != 0:
+			case s.conn.relays():
+				if a := st.Agent(s.agent); a.Session == s.nonce && !following {
+					h.sites[s.agent] = 1 + behind[s.agent]
+				}
+			default:
+				if order := st.AgentGateways(s.agent); len(order) > 0 {
+					h.prefer[order[0]] = append(h.prefer[order[0]], s.agent)
+				}
 			}
 		}
 	})
@@ -261,12 +312,17 @@ func (g *gateway) sendSome(sessions []*session, agents []uint64, to uint64) {
 	g.logger.Info("agents are sent to another orchestrator", "agents", len(agents), "orchestrator", to)
 }
 
-// left reports whether one of the agents is not this gateway's any more.
-func (g *gateway) left(agents []uint64) bool {
-	for _, id := range agents {
-		if g.sessions.nonceOf(id) == "" {
-			return true
+// left reports whether one of the agents is not this gateway's any more. A relay keeps its
+// connection a while for its agents.
+func (g *gateway) left(agents []uint64) (yes bool) {
+	g.o.View(func(st *engine.State) {
+		for _, id := range agents {
+			a := st.Agent(id)
+			yes = yes || a.Connected && a.Gateway != g.o.Replica()
 		}
+	})
+	for _, id := range agents {
+		yes = yes || g.sessions.nonceOf(id) == ""
 	}
-	return false
+	return yes
 }

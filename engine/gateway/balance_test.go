@@ -67,28 +67,75 @@ func TestMoves(t *testing.T) {
 	}
 }
 
-// Whatever was held where, and whoever prefers whom, rounds of moves end, with nobody
-// above the fair share by more than a tenth.
+// The relay of a site goes where that leaves both gateways nearer to the fair share, once
+// there are no agents to send that came by themselves, and one at a time.
+func TestSiteMoves(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		count map[uint64]int
+		own   int // agents that came by themselves
+		sites map[uint64]int
+		want  map[uint64][]uint64
+	}{
+		{"two sites at one gateway", map[uint64]int{1: 60, 2: 0}, 0, map[uint64]int{7: 30, 8: 30}, map[uint64][]uint64{2: {7}}},
+		{"the larger one", map[uint64]int{1: 100, 2: 10, 3: 0}, 0, map[uint64]int{7: 20, 8: 50, 9: 30}, map[uint64][]uint64{3: {8}}},
+		{"one that would come back", map[uint64]int{1: 100, 2: 0}, 0, map[uint64]int{7: 70, 8: 30}, map[uint64][]uint64{2: {8}}},
+		{"all there is", map[uint64]int{1: 201, 2: 0, 3: 0}, 0, map[uint64]int{7: 201}, nil},
+		{"agents go first", map[uint64]int{1: 60, 2: 0}, 1, map[uint64]int{7: 30, 8: 29}, map[uint64][]uint64{2: {100}}},
+		{"even", map[uint64]int{1: 31, 2: 30}, 0, map[uint64]int{7: 1}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			h := &holding{self: 1, count: row.count, prefer: map[uint64][]uint64{}, sites: row.sites}
+			for i := range row.own {
+				h.prefer[1] = append(h.prefer[1], 100+uint64(i))
+			}
+			h.weigh()
+			nobody, all := func(uint64) bool { return false }, func(uint64) bool { return true }
+			if got := h.moves(nobody, all); !maps.EqualFunc(got, row.want, slices.Equal) {
+				t.Errorf("sent %v, want %v", got, row.want)
+			}
+		})
+	}
+}
+
+// Whatever was held where, and whoever prefers whom, rounds of moves end; without sites
+// nobody is above the fair share by more than a tenth then.
 func TestMovesEndEvenly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		members := rapid.IntRange(2, 5).Draw(t, "members")
 		held := map[uint64][]uint64{}
-		preferred := map[uint64]uint64{}
-		for id := range uint64(rapid.IntRange(0, 200).Draw(t, "agents")) {
+		preferred, size := map[uint64]uint64{}, map[uint64]int{}
+		place := func(id uint64) {
 			at := uint64(rapid.IntRange(1, members).Draw(t, "at"))
 			held[at] = append(held[at], id)
-			preferred[id] = uint64(rapid.IntRange(1, members).Draw(t, "prefers"))
+		}
+		for id := range uint64(rapid.IntRange(0, 200).Draw(t, "agents")) {
+			place(id)
+			preferred[id], size[id] = uint64(rapid.IntRange(1, members).Draw(t, "prefers")), 1
+		}
+		sites := rapid.IntRange(0, 6).Draw(t, "sites")
+		for i := range sites {
+			id := uint64(1000 + i)
+			place(id)
+			size[id] = rapid.IntRange(1, 80).Draw(t, "site")
 		}
 		nobody, all := func(uint64) bool { return false }, func(uint64) bool { return true }
 		for round := 0; ; round++ {
 			moved := 0
 			for self := uint64(1); self <= uint64(members); self++ {
-				h := &holding{self: self, count: map[uint64]int{}, prefer: map[uint64][]uint64{}}
+				h := &holding{self: self, count: map[uint64]int{}, prefer: map[uint64][]uint64{}, sites: map[uint64]int{}}
 				for m := uint64(1); m <= uint64(members); m++ {
-					h.count[m] = len(held[m])
+					h.count[m] = 0
+					for _, id := range held[m] {
+						h.count[m] += size[id]
+					}
 				}
 				for _, id := range held[self] {
-					h.prefer[preferred[id]] = append(h.prefer[preferred[id]], id)
+					if prefers := preferred[id]; prefers != 0 {
+						h.prefer[prefers] = append(h.prefer[prefers], id)
+					} else {
+						h.sites[id] = size[id]
+					}
 				}
 				h.weigh()
 				for to, ids := range h.moves(nobody, all) {
@@ -96,14 +143,14 @@ func TestMovesEndEvenly(t *testing.T) {
 					held[to] = append(held[to], ids...)
 					moved += len(ids)
 				}
-				if h.overfull && moved == 0 {
+				if h.overfull && moved == 0 && sites == 0 {
 					t.Fatalf("replica %d holds %d of %v and sends nobody", self, len(held[self]), h.count)
 				}
 			}
 			if moved == 0 {
 				return
 			}
-			if round > 20 {
+			if round > 40 {
 				t.Fatalf("no end of moves: %v", held)
 			}
 		}
