@@ -11,6 +11,8 @@ FUZZTIME ?= 5s
 SOAK     ?= 50
 SEEDS    ?= 5000
 MINUTES  ?= 30
+# What takes longest begins first, or the rest is done and waits for it.
+SLOW     := ./internal/model ./cli ./raft ./internal/soak ./internal/edge ./engine/gateway
 SEED     ?=
 TEMPLATES ?= 20000
 
@@ -29,13 +31,13 @@ demo: build ## the main job, end to end; then one whose leader is killed on the 
 	./$(BIN) demo
 
 test: ## all tests
-	$(GOTEST) ./...
+	$(GOTEST) $(SLOW) ./...
 
 # The detector lets each process sleep for a second at its end, for races in what still
 # runs then; tests of the command line start hundreds.
 race: ## the concurrent packages under the race detector
-	GORACE=atexit_sleep_ms=0 CGO_ENABLED=1 $(GOTEST) -race -short ./engine/api ./engine/gateway/... ./engine/orchestrator ./engine/peer ./internal/mux ./nodeagent/relay \
-		./eventlog ./nodeagent ./nodeagent/facts ./nodeagent/runner ./cli
+	GORACE=atexit_sleep_ms=0 CGO_ENABLED=1 $(GOTEST) -race -short ./cli ./engine/gateway/... ./eventlog ./nodeagent ./engine/orchestrator ./engine/api ./engine/peer \
+		./internal/mux ./nodeagent/facts ./nodeagent/relay ./nodeagent/runner
 
 lint: ## gofmt, vet, staticcheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }

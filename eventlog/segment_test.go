@@ -157,6 +157,7 @@ func TestLogGoesOnBehindSegments(t *testing.T) {
 // TestLargeRecords fill segments and chunks before their records do.
 func TestLargeRecords(t *testing.T) {
 	t.Parallel()
+	alone(t)
 	s, err := OpenStore(filepath.Join(t.TempDir(), StoreFile), StoreOptions{Unsynced: true})
 	if err != nil {
 		t.Fatal(err)
@@ -234,10 +235,20 @@ func TestCopyWithoutSegments(t *testing.T) {
 	}
 }
 
+// alone leaves a long test of one goroutine out of a short run, which is for the race
+// detector: it makes such a test ten times as long and has nothing to find in it.
+func alone(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("nothing here happens at the same time")
+	}
+}
+
 // TestSegmentTampering changes segments, and what the database knows of them, in 500
 // places.
 func TestSegmentTampering(t *testing.T) {
 	t.Parallel()
+	alone(t)
 	s, want := sealedStore(t, 3*segmentRecordsMin, 3*segmentRecordsMin)
 	list := s.segments.all()
 	g := list[0]

@@ -12,6 +12,7 @@ import (
 // records it is tried with.
 func TestLiveFileStaysBounded(t *testing.T) {
 	t.Parallel()
+	alone(t)
 	const keep, batch, bytesMax = 10_000, 5000, 8 << 20
 	records := uint64(100_000)
 	if text := os.Getenv("QUORATE_SEAL_RECORDS"); text != "" {

@@ -23,6 +23,7 @@ var errCrash = errors.New("the machine went down")
 // them, and wants the whole log of each copy.
 func TestCrashAtEveryStep(t *testing.T) {
 	t.Parallel()
+	alone(t)
 	s, err := OpenStore(stored(t, segmentRecordsMax+segmentRecordsMin), StoreOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -80,6 +81,7 @@ func wholeAgain(t *testing.T, path string, want []Record) {
 // next one.
 func TestErrorAtEveryStep(t *testing.T) {
 	t.Parallel()
+	alone(t)
 	for _, step := range []string{"writing", "unsynced", "written", "renamed", "durable", "uncommitted", "committed"} {
 		for _, cause := range []error{errCrash, syscall.ENOSPC} {
 			t.Run(fmt.Sprint(step, cause), func(t *testing.T) {
@@ -120,6 +122,7 @@ func TestErrorAtEveryStep(t *testing.T) {
 // TestCompactionIsSafe makes an old log small, and copies it at each step of that.
 func TestCompactionIsSafe(t *testing.T) {
 	t.Parallel()
+	alone(t)
 	const n = 160_000
 	s, err := OpenStore(filepath.Join(t.TempDir(), StoreFile), StoreOptions{})
 	if err != nil {

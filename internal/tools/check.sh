@@ -30,8 +30,9 @@ stage() {
 
 # What lint has vetted need not be vetted again by each go test. The slow packages mostly
 # wait, for disks and clocks: one more of them than there are cores goes at once.
+atonce="-p $(($(getconf _NPROCESSORS_ONLN) + 1))"
 gotest="$TOOLS gotestsum --format pkgname --format-hide-empty-pkg --hide-summary skipped --jsonfile $dir/tests.json --"
 stage lint $MAKE lint
-stage test $MAKE test GOTEST="$gotest -vet=off -p $(($(getconf _NPROCESSORS_ONLN) + 1))"
+stage test $MAKE test GOTEST="$gotest -vet=off $atonce"
 stage "fuzz, soak" $MAKE -j2 --output-sync=target fuzz soak-short
-stage race $MAKE race GOTEST="$GO test -vet=off"
+stage race $MAKE race GOTEST="$GO test -vet=off $atonce"
