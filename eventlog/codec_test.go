@@ -292,25 +292,13 @@ func draw(t *rapid.T, v reflect.Value) {
 	}
 }
 
-func TestDescriptionIsReadableJSON(t *testing.T) {
+func TestEventsAreReadableJSON(t *testing.T) {
 	e := &JobEnded{Attempt: 7, Outcome: NotStarted, Stdout: Output{Head: []byte("hi\n"), Size: 3}}
-	entry, err := NewEntry(1_000_000_000, e)
+	text, err := json.Marshal(e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var h Head
-	d, err := Describe(h.Next(entry))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
-		`"index":1,"time":"1970-01-01T00:00:01Z","kind":"job_ended"`, `"outcome":"not_started"`,
-		`"stdout":{"head":"hi\n","size":3}`, `"started_at":0`, `"hash":"` + h.Hash.String(),
-	} {
+	for _, want := range []string{`"outcome":"not_started"`, `"stdout":{"head":"hi\n","size":3}`, `"started_at":0`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s lacks %s", text, want)
 		}

@@ -36,7 +36,7 @@ const retellsMax = 2
 // NewHandler returns the handler of an orchestrator's API. Make it before the
 // orchestrator runs, so that it sees all records; Close ends it.
 //
-// It lets through who is marked by [ServeUnix] as local or has shown an
+// It lets through who is marked by [ServeListener] as local or has shown an
 // operator's certificate to [ServeTLS].
 func NewHandler(o *orchestrator.Orchestrator, opts ...Option) *Handler {
 	h := &Handler{

@@ -15,17 +15,8 @@ import (
 	"time"
 )
 
-// ServeUnix serves the API on a unix socket, which only the orchestrator's own
-// user may open, until ctx ends. A socket that a dead process left is replaced.
-func ServeUnix(ctx context.Context, h http.Handler, path string) error {
-	ln, err := ListenUnix(path)
-	if err != nil {
-		return err
-	}
-	return ServeListener(ctx, h, ln)
-}
-
-// ListenUnix opens the socket of [ServeUnix].
+// ListenUnix opens a unix socket for [ServeListener], which only the orchestrator's own
+// user may open. A socket that a dead process left is replaced.
 func ListenUnix(path string) (net.Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err

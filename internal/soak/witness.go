@@ -95,10 +95,3 @@ func (w *Witness) Check(who string, records []eventlog.Record) []string {
 	}
 	return faults
 }
-
-// Seen returns how many records were seen.
-func (w *Witness) Seen() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.hashes)
-}

@@ -3,29 +3,7 @@ package eventlog
 import (
 	"encoding/json"
 	"strconv"
-	"time"
 )
-
-// A Description is a record as people and their tools read it: encoding/json
-// turns it into one object with the event's fields in snake case.
-type Description struct {
-	Index uint64    `json:"index"`
-	Time  time.Time `json:"time"` // UTC
-	Kind  Kind      `json:"kind"`
-	Event Event     `json:"event"`
-	Hash  Hash      `json:"hash"`
-}
-
-// Describe decodes a record. The error is a [*DecodeError].
-func Describe(rec Record) (Description, error) {
-	e, err := Decode(rec.Kind, rec.Data)
-	if err != nil {
-		return Description{}, err
-	}
-	return Description{
-		Index: rec.Index, Time: time.Unix(0, rec.Time).UTC(), Kind: rec.Kind, Event: e, Hash: rec.Hash,
-	}, nil
-}
 
 // String returns the outcome in a word, such as not_started.
 func (o Outcome) String() string {
