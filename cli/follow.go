@@ -56,34 +56,9 @@ func (p *program) follow(ctx context.Context, f following) error {
 // events watches until the run ends or waits for an operator. A lost connection
 // is made again: the client goes on behind the last event it saw.
 func (f *following) events(ctx context.Context, show reporter) error {
-	events := make(chan api.RunEvent)
-	failed := make(chan error, 1)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() {
-		defer close(events)
-		seen := false
-		err := persist(ctx, func() error {
-			for event, err := range f.client.Watch(ctx, f.id(), 0) {
-				if err != nil && seen {
-					return final{err} // the client has tried again for long enough
-				}
-				if err != nil {
-					return err
-				}
-				seen = true
-				select {
-				case events <- event:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			failed <- err
-		}
-	}()
+	events, failed := f.watch(ctx)
 	redraw := time.NewTicker(redrawEvery)
 	defer redraw.Stop()
 	absent := f.watchAbsence()
@@ -118,6 +93,37 @@ func (f *following) events(ctx context.Context, show reporter) error {
 			}
 		}
 	}
+}
+
+// watch gives the run's events until they end, which closes events; where they end for an
+// error, that is in failed before.
+func (f *following) watch(ctx context.Context) (events chan api.RunEvent, failed chan error) {
+	events, failed = make(chan api.RunEvent), make(chan error, 1)
+	go func() {
+		defer close(events)
+		seen := false
+		err := persist(ctx, func() error {
+			for event, err := range f.client.Watch(ctx, f.id(), 0) {
+				if err != nil && seen {
+					return final{err} // the client has tried again for long enough
+				}
+				if err != nil {
+					return err
+				}
+				seen = true
+				select {
+				case events <- event:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			failed <- err
+		}
+	}()
+	return events, failed
 }
 
 // show returns the run as it is, from an orchestrator that may just be restarting.

@@ -96,23 +96,9 @@ func (p *program) serve(c *cli.Context) error {
 func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, error) {
 	help := commandLine(c) + " --help"
 	kind := c.String("log")
-	join := joining{addresses: list(c, "join"), replaces: c.Uint64("replace"), force: c.Bool("force-replace")}
-	switch {
-	case kind != logRaft && kind != logEmbedded:
-		return nodeConfig{}, usage(help, "--log %q: want raft or embedded", kind)
-	case kind == logEmbedded && len(join.addresses) > 0:
-		return nodeConfig{}, usage(help, "--join needs --log raft: the embedded log is of a single orchestrator")
-	case c.Bool("bootstrap") && len(join.addresses) > 0:
-		return nodeConfig{}, usage(help, "--bootstrap starts a new cluster and --join joins one: give one of them")
-	case join.force && join.replaces == 0:
-		return nodeConfig{}, usage(help, "--force-replace needs --replace NUMBER")
-	case join.replaces != 0 && len(join.addresses) == 0:
-		return nodeConfig{}, usage(help, "--replace needs --join ADDRESS of an orchestrator that is up")
-	}
-	for _, address := range join.addresses {
-		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
-			return nodeConfig{}, usage(help, "--join %q: want host:port, for instance orchestrator:7442", address)
-		}
+	join, err := joiningOf(c, help, kind)
+	if err != nil {
+		return nodeConfig{}, err
 	}
 	if host := c.String("advertise"); strings.ContainsAny(host, "/ ") || net.ParseIP(host) == nil && strings.Contains(host, ":") {
 		return nodeConfig{}, usage(help, "--advertise %q: want a host name or an IP address, without a port", host)
@@ -157,6 +143,26 @@ func (p *program) nodeConfig(c *cli.Context, logger *slog.Logger) (nodeConfig, e
 		return cfg, fail(exitError, fmt.Errorf("data directory %s: its path is too long for a unix socket", dir), "choose a shorter one with --data-dir")
 	}
 	return cfg, nil
+}
+
+// joiningOf reads which cluster is to be joined, if any, by an orchestrator with a log of
+// a kind.
+func joiningOf(c *cli.Context, help, kind string) (joining, error) {
+	join := joining{addresses: list(c, "join"), replaces: c.Uint64("replace"), force: c.Bool("force-replace")}
+	switch {
+	case kind != logRaft && kind != logEmbedded:
+		return join, usage(help, "--log %q: want raft or embedded", kind)
+	case kind == logEmbedded && len(join.addresses) > 0:
+		return join, usage(help, "--join needs --log raft: the embedded log is of a single orchestrator")
+	case c.Bool("bootstrap") && len(join.addresses) > 0:
+		return join, usage(help, "--bootstrap starts a new cluster and --join joins one: give one of them")
+	case join.force && join.replaces == 0:
+		return join, usage(help, "--force-replace needs --replace NUMBER")
+	case join.replaces != 0 && len(join.addresses) == 0:
+		return join, usage(help, "--replace needs --join ADDRESS of an orchestrator that is up")
+	}
+	_, err := addressList(c, "join", "orchestrator:7442")
+	return join, err
 }
 
 // checkpointSinks are where else checkpoints are kept.
