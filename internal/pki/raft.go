@@ -149,6 +149,9 @@ func (ra *RaftCA) ClusterID() string {
 	return strings.TrimPrefix(ra.cert.Subject.CommonName, raftPrefix)
 }
 
+// Certificate returns the authority's own certificate.
+func (ra *RaftCA) Certificate() *x509.Certificate { return ra.cert }
+
 // IssueReplica makes a key and a certificate for a replica, which serve for both
 // ends of a connection, for 90 days.
 func (ra *RaftCA) IssueReplica(replica uint64) (tls.Certificate, error) {
