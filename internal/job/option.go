@@ -14,7 +14,7 @@ func Common() []OptionDecl {
 	return []OptionDecl{
 		{Name: "skip-cache", Kind: Flag, Help: "run the job even where its success is remembered"},
 		{Name: "run-once", Kind: Flag, Help: "run on the first host only"},
-		{Name: "timeout", Kind: Int, Default: strconv.Itoa(TimeoutSeconds), Help: "seconds for the whole execution, retries included, waits for its files not"},
+		{Name: "timeout", Kind: Int, Default: strconv.Itoa(TimeoutSeconds), Help: "seconds for the whole execution: retries count, waiting for its files does not"},
 		{Name: "force-lock", Kind: Flag, Help: "accepted for Directord's files; has no effect"},
 		{Name: "stdout-arg", Kind: String, Help: "store the standard output as this argument"},
 		{Name: "stderr-arg", Kind: String, Help: "store the standard error as this argument"},
