@@ -52,6 +52,7 @@ func (o *Orchestrator) leadTerm(ctx context.Context, term uint64, changed <-chan
 	var side sync.WaitGroup
 	defer side.Wait()
 	defer cancel()
+	before := o.leaderBefore()
 	for first := true; ; first = false {
 		epoch, ok := o.establish(ctx)
 		if !ok {
@@ -60,6 +61,7 @@ func (o *Orchestrator) leadTerm(ctx context.Context, term uint64, changed <-chan
 		if first {
 			side.Go(func() { o.reconcile(ctx) })
 			side.Go(func() { o.keepVigil(ctx) })
+			side.Go(func() { o.excuseDeposed(ctx, before) })
 			side.Go(func() { o.keepCalm(ctx) })
 			side.Go(func() { o.keepSigning(ctx) })
 			side.Go(func() { o.deliverAll(ctx) })

@@ -165,6 +165,48 @@ func TestDeadGatewayThatAllHaveLeft(t *testing.T) {
 	})
 }
 
+// TestDeposedLeaderExcuses: a leader that paused, and answers again, was replaced by its
+// peers meanwhile. That is on record, once, and who left it is excused; who left another
+// member that answers is not. Where nobody has left nothing is said.
+func TestDeposedLeaderExcuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, r := three(t)
+		agents := enrolAgents(t, r[1].o, 1, 3)
+		lost := func() (n int) {
+			for _, rec := range read(t, r[2]) {
+				if rec.Kind == eventlog.KindGatewayLost {
+					n++
+				}
+			}
+			return n
+		}
+		propose(t, r[1].o, &eventlog.AgentConnected{Agent: agents[0], Gateway: 1, Session: "a", JournalID: journalOf(r[1].o, agents[0]), Came: eventlog.Dropped})
+		propose(t, r[1].o, &eventlog.AgentConnected{Agent: agents[1], Gateway: 3, Session: "b", JournalID: journalOf(r[1].o, agents[1]), Came: eventlog.Dropped})
+		shared.elect(2)
+		for i, session := range []string{"c", "d"} {
+			propose(t, r[1].o, &eventlog.AgentConnected{
+				Agent: agents[i], Gateway: 2, Session: session, JournalID: journalOf(r[1].o, agents[i]), Came: eventlog.ByItself,
+			})
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		r[2].o.View(func(s *engine.State) {
+			if a, b := s.Agent(agents[0]).Flaps, s.Agent(agents[1]).Flaps; a != 0 || b != 1 {
+				t.Errorf("%d connections count against who left the leader, and %d against who left another one", a, b)
+			}
+		})
+		if n := lost(); n != 1 {
+			t.Errorf("%d records tell of the leader's loss", n)
+		}
+		shared.elect(3)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := lost(); n != 1 {
+			t.Errorf("%d records tell of losses, one of which nobody has noticed", n)
+		}
+	})
+}
+
 func propose(t *testing.T, o *orchestrator.Orchestrator, e eventlog.Event) {
 	t.Helper()
 	if _, voids, err := o.Propose(t.Context(), e); err != nil || voids[0] != "" {
