@@ -203,11 +203,15 @@ func (s *State) permits(r Record) []uint64 {
 		return []uint64{r.Attempt}
 	case *EndedElsewhere:
 		return s.behind[r.Attempt]
+	// Without these records, a restart of the machine would prove that nothing has
+	// started behind the job that asks for one, or in the place of what never started.
 	case *JobEnded:
-		// Without the record, a restart of the machine would prove that nothing has
-		// started behind the job.
-		if a := s.attempts[r.Report.Attempt]; a != nil && a.RestartUnder != "" {
-			return s.heldUp(a)
+		return s.heldByRestart(r.Report.Attempt)
+	case *AttemptEnded:
+		return s.heldByRestart(r.Report.Attempt)
+	case *Forbidden:
+		if s.placeOf(r.Report.Attempt).under {
+			return s.heldUp(s.attempts[r.Report.Attempt])
 		}
 	}
 	return nil

@@ -115,6 +115,14 @@ func (s *State) heldUp(by *Attempt) []uint64 {
 	return ids
 }
 
+// heldByRestart is heldUp of an attempt whose job wants the machine to be restarted.
+func (s *State) heldByRestart(attempt uint64) []uint64 {
+	if a := s.attempts[attempt]; a != nil && a.RestartUnder != "" {
+		return s.heldUp(a)
+	}
+	return nil
+}
+
 // movePool keeps the pool right about an attempt that has been moved.
 func (s *State) movePool(id uint64, from, to place) {
 	key := cmp.Or(to.pool, from.pool)

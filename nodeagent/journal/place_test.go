@@ -120,24 +120,50 @@ func TestPlacesAfterPowerCut(t *testing.T) {
 	})
 }
 
-// TestPermitOfAPlace: that a machine need not be restarted after all frees a place, and
-// has to be on disk before anybody takes it.
+// TestPermitOfAPlace: what frees a place that was taken for certain has to be on disk
+// before anybody starts there. A machine that goes down before lets that one go on.
 func TestPermitOfAPlace(t *testing.T) {
-	j := mustOpen(t, filepath.Join(t.TempDir(), "journal"), "boot")
-	step := func(id uint64) string { return StepName(1, fmt.Sprint(id), "h") }
-	mustAppend(t, j, &Intended{Attempt: 1, Jobs: 1, Window: 1, Seq: 1, Step: step(1)},
-		&Awaits{Attempt: 2, Places: 1}, &Intended{Attempt: 2, Jobs: 1, Window: 1, Seq: 2, Step: step(2)},
-		&JobStarted{Attempt: 1}, &RestartAsked{Attempt: 1, BootID: "boot"})
-	if err := j.Sync(); err != nil {
-		t.Fatal(err)
-	}
-	mustAppend(t, j, &JobEnded{Report: wire.Report{Seq: 3, Attempt: 1, Outcome: OutcomeFailed}},
-		&AttemptEnded{Report: wire.Report{Seq: 4, Attempt: 1, End: true, Outcome: OutcomeFailed}})
-	if j.Permitted(2) {
-		t.Error("permitted by what is not on disk")
-	}
-	if err := j.Permit(2); err != nil || !j.Permitted(2) {
-		t.Errorf("not permitted by what is on disk: %v", err)
+	end := wire.Report{Seq: 3, Attempt: 1, End: true, Outcome: OutcomeUnknown}
+	restarts := []Record{&Intended{Attempt: 1, Jobs: 1, Window: 1, Seq: 1}, &JobStarted{Attempt: 1}, &RestartAsked{Attempt: 1, BootID: "boot"}}
+	// As in the format without places: it waits for nothing any more, and no job may start.
+	closed := []Record{&Awaits{Attempt: 1}, &Intended{Attempt: 1, Jobs: 1, Seq: 1}}
+	for _, tc := range []struct {
+		name         string
+		taken, freed []Record
+	}{
+		{"no restart after all", restarts, []Record{&JobEnded{Report: wire.Report{Seq: 3, Attempt: 1, Outcome: OutcomeFailed}},
+			&AttemptEnded{Report: wire.Report{Seq: 4, Attempt: 1, End: true, Outcome: OutcomeFailed}}}},
+		{"a restart that is no evidence", restarts, []Record{&AttemptEnded{Report: end}}},
+		{"never starts", closed, []Record{&Forbidden{Report: notStarted(3, 1, "")}}},
+		{"never starts, though it might have", closed, []Record{&WindowExtended{Attempt: 1, Window: 1}, &Forbidden{Report: notStarted(3, 1, "")}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "journal")
+			j := mustOpen(t, dir, "boot")
+			step := func(id uint64) string { return StepName(1, fmt.Sprint(id), "h") }
+			for _, r := range tc.taken {
+				if r, ok := r.(*Intended); ok {
+					r.Step = step(r.Attempt)
+				}
+			}
+			mustAppend(t, j, append(tc.taken, &Awaits{Attempt: 2, Places: 1}, &Intended{Attempt: 2, Jobs: 1, Window: 1, Seq: 2, Step: step(2)})...)
+			if err := j.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			lost, whole := newState(), stateOf(j)
+			applyAll(t, lost, whole.Records()...)
+			applyAll(t, lost, lost.Boot("after").Records...)
+			if !slices.Contains(lost.Open(), 2) || !whole.Waits(2) {
+				t.Fatal("attempt 2 may have begun")
+			}
+			mustAppend(t, j, tc.freed...)
+			if freed := stateOf(j); freed.Waits(2) || j.Permitted(2) {
+				t.Errorf("waits %t, permitted %t by what is not on disk", freed.Waits(2), j.Permitted(2))
+			}
+			if err := j.Permit(2); err != nil || !j.Permitted(2) {
+				t.Errorf("not permitted by what is on disk: %v", err)
+			}
+		})
 	}
 }
 
