@@ -106,6 +106,23 @@ func (s *State) disprovable(a *Agent, attempt uint64) bool {
 	return at != nil && at.Agent == a.ID && at.Outcome == eventlog.NotStarted
 }
 
+// Overtaken returns one of the attempts that the agent's journal holds as not started
+// though the agent has said how it, or a job of it, ended, or 0: the journal is an older
+// copy, by whose word the attempt never started, or may yet start a second time.
+func (s *State) Overtaken(a *Agent, unstarted []uint64) uint64 {
+	for _, id := range unstarted {
+		at := s.Attempts[id]
+		if at == nil || at.Agent != a.ID {
+			continue
+		}
+		told := definite(at.Outcome) && at.Outcome != eventlog.NotStarted || at.Outcome == eventlog.Unknown && at.By == ""
+		if told || at.Late != 0 || at.Jobs.Len() > 0 || at.Reached > 0 {
+			return id
+		}
+	}
+	return 0
+}
+
 // reportFault says why the report with this number does not count. The numbers
 // have no holes, so a repeat and a report that overtook another are told apart
 // from the next one, whatever the gateways in between lost or repeated.

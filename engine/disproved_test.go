@@ -101,3 +101,45 @@ func TestDisprovedAhead(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOvertaken: a journal that holds an attempt as not started is an older copy where the
+// agent itself has told how it went, and is sound where only others have given it up.
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		told eventlog.Event
+		want bool
+	}{
+		{"nothing is told", &eventlog.AttemptBegan{Seq: 1}, false},
+		{"a job has ended", &eventlog.JobEnded{Outcome: eventlog.Failed, Seq: 1}, true},
+		{"it has ended", &eventlog.AttemptEnded{Outcome: eventlog.Cancelled, Seq: 1}, true},
+		{"nobody knows how", &eventlog.AttemptEnded{Outcome: eventlog.Unknown, Seq: 1}, true},
+		{"it never started", &eventlog.AttemptEnded{Outcome: eventlog.NotStarted, Seq: 1}, false},
+		{"it was given up", &eventlog.AttemptEnded{Outcome: eventlog.Unknown, By: "op"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			agent, other := l.agent("h0"), l.agent("h1")
+			r := l.run(plan(1, eventlog.PlanTask{}))
+			l.decide()
+			a := l.attempt(r, 0, 0)
+			switch e := c.told.(type) {
+			case *eventlog.AttemptBegan:
+				e.Attempt = a.ID
+			case *eventlog.JobEnded:
+				e.Attempt = a.ID
+			case *eventlog.AttemptEnded:
+				e.Attempt = a.ID
+			}
+			l.ok(c.told)
+			if got := l.s.Overtaken(l.s.Agents[agent], []uint64{99, a.ID}); (got == a.ID) != c.want {
+				t.Errorf("overtaken: %d", got)
+			}
+			if got := l.s.Overtaken(l.s.Agents[other], []uint64{a.ID}); got != 0 {
+				t.Errorf("another agent's: %d", got)
+			}
+		})
+	}
+}

@@ -405,7 +405,8 @@ func (a *agent) hello() *wire.Hello {
 	h := &wire.Hello{Version: a.cfg.Version, BootID: a.boot, Seen: a.trust.seen()}
 	a.journal.View(func(s *journal.State) {
 		h.JournalID, h.JournalSeq = s.JournalID, s.ShownSeq()
-		h.Floor, h.EpochMax, h.Attempts, h.Forbidden, h.Acked = s.Floor, s.EpochMax, s.Attempts(), s.Forbidden(), s.Acked
+		h.Floor, h.EpochMax, h.Acked = s.Floor, s.EpochMax, s.Acked
+		h.Attempts, h.Forbidden, h.Unstarted = s.Attempts(), s.Forbidden(), s.Unstarted()
 	})
 	return h
 }

@@ -14,7 +14,7 @@ import (
 // A challenged fact is what the agent was told before it said hello again.
 type challenged struct {
 	acked     uint64   // the newest committed report
-	missing   uint64   // an attempt under way that was begun, or 0
+	missing   uint64   // an attempt under way that was begun, or one that had started, or 0
 	disproved []uint64 // attempts that have not started, and that the journal does not forbid
 }
 
@@ -76,6 +76,8 @@ func (s *session) fault(hello *wire.Hello) (why string, now onRecord) {
 		}
 		if now.missing = a.MissingAttempt(hello.Attempts, hello.Acked); now.missing != 0 {
 			why = fmt.Sprintf("the journal does not hold attempt %d, which the agent had begun: it is an older copy, or another agent's", now.missing)
+		} else if now.missing = st.Overtaken(a, hello.Unstarted); now.missing != 0 {
+			why = fmt.Sprintf("the journal holds attempt %d as not started, and the agent has said how it went: it is an older copy, or another agent's", now.missing)
 		} else if len(now.disproved) > 0 {
 			why = fmt.Sprintf("the journal does not know that attempt %d never starts, which is on record: it is an older copy, or another agent's", now.disproved[0])
 		}

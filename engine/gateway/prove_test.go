@@ -170,3 +170,22 @@ func TestOvertakenHelloDisprovesNothing(t *testing.T) {
 		}
 	})
 }
+
+// An agent whose journal holds an attempt as not started, of which it has said how it
+// went, has an older copy of it, whatever the numbers say: it is given nothing.
+func TestOvertakenJournal(t *testing.T) {
+	rigs := gatewaytest.Cluster(t, 2, gatewaytest.Options{})
+	agent := rigs[0].Enrol(t, "n1")
+	attempt, link := begin(t, rigs[0], agent)
+	older := agent.Hello()
+	older.Unstarted = []uint64{attempt}
+	if err := link.Send(agent.Record(wire.Report{Attempt: attempt, Outcome: uint8(eventlog.Succeeded)})...); err != nil {
+		t.Fatal(err)
+	}
+	rigs[0].Until(t, "the job's end on record", func(s *engine.State) bool { return s.Attempts[attempt].Jobs.Len() == 1 })
+	older.JournalSeq = agent.Hello().JournalSeq
+	var refused *gatewaytest.Refused
+	if _, err := agent.On(rigs[1]).Connect(t.Context(), older); !errors.As(err, &refused) || refused.Code != "quarantined" {
+		t.Fatalf("an older journal: %v, want a quarantine", err)
+	}
+}

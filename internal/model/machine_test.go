@@ -275,7 +275,7 @@ func (m *machine) greet(s *state, at uint16) bool {
 	switch fault := a.JournalFault(id, seq); {
 	case fault != "":
 		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: fault, JournalID: id, JournalSeq: seq, Disproved: disproved})
-	case a.MissingAttempt(k.Attempts(), k.Acked) != 0 && m.mutant != begunUnnumbered, len(disproved) > 0:
+	case a.MissingAttempt(k.Attempts(), k.Acked) != 0 && m.mutant != begunUnnumbered, len(disproved) > 0, st.Overtaken(a, k.Unstarted()) != 0:
 		t, _ = m.fold(*s, &eventlog.AgentQuarantined{Agent: a.ID, Reason: "an attempt is missing or disproved", Disproved: disproved})
 	default:
 		t, _ = m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})
@@ -299,7 +299,7 @@ func (m *machine) readHello(s *state, at uint16) {
 	k := m.js.all[at].state
 	st := m.cl.folded[s.orch].state
 	a := st.Agents[m.cl.agent]
-	if a.JournalFault(k.JournalID, k.ShownSeq()) != "" || a.MissingAttempt(k.Attempts(), k.Acked) != 0 || len(m.disproved(st, a, k)) > 0 {
+	if a.JournalFault(k.JournalID, k.ShownSeq()) != "" || a.MissingAttempt(k.Attempts(), k.Acked) != 0 || len(m.disproved(st, a, k)) > 0 || st.Overtaken(a, k.Unstarted()) != 0 {
 		return
 	}
 	t, _ := m.fold(*s, &eventlog.AgentDisconnected{Agent: a.ID, Session: sessionName})

@@ -136,7 +136,7 @@ func (a *agent) stop() {
 func (a *agent) hello() wire.Hello {
 	return wire.Hello{
 		JournalID: a.state.JournalID, JournalSeq: a.state.ShownSeq(), BootID: a.state.BootID,
-		Attempts: a.state.Attempts(), Forbidden: a.state.Forbidden(), Acked: a.state.Acked, Floor: a.state.Floor,
+		Attempts: a.state.Attempts(), Forbidden: a.state.Forbidden(), Unstarted: a.state.Unstarted(), Acked: a.state.Acked, Floor: a.state.Floor,
 	}
 }
 

@@ -130,6 +130,9 @@ func (s *session) greet(rec *engine.Agent) {
 	missing := rec.MissingAttempt(s.hello.Attempts, s.hello.Acked)
 	fault := rec.JournalFault(s.hello.JournalID, s.hello.JournalSeq)
 	disproved := s.disproved(rec)
+	if missing == 0 {
+		missing = s.r.state.Overtaken(rec, s.hello.Unstarted)
+	}
 	if fault == "" && missing == 0 && len(disproved) == 0 {
 		s.record()
 		return

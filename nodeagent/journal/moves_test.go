@@ -13,7 +13,10 @@ import (
 // everything to its end.
 func simulate(seed uint64, m mutant, moves int, finish bool) error {
 	w := newWorld(rand.New(rand.NewPCG(seed, 1)), m)
-	w.places = uint32(seed % 2)
+	w.places, w.site = uint32(seed%2), seed%3 == 1
+	if w.stepName(0) == "" {
+		w.places = 0 // they go by the names of steps
+	}
 	for range moves {
 		if err := w.move(); err != nil {
 			return err
@@ -29,6 +32,9 @@ func simulate(seed uint64, m mutant, moves int, finish bool) error {
 }
 
 func (w *world) move() error {
+	if w.site && w.r.IntN(6) == 0 {
+		return w.elsewhere()
+	}
 	switch k := w.r.IntN(100); {
 	case k < 8:
 		return w.schedule()
@@ -94,6 +100,7 @@ func (w *world) schedule() error {
 		}
 	}
 	w.follows(s)
+	w.followsForeign(s)
 	w.lastIndex++
 	s.id = w.lastIndex
 	w.attempts[s.id], w.byStep[step] = s, s.id
@@ -156,6 +163,10 @@ func (w *world) connect() error {
 	if w.mut != noJournalID && (id != "j1" || w.state.ShownSeq() < w.committed || w.missing()) {
 		w.quarantine()
 		return nil
+	}
+	if found, err := w.contradicted(); found && w.mut != noJournalID && w.mut != believeAnyJournal {
+		w.quarantine()
+		return err
 	}
 	d, err := w.state.Welcome(&wire.Welcome{Acked: w.committed, Floor: w.floor()})
 	if errors.Is(err, ErrRolledBack) {
@@ -235,6 +246,11 @@ func (w *world) deliver() error {
 		}
 		d = w.state.Cancel(here, m)
 		w.mutateCancel(&d)
+	case *wire.Ended:
+		if w.mut == noJournalID {
+			m.Fence.JournalID = w.state.JournalID
+		}
+		d = w.state.Ended(here, m)
 	case *wire.Ack:
 		var err error
 		if d, err = w.state.Ack(m); err != nil {
@@ -315,6 +331,9 @@ func (w *world) work() error {
 		a.Window = a.Jobs // in memory, and not on disk
 	}
 	if err := w.inOrder(id); err != nil {
+		return err
+	}
+	if err := w.inForeignOrder(id); err != nil {
 		return err
 	}
 	if err := w.inPlace(a); err != nil {
@@ -398,6 +417,7 @@ func (w *world) fold(r *wire.Report) {
 	}
 	if a.outcome == 0 || a.outcome == OutcomeUnknown && w.byStep[a.step] == a.id {
 		w.settleAs(a.id, r.Outcome)
+		a.told = true
 	}
 }
 
@@ -470,7 +490,7 @@ func (w *world) giveUp() {
 // settle is invariant 6: without further faults everything ends.
 func (w *world) settle() error {
 	for range 400 {
-		for _, f := range []func() error{w.connect, w.resendCommands, w.deliver, w.deliver, w.deliver, w.work, w.work, w.sendReports, w.commit, w.commit} {
+		for _, f := range []func() error{w.connect, w.elsewhere, w.resendCommands, w.deliver, w.deliver, w.deliver, w.work, w.work, w.sendReports, w.commit, w.commit} {
 			if err := f(); err != nil {
 				return err
 			}

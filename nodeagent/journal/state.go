@@ -147,6 +147,16 @@ func (s *State) Forbidden() []uint64 {
 	return slices.DeleteFunc(s.Attempts(), func(id uint64) bool { return s.attempts[id].Phase != Tombstone })
 }
 
+// Unstarted returns the ids of the attempts of which no job has started and some may,
+// ascending. A restart of the machine leaves none that can have started without a
+// record: a journal that holds one of which there are results is an older copy.
+func (s *State) Unstarted() []uint64 {
+	return slices.DeleteFunc(s.Open(), func(id uint64) bool {
+		a := s.attempts[id]
+		return a.Ended > 0 || a.Running || a.Jobs == 0
+	})
+}
+
 // ShownSeq is the number to introduce a connection with. It is never below what
 // the cluster can have committed, so that only a journal that was rolled back
 // shows a lower one; nor is it above that, whatever was done since the machine

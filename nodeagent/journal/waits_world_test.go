@@ -17,17 +17,17 @@ func (w *world) follows(s *scheduled) {
 // after is what the cluster says that the attempt waits for. Where that has ended
 // otherwise than it has to, the attempt is called back.
 func (w *world) after(a *scheduled) []wire.Predecessor {
-	before := w.attempts[a.after]
+	before, elsewhere := w.attempts[a.after], w.afterForeign(a)
 	if before == nil {
-		return nil
+		return elsewhere
 	}
 	switch before.outcome {
 	case OutcomeSucceeded, OutcomeFailed, OutcomeCancelled:
-		return nil
+		return elsewhere
 	case OutcomeUnknown, OutcomeNotStarted:
 		a.cancel = true
 	}
-	return []wire.Predecessor{{Attempt: before.id, Any: true}}
+	return append(elsewhere, wire.Predecessor{Attempt: before.id, Any: true})
 }
 
 // inOrder is the order of what is sent ahead: what an attempt waits for has ended when

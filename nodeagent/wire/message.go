@@ -84,9 +84,9 @@ type Hello struct {
 	BootID     string
 	Floor      uint64
 	EpochMax   uint64
-	// Attempts are those that the journal holds, ascending, and Forbidden those of them
-	// that have not started and never will.
-	Attempts, Forbidden []uint64
+	// Attempts are those that the journal holds, ascending. Of these, Forbidden have not
+	// started and never will, and Unstarted have not and may.
+	Attempts, Forbidden, Unstarted []uint64
 	// Acked is the newest report that a cluster has acknowledged: the journal need
 	// not hold it, or any before it, any more.
 	Acked uint64

@@ -95,7 +95,7 @@ func TestGolden(t *testing.T) {
 		{&Ack{Seq: 1, Floor: 2}, "0000000406920102"},
 		{&Reply{Attempt: 300, Status: StatusBusy, Reason: "x"}, "000000080793cd012c02a178"},
 		{&Refuse{Code: "busy"}, "000000090893a462757379a000"},
-		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}, Acked: 3}, "00000017019ba176a0cf0000010000000000a000009107c003c0c2"},
+		{&Hello{Version: "v", JournalSeq: 1 << 40, Attempts: []uint64{7}, Acked: 3}, "00000018019ca176a0cf0000010000000000a000009107c0c003c0c2"},
 		{&Welcome{Servers: []string{"a:1"}, HeartbeatMillis: 500}, "00000016029ba000a0a000000091a3613a31cd01f4a093c000c0"},
 		{&Checkpoint{Note: []byte("n"), Older: 7}, "000000071693c4016e07c0"},
 		{&Distrust{Reason: "r"}, "000000051792a172c0"},
