@@ -18,6 +18,9 @@ type config struct {
 	total      int  // faults together
 	wide       bool // has so many states that one fault has to do where steps repeat
 	mutant     mutant
+	// whole keeps states apart by what only a fault that cannot come any more would tell
+	// apart, so that they are the same ones whatever else may come.
+	whole bool
 	// keepAll keeps orders apart that can have no effect any more in their session.
 	keepAll bool
 }
@@ -97,7 +100,7 @@ func (m *machine) write(s *state, mv move) {
 		return
 	}
 	tail := append(slices.Clone(m.js.listed[s.disk]), mv.to...)
-	if mv.durable && m.mutant != notSynced || !m.left(s, machineReboots) {
+	if mv.durable && m.mutant != notSynced || !m.whole && !m.left(s, machineReboots) {
 		tail = tail[len(tail)-1:]
 	}
 	s.disk = m.js.list(tail)
@@ -400,7 +403,7 @@ func (m *machine) nextJob(s state, i int, out emit) {
 // spawn is the moment of the effect.
 func (m *machine) spawn(s *state, i int, job uint32) {
 	s.procs[i] = alive
-	if m.faults[jobDies] > 0 {
+	if m.whole || m.faults[jobDies] > 0 {
 		s.procs[i] |= own
 	}
 	if n := s.effects[i] >> (2 * job) & 3; n < 3 {

@@ -71,6 +71,36 @@ func pairs(c config) (all []config) {
 	return all
 }
 
+// TestPairsAddUp: what two of the faults lead to, two at a time, is all that two of them
+// lead to, and nothing else. A state knows the faults that led to it, so the numbers have
+// to add up, once states are not taken for one where no fault is left to tell them apart:
+// that is why those of TestProtocol do not.
+func TestPairsAddUp(t *testing.T) {
+	c := config{jobs: 1, attempts: 2, whole: true, faults: with(agentDies, 1, machineReboots, 1, jobDies, 1, linkBreaks, 1, runCancelled, 1)}
+	count := func(c config) int {
+		states, found := explore(c, statesMax)
+		if found != nil {
+			t.Error(found)
+		}
+		return states
+	}
+	n := len(c.faults)
+	one, none := c, c
+	one.total = 1
+	sum := 0
+	for _, p := range pairs(c) {
+		sum += count(p)
+	}
+	singles, start := count(one), count(none)
+	// Each fault alone is in n-1 of the pairs, and none at all in each of them.
+	sum -= (n-2)*(singles-start) + (n*(n-1)/2-1)*start
+	c.total = 2
+	if got := count(c); got != sum {
+		t.Errorf("%d states of all together, and %d of all pairs", got, sum)
+	}
+	t.Logf("%d states, %d without a fault, %d with one at most", sum, start, singles)
+}
+
 func TestProtocol(t *testing.T) {
 	all := 0
 	for _, c := range worlds() {
