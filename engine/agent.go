@@ -116,7 +116,11 @@ func (s *State) Overtaken(a *Agent, unstarted []uint64) uint64 {
 			continue
 		}
 		told := definite(at.Outcome) && at.Outcome != eventlog.NotStarted || at.Outcome == eventlog.Unknown && at.By == ""
-		if told || at.Late != 0 || at.Jobs.Len() > 0 || at.Reached > 0 {
+		var before uint32 // it goes on from there
+		if p := s.Attempts[at.Supersedes]; p != nil {
+			before = p.Reached
+		}
+		if told || at.Late != 0 || at.Jobs.Len() > 0 || at.Reached > before {
 			return id
 		}
 	}

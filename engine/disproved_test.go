@@ -102,6 +102,34 @@ func TestDisprovedAhead(t *testing.T) {
 	}
 }
 
+// TestOvertakenByWhatCameBefore: what the attempt before has published says nothing of one
+// that goes on from there.
+func TestOvertakenByWhatCameBefore(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	agent := l.agent("h0")
+	r := l.run(plan(1, eventlog.PlanTask{Jobs: 2, Idempotent: true}))
+	l.decide()
+	first := l.attempt(r, 0, 0)
+	published := func(attempt uint64, job uint32, seq uint64) {
+		l.ok(&eventlog.ValuesPublished{Attempt: attempt, Job: job, Waits: true, Seq: seq})
+	}
+	published(first.ID, 0, 1)
+	l.ok(&eventlog.AttemptEnded{Attempt: first.ID, Outcome: eventlog.Unknown, Seq: 2})
+	l.decide()
+	second := l.attempt(r, 0, 0)
+	if first == second || first.Reached == 0 || second.Reached != first.Reached {
+		t.Fatalf("%d goes on from %d, %d", second.ID, first.Reached, second.Reached)
+	}
+	if got := l.s.Overtaken(l.s.Agents[agent], []uint64{second.ID}); got != 0 {
+		t.Errorf("overtaken: %d", got)
+	}
+	published(second.ID, 1, 3)
+	if got := l.s.Overtaken(l.s.Agents[agent], []uint64{second.ID}); got != second.ID {
+		t.Errorf("overtaken: %d, after it has published", got)
+	}
+}
+
 // TestOvertaken: a journal that holds an attempt as not started is an older copy where the
 // agent itself has told how it went, and is sound where only others have given it up.
 func TestOvertaken(t *testing.T) {
