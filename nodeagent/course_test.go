@@ -136,6 +136,48 @@ func TestKilledBehindAFile(t *testing.T) {
 	}
 }
 
+// TestMachineDownBehindAFile: the machine goes down when a file was changed, which neither
+// the journal nor the memory has on disk. The restart happens in the next run, which finds
+// the file as it has to be, and so does what requires the step.
+func TestMachineDownBehindAFile(t *testing.T) {
+	b := newBootable(t, "")
+	b.boot("first")
+	b.o.runs(b.o.service(10, "task", nil, "echo migrate", "a", "echo restart"))
+	b.o.runs(b.o.service(11, "second", []string{"task"}, "echo second"))
+	b.stop()
+	j, err := journal.Open(filepath.Join(b.dir, "journal"), "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = j.Commit(func(s *journal.State, add func(journal.Record)) error {
+		add(&journal.Intended{Attempt: 20, Jobs: 3, Window: 3, Seq: s.Seq + 1, Step: journal.StepName(20, "task", "host")})
+		add(&journal.JobStarted{Attempt: 20})
+		return nil
+	})
+	if err == nil {
+		err = j.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "root", "conf"), []byte("b"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.boot("second")
+	if end, _ := b.o.ended(20); end.Outcome != journal.OutcomeUnknown {
+		t.Errorf("%+v", end)
+	}
+	if ran, _ := b.o.runs(b.o.service(25, "second", []string{"task"}, "echo second")); ran != "0" {
+		t.Errorf("what requires it: %q runs", ran)
+	}
+	if ran, _ := b.o.runs(b.o.service(30, "task", nil, "echo migrate", "b", "echo restart")); ran != "02" {
+		t.Errorf("%q runs", ran) // nobody knows whether the first job has begun again
+	}
+	if ran, _ := b.o.runs(b.o.service(40, "task", nil, "echo migrate", "b", "echo restart")); ran != "" {
+		t.Errorf("behind that %q runs", ran)
+	}
+}
+
 // TestNotesAreForgotten: the journal forgets attempts that are settled once their records
 // are written, while the agent goes on.
 func TestNotesAreForgotten(t *testing.T) {

@@ -39,7 +39,7 @@ func (s *Store) Begin(task string, attempt uint64, from uint32, required []strin
 	}
 	c := &Course{store: s, task: task, attempt: attempt, state: st}
 	for i := range st.Jobs {
-		if d := &st.Jobs[i]; d.Job < from && !d.Due {
+		if d := &st.Jobs[i]; d.Job < from {
 			d.Attempt = attempt
 		}
 	}
