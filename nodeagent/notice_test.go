@@ -44,7 +44,7 @@ func edKey() crypto.Signer {
 // said is a notice of the agent and what somebody waits for who is to believe it.
 func said(t testing.TB, id *identity) (wire.Notice, wire.Elsewhere) {
 	t.Helper()
-	n, err := id.notice(journal.Ending{Attempt: 300, Step: journal.StepName(7, `a "task"`, "web 1"), Outcome: journal.OutcomeSucceeded})
+	n, err := id.notice(journal.Ending{Attempt: 300, Step: journal.StepName(7, `a "task"`, "web 1"), Outcome: journal.OutcomeSucceeded, Output: []byte("0123456789abcdef")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +82,9 @@ func TestNoticeThatDoesNotCount(t *testing.T) {
 		"another host":      func(n *wire.Notice, _ *wire.Elsewhere, _ *string) { n.Host = "h" },
 		"another attempt":   func(n *wire.Notice, _ *wire.Elsewhere, _ *string) { n.Attempt++ },
 		"another outcome":   func(n *wire.Notice, _ *wire.Elsewhere, _ *string) { n.Outcome = journal.OutcomeFailed },
+		"another output":    func(n *wire.Notice, _ *wire.Elsewhere, _ *string) { n.Output = []byte("0123456789abcdeF") },
+		"no output":         func(n *wire.Notice, _ *wire.Elsewhere, _ *string) { n.Output = nil },
+		"a short output":    func(n *wire.Notice, _ *wire.Elsewhere, _ *string) { n.Output = n.Output[:8] },
 		"another signature": func(n *wire.Notice, _ *wire.Elsewhere, _ *string) { n.Signature = other.Signature },
 		"a flipped bit":     func(n *wire.Notice, _ *wire.Elsewhere, _ *string) { n.Signature[len(n.Signature)-1] ^= 1 },
 		"no signature":      func(n *wire.Notice, _ *wire.Elsewhere, _ *string) { n.Signature = nil },
