@@ -49,9 +49,12 @@ func (p *pair) hostOf(host uint32) uint32 {
 	return nowhere
 }
 
-// left reports whether the earlier run left the task out: its plan names, of what
-// task i requires, a symbol that only task a provides.
+// left reports whether the earlier run left the task out: it is not in its plan, which
+// names, of what task i requires, a symbol that only task a provides.
 func (p *pair) left(i, a int) bool {
+	if _, there := p.tasks[p.x.plan.Tasks[a].ID]; there {
+		return false
+	}
 	old, there := p.tasks[p.x.plan.Tasks[i].ID]
 	return there && slices.ContainsFunc(p.x.plan.Tasks[a].Provides, func(symbol string) bool {
 		return slices.Contains(p.old.Tasks[old].Symbols, symbol)

@@ -7,59 +7,83 @@ import "slices"
 func (x *predictor) required(i int, host uint32, s *slot, since *pair) why {
 	for _, d := range x.plan.Tasks[i].Requires {
 		a := int(d.Task)
-		if d.Scope == ScopeAfterSameHost || recordedOnly(x.plan.Tasks[a].Driver) {
+		beside := host != nowhere && x.on(a, host) != nil
+		var found judgement
+		switch {
+		case d.Scope == ScopeAfterSameHost || !x.plan.direct(i, a):
 			continue
-		}
-		if x.on(a, host) != nil {
-			w, loose := x.requires(i, a, []uint32{host}, false, s.past.Run, since)
-			if w.cause != causeNone {
-				return w
-			}
-			s.mayRunFor(a, loose)
+		case beside:
+			found = x.requires(i, a, []uint32{host}, false, s.past.Run, since)
+		case d.Scope == ScopeSameHost && host != nowhere && x.plan.Tasks[a].Driver == DriverDirectord:
 			continue
-		}
-		if d.Scope == ScopeSameHost && host != nowhere && x.plan.Tasks[a].Driver == DriverDirectord {
-			continue
-		}
-		key := elsewhere{a, s.past.Run, since}
-		found, known := x.elsewhere[key]
-		if !known {
-			found.why, found.loose = x.requires(i, a, x.hosts[a], true, s.past.Run, since)
-			x.elsewhere[key] = found
+		default:
+			found = x.requiresElsewhere(i, a, s.past.Run, since)
 		}
 		if found.why.cause != causeNone {
 			return found.why
 		}
-		s.mayRunFor(a, found.loose)
+		if found.loose && s.unless == 0 {
+			s.unless = uint32(a) + 1
+		}
 	}
 	return why{}
 }
 
-// elsewhere names a required task, none of whose hosts is the step's own, and since
-// when it counts. Of the steps of one task they are all judged alike.
-type elsewhere struct {
-	task  int
-	run   uint64
-	since *pair
+// direct reports whether a task requires another one itself, by a symbol: in a plan that
+// was narrowed it may be there for one that was left out in between.
+func (p *Plan) direct(i, a int) bool {
+	return slices.ContainsFunc(p.Tasks[a].Provides, func(symbol string) bool { return slices.Contains(p.Tasks[i].Symbols, symbol) })
 }
 
-// A judgement is what follows from a required task for a step.
+// elsewhere names a task that another one requires, and none of whose hosts is the
+// step's own, and since when it counts. It is the same for all such steps.
+type elsewhere struct {
+	by, task int
+	run      uint64
+	since    *pair
+}
+
+// A judgement is what follows from a required task for a step. It is loose where the
+// task runs and may come to something else.
 type judgement struct {
 	why   why
 	loose bool
 }
 
-func (s *slot) mayRunFor(task int, loose bool) {
-	if loose && s.unless == 0 {
-		s.unless = uint32(task) + 1
+// requiresElsewhere judges a required task by all of its hosts, and one that the engine
+// records by those that it requires itself.
+func (x *predictor) requiresElsewhere(i, a int, run uint64, since *pair) judgement {
+	t := &x.plan.Tasks[a]
+	if t.Narrowed {
+		return judgement{}
 	}
+	key := elsewhere{i, a, run, since}
+	found, known := x.elsewhere[key]
+	switch {
+	case known:
+	case !recordedOnly(t.Driver):
+		found = x.requires(i, a, x.hosts[a], true, run, since)
+	case since.left(i, a):
+	default:
+		old, there := since.tasks[t.ID]
+		if !there || !since.required(i, old) {
+			found.why = why{cause: causeAdded, task: uint32(a)}
+		}
+		for _, d := range t.Requires {
+			if found.why.cause == causeNone {
+				next := x.requiresElsewhere(a, int(d.Task), run, since)
+				found.why, found.loose = next.why, found.loose || next.loose
+			}
+		}
+	}
+	x.elsewhere[key] = found
+	return found
 }
 
 // requires judges one of the tasks that a step requires, on these hosts, which are all
-// that it has or the step's own. It is loose where the task runs and may come to
-// something else.
-func (x *predictor) requires(i, a int, hosts []uint32, all bool, run uint64, since *pair) (w why, loose bool) {
-	runs := false
+// that it has or the step's own.
+func (x *predictor) requires(i, a int, hosts []uint32, all bool, run uint64, since *pair) judgement {
+	runs, loose := false, false
 	newest := uint64(0)
 	for _, h := range hosts {
 		o := x.on(a, h)
@@ -72,19 +96,19 @@ func (x *predictor) requires(i, a int, hosts []uint32, all bool, run uint64, sin
 	}
 	old, there := since.tasks[x.plan.Tasks[a].ID]
 	switch {
-	case !there && since.left(i, a): // that run was narrowed, and says nothing of it
+	case since.left(i, a): // that run was narrowed, and says nothing of it
 		if runs && !loose {
-			return why{cause: causeRequires, task: uint32(a)}, false
+			return judgement{why: why{cause: causeRequires, task: uint32(a)}}
 		}
 	case there && since.required(i, old) && !x.differs(a, old, hosts, all, run, since):
 	case runs:
-		return why{cause: causeRequires, task: uint32(a)}, false
+		return judgement{why: why{cause: causeRequires, task: uint32(a)}}
 	case !there || !since.required(i, old):
-		return why{cause: causeAdded, task: uint32(a)}, false
+		return judgement{why: why{cause: causeAdded, task: uint32(a)}}
 	default:
-		return why{cause: causeRequired, task: uint32(a), run: newest}, false
+		return judgement{why: why{cause: causeRequired, task: uint32(a), run: newest}}
 	}
-	return why{}, loose
+	return judgement{loose: loose}
 }
 
 // differs reports whether a task comes to something else on these hosts than it had

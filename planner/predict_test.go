@@ -244,3 +244,56 @@ func TestPredict(t *testing.T) {
 		}
 	}
 }
+
+// A task that is only recorded passes on what it follows from.
+func TestPredictRecorded(t *testing.T) {
+	files := map[string]string{
+		"services/a.yaml": service("a", "id: t, driver: directord, provides: [x], jobs: [{RUN: one}]", "id: say, driver: print, message: m, requires: [x], provides: [said]"),
+		"services/b.yaml": service("b", "id: u, driver: directord, requires: [said], jobs: [{RUN: two}]"),
+	}
+	base := compileFiles(t, deployment(files, "h1: a", "h2: b"), planner.Options{Verbs: verb.Lookup})
+	for _, tt := range []struct{ name, file, old, new, want string }{
+		{"nothing", "services/a.yaml", "one", "one", ""},
+		{"a command before it", "services/a.yaml", "one", "other", "a-t run: changed: job 1 RUN\nb-u run: requires a-t, which runs"},
+		{"its message", "services/a.yaml", "message: m", "message: n", "a-say run: changed: its message"},
+	} {
+		now := compileFiles(t, deployment(edited(files, tt.file, tt.old, tt.new), "h1: a", "h2: b"), planner.Options{Verbs: verb.Lookup})
+		if got := predicted(t, now, base, nil); got != tt.want {
+			t.Errorf("%s: predicted is\n%s\nwant\n%s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// BenchmarkPredict compares a plan of a thousand hosts and about as many tasks with itself.
+func BenchmarkPredict(b *testing.B) {
+	files := map[string]string{}
+	var hosts []string
+	for i := range 100 {
+		var tasks []string
+		for k := range 10 {
+			task := fmt.Sprintf("id: t%d, driver: directord, provides: [s%d.t%d], jobs: [{RUN: one}, {RUN: 'two {{ x }}'}]", k, i, k)
+			if k > 0 {
+				task += fmt.Sprintf(", requires: [s%d.t%d]", i, k-1)
+			}
+			tasks = append(tasks, task)
+		}
+		files[fmt.Sprintf("services/s%d.yaml", i)] = service(fmt.Sprintf("s%d", i), tasks...)
+	}
+	var services []string
+	for i := range 100 {
+		services = append(services, fmt.Sprintf("s%d", i))
+	}
+	for i := range 1000 {
+		hosts = append(hosts, fmt.Sprintf("h%d: %s", i, strings.Join(services, " ")))
+	}
+	o := compileFiles(b, deployment(files, hosts...), planner.Options{Verbs: verb.Lookup})
+	h := &planner.History{Verbs: verb.Lookup}
+	for range o.Tasks {
+		h.Tasks = append(h.Tasks, []planner.Past{{Run: 1, Status: planner.Succeeded, Plan: o.Plan}})
+	}
+	for b.Loop() {
+		if v := o.Predict(h); v[0].Action != planner.ActionUnchanged {
+			b.Fatal(v[0])
+		}
+	}
+}
