@@ -127,6 +127,6 @@ func (p *program) printPrediction(view *planner.PlanView) error {
 	if err := p.printGrid(g); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(p.con.out, "\nplan %.12s: %d of %d tasks would run, by what is on record; agents look at their hosts, and have the last word\n", view.PlanID, runs, len(view.Tasks))
+	_, err := fmt.Fprintf(p.con.out, "\nplan %.12s: %d of %d tasks would run, by what is on record; agents have the last word\n", view.PlanID, runs, len(view.Tasks))
 	return err
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -64,6 +65,7 @@ type taskProgress struct {
 	running int // steps
 	steps   int
 	changed bool
+	why     string // why it ran, as the first agent that says so tells
 }
 
 func (r *lineReporter) event(e api.RunEvent) error {
@@ -128,6 +130,9 @@ func (r *lineReporter) stepEnded(e api.RunEvent) error {
 	switch e.Outcome {
 	case "succeeded":
 		t.steps++
+		if t.why == "" {
+			t.why = e.Reason
+		}
 		return nil
 	case "skipped":
 		return nil
@@ -160,8 +165,8 @@ func (r *lineReporter) taskEnded(e api.RunEvent) error {
 	if spent := e.Time.Sub(t.first); spent >= time.Millisecond {
 		details = append(details, elapsed(spent))
 	}
-	if e.Reason != "" {
-		details = append(details, printable(e.Reason))
+	if why := cmp.Or(e.Reason, t.why); why != "" {
+		details = append(details, printable(why))
 	}
 	width := len(fmt.Sprint(r.summary.Tasks))
 	line := fmt.Sprintf("[%*d/%d] %s %s", width, r.summary.TasksDone, r.summary.Tasks, r.con.paint(r.out, color, fmt.Sprintf("%-9s", word)), e.Task)

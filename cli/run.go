@@ -146,6 +146,9 @@ func (p *program) printRun(run *api.Run) error {
 	g := &grid{header: []any{"TASK", "STATUS", "STEPS", "REASON"}}
 	for _, t := range run.Tasks {
 		counts, reason := map[string]int{}, t.Reason
+		if reason == "" {
+			reason = outcome(run, &t)
+		}
 		for _, s := range t.Steps {
 			if counts[s.Status]++; s.Status == "shipped" && reason == "" {
 				reason = s.Reason

@@ -105,7 +105,7 @@ func (p *pair) changed(i int, host uint32) why {
 	return w
 }
 
-// differs reports whether what a task does to a host is not what it did, apart from
+// differs reports whether a task does something to a host that it did not, apart from
 // what the agent only remembers.
 func (p *pair) differs(i int, host uint32) bool {
 	old := p.tasks[p.x.plan.Tasks[i].ID]
@@ -113,9 +113,13 @@ func (p *pair) differs(i int, host uint32) bool {
 	if differ, known := p.differ[i]; known && simple {
 		return differ
 	}
-	now := p.x.effects(p.x.plan.jobsOn(i, host))
-	differ := !slices.EqualFunc(now, p.x.effects(p.old.jobsOn(old, p.hostOf(host))), func(a, b *job.Job) bool { return jobKey(a) == jobKey(b) }) ||
-		slices.ContainsFunc(now, func(j *job.Job) bool { return p.x.uses(j, p.names) != "" })
+	was := map[string]bool{}
+	for _, j := range p.old.jobsOn(old, p.hostOf(host)) {
+		was[jobKey(j)] = true
+	}
+	differ := slices.ContainsFunc(p.x.effects(p.x.plan.jobsOn(i, host)), func(j *job.Job) bool {
+		return !was[jobKey(j)] || p.x.uses(j, p.names) != ""
+	})
 	if simple {
 		p.differ[i] = differ
 	}
