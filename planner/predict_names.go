@@ -39,6 +39,14 @@ func (x *predictor) otherNames(old *Plan) map[string]bool {
 	lost, gained := x.values(only(was, is)), x.values(only(is, was))
 	differ(lost, gained)
 	differ(gained, lost)
+	for grows := true; grows; { // arguments that are made of others
+		grows = false
+		for name, value := range now {
+			if !names[name] && namedIn(value, names) != "" {
+				names[name], grows = true, true
+			}
+		}
+	}
 	return names
 }
 
@@ -65,27 +73,32 @@ func (p *Plan) setArguments() map[string]string {
 	return out
 }
 
-// loadedFiles are the digests of shipped files that the same task loads as arguments.
+// loadedFiles are the digests of shipped files that the plan has loaded as arguments.
 func (p *Plan) loadedFiles() map[string]int {
 	out := map[string]int{}
+	var ships, loads []*job.Job
 	for i := range p.Tasks {
-		var jobs []*job.Job
 		for k := range p.Tasks[i].Jobs {
-			jobs = append(jobs, &p.Tasks[i].Jobs[k].Spec)
-		}
-		for _, j := range jobs {
-			if f := loadedBy(j, jobs); f != nil {
-				out[f.Digest] = i
+			switch j := &p.Tasks[i].Jobs[k].Spec; j.Verb {
+			case "ADD", "COPY":
+				ships = append(ships, j)
+			case "CACHEFILE":
+				loads = append(loads, j)
 			}
+		}
+	}
+	for i, j := range ships {
+		if f := loadedBy(j, loads); f != nil {
+			out[f.Digest] = i
 		}
 	}
 	return out
 }
 
-// loadedBy returns the file that a job ships and another of the task's jobs loads as
-// arguments, or nil.
+// loadedBy returns the file that a job ships and one of the jobs loads as arguments, or
+// nil.
 func loadedBy(j *job.Job, jobs []*job.Job) *job.File {
-	if j.Verb != "ADD" && j.Verb != "COPY" {
+	if j.Verb != "ADD" && j.Verb != "COPY" || len(jobs) == 0 {
 		return nil
 	}
 	paths, err := job.SplitPaths(j.Text)
@@ -179,19 +192,45 @@ func (x *predictor) uses(j *job.Job, names map[string]bool) string {
 	return ""
 }
 
-// namedIn returns the first of these names that stands in a text with something to be
-// put in, as a word.
+// namedIn returns the first of these names that a text has something put in for: in a
+// template, or as a shell's variable.
 func namedIn(text string, names map[string]bool) string {
-	if !strings.Contains(text, "{{") && !strings.Contains(text, "{%") && !strings.Contains(text, "$") {
-		return ""
-	}
-	word := func(r rune) bool {
-		return r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r > 127
-	}
-	for found := range strings.FieldsFuncSeq(text, func(r rune) bool { return !word(r) }) {
-		if names[found] {
-			return found
+	for text != "" {
+		at := strings.IndexAny(text, "{$")
+		if at < 0 {
+			return ""
+		}
+		part := ""
+		switch rest := text[at:]; {
+		case strings.HasPrefix(rest, "{{"):
+			part, text = enclosed(rest[2:], "}}")
+		case strings.HasPrefix(rest, "{%"):
+			part, text = enclosed(rest[2:], "%}")
+		case rest[0] == '$':
+			rest = strings.TrimPrefix(rest[1:], "{")
+			end := strings.IndexFunc(rest, func(r rune) bool { return !inName(r) })
+			if end < 0 {
+				end = len(rest)
+			}
+			part, text = rest[:end], rest[end:]
+		default:
+			text = rest[1:]
+		}
+		for word := range strings.FieldsFuncSeq(part, func(r rune) bool { return !inName(r) }) {
+			if names[word] {
+				return word
+			}
 		}
 	}
 	return ""
+}
+
+// enclosed cuts a text at its end mark; without one all of it counts.
+func enclosed(text, end string) (part, rest string) {
+	part, rest, _ = strings.Cut(text, end)
+	return part, rest
+}
+
+func inName(r rune) bool {
+	return r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r > 127
 }

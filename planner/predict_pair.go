@@ -138,6 +138,11 @@ func (x *predictor) effects(jobs []*job.Job) []*job.Job {
 	return out
 }
 
+// acts reports whether a task does something to hosts.
+func (x *predictor) acts(i int) bool {
+	return slices.ContainsFunc(x.plan.Tasks[i].Jobs, func(j Job) bool { return !x.remembers(&j.Spec) })
+}
+
 // remembers reports whether all that a job does is in the agent's memory.
 func (x *predictor) remembers(j *job.Job) bool {
 	if x.past.Verbs == nil {

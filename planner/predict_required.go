@@ -5,18 +5,15 @@ import "slices"
 // required says which task a step would run for, or notes in the slot which one it may
 // run for.
 func (x *predictor) required(i int, host uint32, s *slot, since *pair) why {
-	for _, d := range x.plan.Tasks[i].Requires {
-		a := int(d.Task)
-		beside := host != nowhere && x.on(a, host) != nil
+	if x.plan.Tasks[i].Partial {
+		return why{} // its jobs are judged by themselves
+	}
+	for _, task := range x.plan.Follows(uint32(i)) {
+		a := int(task)
 		var found judgement
-		switch {
-		case d.Scope == ScopeAfterSameHost || !x.plan.direct(i, a):
-			continue
-		case beside:
+		if host != nowhere && x.on(a, host) != nil {
 			found = x.requires(i, a, []uint32{host}, false, s.past.Run, since)
-		case d.Scope == ScopeSameHost && host != nowhere && x.plan.Tasks[a].Driver == DriverDirectord:
-			continue
-		default:
+		} else {
 			found = x.requiresElsewhere(i, a, s.past.Run, since)
 		}
 		if found.why.cause != causeNone {
@@ -27,12 +24,6 @@ func (x *predictor) required(i int, host uint32, s *slot, since *pair) why {
 		}
 	}
 	return why{}
-}
-
-// direct reports whether a task requires another one itself, by a symbol: in a plan that
-// was narrowed it may be there for one that was left out in between.
-func (p *Plan) direct(i, a int) bool {
-	return slices.ContainsFunc(p.Tasks[a].Provides, func(symbol string) bool { return slices.Contains(p.Tasks[i].Symbols, symbol) })
 }
 
 // elsewhere names a task that another one requires, and none of whose hosts is the
@@ -94,6 +85,7 @@ func (x *predictor) requires(i, a int, hosts []uint32, all bool, run uint64, sin
 			newest = max(newest, o.past.Run)
 		}
 	}
+	loose = loose && x.acts(a)
 	old, there := since.tasks[x.plan.Tasks[a].ID]
 	switch {
 	case since.left(i, a): // that run was narrowed, and says nothing of it

@@ -264,6 +264,25 @@ func TestPredictRecorded(t *testing.T) {
 	}
 }
 
+// An argument is followed from the file that one task ships and another loads, through one
+// that is made of it, to who uses that.
+func TestPredictArguments(t *testing.T) {
+	files := map[string]string{
+		"services/options.yaml": "port: 80\nname: x\n",
+		"services/a.yaml": service("a",
+			"id: ship, driver: directord, provides: [shipped], jobs: [{ADD: options.yaml /etc/}]",
+			"id: load, driver: directord, provides: [loaded], requires: [shipped], jobs: [{CACHEFILE: /etc/options.yaml}, {ARG: 'url http://{{ port }}'}]",
+			"id: use, driver: directord, requires: [loaded], jobs: [{RUN: 'probe {{ url }}'}]",
+			"id: other, driver: directord, requires: [loaded], jobs: [{RUN: 'url {{ name }}'}, {RUN: port}]"),
+	}
+	base := compileFiles(t, deployment(files, "h1: a"), planner.Options{Verbs: verb.Lookup})
+	now := compileFiles(t, deployment(edited(files, "services/options.yaml", "80", "81"), "h1: a"), planner.Options{Verbs: verb.Lookup})
+	want := "a-ship run: changed: job 1 ADD\na-load run: requires a-ship, which runs\na-use run: job 1 RUN uses url, which changed"
+	if got := predicted(t, now, base, nil); got != want {
+		t.Errorf("predicted is\n%s\nwant\n%s", got, want)
+	}
+}
+
 // BenchmarkPredict compares a plan of a thousand hosts and about as many tasks with itself.
 func BenchmarkPredict(b *testing.B) {
 	files := map[string]string{}
