@@ -151,6 +151,7 @@ func TestOpenStack(t *testing.T) {
 		rendered += j.checkRendered(t, l)
 	}
 	t.Logf("%d jobs, %d calls, %d templates, %d ms", run.Summary.Jobs, len(calls), rendered, run.ElapsedMS)
+	daysAfter(t, l, s)
 }
 
 // quorate runs a command on the first orchestrator and reads its answer.
