@@ -115,6 +115,9 @@ func (w *teller) stepEnded(at *engine.Attempt, st engine.Step) {
 	if st.Status.Settled() {
 		ev.Outcome, ev.Reason = st.Status.String(), st.Reason
 	}
+	if at.Outcome == eventlog.Succeeded && ev.Reason == "" {
+		ev.Reason = at.Reason // why it ran
+	}
 	w.task(at.Task)
 }
 

@@ -76,6 +76,9 @@ func taskView(s *engine.State, r *engine.Run, task uint32) Task {
 				view.Steps[pos].Reason = "waits for " + left
 			}
 		}
+		if at != nil && at.Outcome == eventlog.Succeeded && st.Reason == "" {
+			view.Steps[pos].Reason = at.Reason // why it ran
+		}
 		if at != nil {
 			for j := range at.Jobs.All() {
 				view.Steps[pos].Jobs = append(view.Steps[pos].Jobs, jobView(&j))
