@@ -93,7 +93,7 @@ func TestEveryRouteAndRole(t *testing.T) {
 	denials := denial.NewLedger(func() time.Time { return at })
 	log := eventlog.NewMemory()
 	append1(t, log, &eventlog.OperatorRevoked{Name: "carol", Reason: "lost"})
-	h, ca := newTestHandlerOf(t, log, denials)
+	h, ca := newTestHandlerOf(t, unled{log}, denials)
 	foldOnce(t, h.o)
 	operatorCert, agentCert, serverCert := certificates(t, ca)
 	revokedCert := operatorOf(t, ca, "carol")
@@ -205,6 +205,12 @@ func append1(t *testing.T, log engine.Log, event eventlog.Event) {
 		t.Fatal(err)
 	}
 }
+
+// An unled log has no leader, who would write into it while the orchestrator ends: its
+// reads would wait for what nobody folds any more.
+type unled struct{ engine.Log }
+
+func (unled) Leading() (term uint64, leading bool, changed <-chan struct{}) { return 1, false, nil }
 
 // foldOnce has an orchestrator read its log, and ends it: what it is told later stays
 // where it is.
