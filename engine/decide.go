@@ -191,8 +191,8 @@ func (d *decision) schedule(s *State, r *Run) {
 // A candidate is a host that has a step to give, and the agent for its first one.
 // Without a host the agent depends on the step.
 type candidate struct {
-	slot  int
-	agent *Agent
+	slot   int
+	agent  *Agent
 	places uint32 // how many steps may be under way there
 }
 

@@ -94,7 +94,7 @@ func TestHashCoversEverything(t *testing.T) {
 var derived = map[string]bool{
 	"Dependents": true, "needs": true, "out": true, "steps": true, "used": true, "local": true, "fault": true,
 	"relays": true, "elsewhere": true, "openBytes": true, "crowded": true, "tight": true, "deals": true, "dealt": true, "holders": true, "rest": true, "open": true, "aheadMax": true,
-	"tells": true, "known": true, "sum": true, "lastJob": true, "lastIndex": true, "_msgpack": true,
+	"tells": true, "barren": true, "known": true, "sum": true, "lastJob": true, "lastIndex": true, "_msgpack": true,
 }
 
 // walk changes each scalar in turn, calls check, and changes it back. Of equal

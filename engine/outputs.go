@@ -72,6 +72,9 @@ func (r *Run) keepEngineOutput(task uint32) {
 	}
 	var sum wire.Sum
 	for _, e := range r.Graph.needs[task].edges {
+		if r.Graph.barren[e.task] {
+			continue
+		}
 		one, whole := r.outputOf(e.task)
 		if !whole {
 			return
@@ -151,14 +154,18 @@ func (g *Graph) Beside(provider, task, host uint32) bool {
 }
 
 // findTells notes the tasks whose outputs are told to others: a step that requires one
-// is on a host that it has no step on.
+// is on a host that it has no step on. Those of the engine that follow from nothing that
+// anybody does have none.
 func (g *Graph) findTells() {
-	g.tells = make([]bool, len(g.Tasks))
+	g.tells, g.barren = make([]bool, len(g.Tasks)), make([]bool, len(g.Tasks))
+	for i := range g.Tasks {
+		g.barren[i] = g.needs[i].who == byEngine && !slices.ContainsFunc(g.needs[i].edges, func(e edge) bool { return !g.barren[e.task] })
+	}
 	covers := map[[2]uint32]bool{} // by host set of the provider and of who requires it
 	for i := range g.Tasks {
 		for _, e := range g.needs[i].edges {
 			switch {
-			case !e.all || e.after || g.tells[e.task]:
+			case !e.all || e.after || g.tells[e.task] || g.barren[e.task]:
 			case g.needs[i].who != byHosts || g.needs[e.task].who != byHosts:
 				g.tells[e.task] = true
 			case g.Tasks[i].HostSet != g.Tasks[e.task].HostSet:

@@ -135,19 +135,20 @@ func TestInputsOfWhatIsSentAhead(t *testing.T) {
 func TestInputsBehindTheEngine(t *testing.T) {
 	t.Parallel()
 	told := func(output int, narrowed bool) []Input {
-		p := plan(2, on(0), eventlog.PlanTask{Driver: string(planner.DriverPrint), Requires: all(0), Narrowed: narrowed}, on(1, all(1)...),
-			eventlog.PlanTask{Driver: string(planner.DriverLocal)}, on(0, all(3)...))
+		p := plan(2, on(0), eventlog.PlanTask{Driver: string(planner.DriverPrint)},
+			eventlog.PlanTask{Driver: string(planner.DriverPrint), Requires: all(0, 1), Narrowed: narrowed}, on(1, all(1, 2)...),
+			eventlog.PlanTask{Driver: string(planner.DriverLocal)}, on(0, all(4)...))
 		l, r := outputLab(t, p)
 		l.endWith(r, 0, 0, output)
-		l.endWith(r, 3, 0, 5)
+		l.endWith(r, 4, 0, 5)
 		l.decide()
-		if got := l.inputs(r, 4, 0); !sameInputs(got, []Input{{Task: 3, Output: sumOf(ControllerLabel, 5)}}) {
+		if got := l.inputs(r, 5, 0); !sameInputs(got, []Input{{Task: 4, Output: sumOf(ControllerLabel, 5)}}) {
 			t.Errorf("of the controller's task h0 is told %v", got)
 		}
-		return l.inputs(r, 2, 0)
+		return l.inputs(r, 3, 0)
 	}
 	one, other := told(7, false), told(8, false)
-	if len(one) != 1 || one[0].Task != 1 || sameInputs(one, other) || !sameInputs(one, told(7, false)) {
+	if len(one) != 1 || one[0].Task != 2 || sameInputs(one, other) || !sameInputs(one, told(7, false)) {
 		t.Errorf("behind the engine's task h1 is told %v, and %v of another output", one, other)
 	}
 	if got := told(untold, false); len(got) != 0 {

@@ -168,7 +168,9 @@ type Graph struct {
 	used  []uint32 // hosts that have a step, ascending
 	local bool     // has a task for the controller
 	tells []bool   // by task: what it led to is told to others, see outputs
-	fault string   // why no run of it can be created
+	// barren are tasks of the engine that follow from nothing that anybody does.
+	barren []bool
+	fault  string // why no run of it can be created
 }
 
 // TaskStatus is where a task or a step is. A task's status is derived from its
