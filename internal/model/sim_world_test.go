@@ -56,7 +56,7 @@ type sim struct {
 	placeless bool
 	// untold: they are told of what any host may have, and not of what theirs was dealt.
 	untold bool
-	site      *site // nil where there is none
+	site   *site // nil where there is none
 
 	founded    int // records before anything was asked for
 	recoveries int
