@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/vmihailenco/msgpack/v5"
+	"quorate/nodeagent/wire"
 )
 
 // A Course is an attempt of a task's step, on its way through its jobs. It decides by the
@@ -186,7 +186,7 @@ func (c *Course) Ended(e Ending) ([]byte, error) {
 		c.state.changed()
 		c.store.keep(c.task, c.state)
 	}
-	data, err := msgpack.Marshal(&n)
+	data, err := wire.Marshal(&n)
 	if err != nil {
 		return nil, fmt.Errorf("note of a job: %w", err)
 	}
@@ -241,7 +241,7 @@ func (s *Store) Recollect(task string, attempt uint64, notes [][]byte, unknown b
 	}
 	for _, data := range notes {
 		var n note
-		if err := msgpack.Unmarshal(data, &n); err != nil {
+		if err := wire.Unmarshal(data, &n); err != nil {
 			return fmt.Errorf("note of attempt %d: %w", attempt, err)
 		}
 		st.apply(attempt, &n)
