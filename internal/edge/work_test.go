@@ -14,6 +14,12 @@ import (
 // 0, each of which requires the one before where they are a chain.
 func (s *site) writeTasks(name, host string, count int, chain bool, job func(task int) string) []string {
 	s.t.Helper()
+	return s.writeFleet(name, []string{host}, count, chain, job)
+}
+
+// writeFleet does so for several hosts, each of which gets all of the tasks.
+func (s *site) writeFleet(name string, hosts []string, count int, chain bool, job func(task int) string) []string {
+	s.t.Helper()
 	var text strings.Builder
 	fmt.Fprintf(&text, "id: %s\nversion: \"1.0\"\ntype: service\ntasks:\n", name)
 	for i := range count {
@@ -23,9 +29,13 @@ func (s *site) writeTasks(name, host string, count int, chain bool, job func(tas
 		}
 		fmt.Fprintf(&text, "    jobs:\n      - RUN: %s\n", job(i))
 	}
+	inventory := "hosts:\n"
+	for _, h := range hosts {
+		inventory += fmt.Sprintf("  %s: {role: node}\n", h)
+	}
 	return []string{
 		"apply", "--ignore-cache", "-s", s.write(name+".yaml", text.String()),
-		"-i", s.write(name+"-inventory.yaml", fmt.Sprintf("hosts:\n  %s: {role: node}\n", host)),
+		"-i", s.write(name+"-inventory.yaml", inventory),
 		"-r", s.write(name+"-roles.yaml", fmt.Sprintf("node:\n  services: [%s]\n", name)),
 	}
 }
