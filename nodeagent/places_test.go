@@ -16,17 +16,23 @@ import (
 // places, as dispatches do.
 func placed(t *testing.T, j *journal.Journal, places uint32, ids ...uint64) {
 	t.Helper()
+	placedIn(t, j, &wire.Step{Run: 1, Host: "n", Jobs: []job.Job{{Verb: "NONE"}}}, places, ids...)
+}
+
+// placedIn does so with a step of that run.
+func placedIn(t *testing.T, j *journal.Journal, step *wire.Step, places uint32, ids ...uint64) {
+	t.Helper()
 	var id string
 	j.View(func(s *journal.State) { id = s.JournalID })
 	err := j.Commit(func(s *journal.State, add func(journal.Record)) error {
 		for _, attempt := range ids {
-			task := fmt.Sprint("t", attempt)
-			spec, err := wire.EncodeStep(&wire.Step{Run: 1, Task: task, Host: "n", Jobs: []job.Job{{Verb: "NONE"}}})
+			step.Task = fmt.Sprint("t", attempt)
+			spec, err := wire.EncodeStep(step)
 			if err != nil {
 				return err
 			}
 			m := &wire.Dispatch{Fence: wire.Fence{JournalID: id}, Attempt: attempt, Spec: spec, Places: places}
-			for _, r := range s.Dispatch(journal.Here{}, m, journal.Work{Step: journal.StepName(1, task, "n"), Jobs: 1}).Records {
+			for _, r := range s.Dispatch(journal.Here{}, m, journal.Work{Step: journal.StepName(step.Run, step.Task, "n"), Jobs: 1, FailFast: step.FailFast}).Records {
 				add(r)
 			}
 		}
@@ -120,5 +126,37 @@ func TestWaitingForHostsTakesNoPlace(t *testing.T) {
 		}
 	}
 	close(release)
+	a.jobs.Wait()
+}
+
+// TestFailFastNeedsAConnection: what waits for a place in a run that fails fast does not
+// start while the agent is cut off, since it cannot hear of a failure, and goes on when
+// it is back; other runs go on by themselves.
+func TestFailFastNeedsAConnection(t *testing.T) {
+	started, release := make(chan uint64, 8), make(chan struct{}, 8)
+	a, j, _ := chained(t, func(_ *journal.Journal, env *verb.Env) verb.Result {
+		started <- env.Attempt
+		<-release
+		return verb.Result{Outcome: verb.Succeeded}
+	})
+	close(a.resumed)
+	placedIn(t, j, &wire.Step{Run: 1, Host: "n", FailFast: true, Jobs: []job.Job{{Verb: "NONE"}}}, 1, 1, 2)
+	placedIn(t, j, &wire.Step{Run: 2, Host: "n", Jobs: []job.Job{{Verb: "NONE"}}}, 1, 3, 4)
+	a.startAll([]uint64{1, 2, 3, 4})
+	begun := map[uint64]bool{next(t, started): true, next(t, started): true}
+	for range 4 {
+		release <- struct{}{}
+	}
+	if begun[next(t, started)] = true; !begun[1] || !begun[3] || !begun[4] {
+		t.Fatalf("attempts %v have begun", begun)
+	}
+	a.jobs.Wait()
+	if len(started) > 0 {
+		t.Fatalf("attempt %d starts while its agent is cut off", <-started)
+	}
+	a.setSession(&session{agent: a, changed: make(chan struct{}, 1)})
+	if got := next(t, started); got != 2 {
+		t.Errorf("attempt %d starts, want 2", got)
+	}
 	a.jobs.Wait()
 }

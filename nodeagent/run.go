@@ -284,10 +284,11 @@ func (a *agent) start(id uint64) {
 }
 
 // claim makes the attempt one that runs, and returns its context. It is false where
-// the attempt runs already, or waits for others, or the cluster has given up on the agent.
+// the attempt runs already, or waits for others, or for a connection as one of a run that
+// fails fast may, or the cluster has given up on the agent.
 func (a *agent) claim(id uint64) (context.Context, bool) {
-	waits := false
-	a.journal.View(func(s *journal.State) { waits = s.Waits(id) })
+	waits, cutOff := false, a.current() == nil
+	a.journal.View(func(s *journal.State) { waits = s.Waits(id) || cutOff && s.Hurried(id) })
 	if waits {
 		return nil, false
 	}
@@ -358,6 +359,11 @@ func (a *agent) setSession(s *session) {
 	a.provisions.connected()
 	for _, m := range a.values.all() {
 		s.tell(m)
+	}
+	select {
+	case <-a.resumed:
+		a.startAll(a.onward()) // what has waited for a connection
+	default:
 	}
 }
 

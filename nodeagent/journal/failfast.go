@@ -42,3 +42,14 @@ func (s *State) failFast(a *Attempt, spec []byte, outcome uint8) {
 		s.move(id, from)
 	}
 }
+
+// Hurried reports whether the attempt waits for a place, or has and may start, in a run
+// that starts nothing behind a failure, and comes behind no other: the word of a failure
+// elsewhere reaches it by a connection alone.
+func (s *State) Hurried(attempt uint64) bool {
+	if !s.placeOf(attempt).inLine || s.waits[attempt].heir {
+		return false
+	}
+	step, err := wire.DecodeStep(s.attempts[attempt].Spec)
+	return err == nil && step.FailFast
+}
