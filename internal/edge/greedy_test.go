@@ -148,7 +148,7 @@ func (w way) Close() error         { w.Cancel(); return nil }
 // started meanwhile, get theirs through the same relay, and do a run.
 func TestGreedyNeighbour(t *testing.T) {
 	beside(t)
-	const tunnels, enough = 8, 16 // streams of a connection, and ends by which the machine has met its bounds
+	const tunnels, enough = 8, 48 // streams of a connection, and ends by which the machine has met its bounds
 	agents, tasks := size(20, 5), size(100, 20)
 	r := newRelayed(t, 1, agents+1, Conditions{Delay: 5 * time.Millisecond})
 	bad, good := r.Agents()[0], r.Agents()[1:]
