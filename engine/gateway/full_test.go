@@ -68,6 +68,7 @@ func come(t *testing.T, a *gatewaytest.Agent) *gatewaytest.Link {
 	for deadline := time.Now().Add(gatewaytest.Patience); ; {
 		l, err := a.Connect(t.Context(), a.Hello())
 		if err == nil {
+			t.Cleanup(l.Close)
 			return l
 		}
 		if !errors.As(err, new(*gatewaytest.Refused)) || time.Now().After(deadline) {
