@@ -6,6 +6,7 @@ import (
 	"quorate/nodeagent/facts"
 	"quorate/nodeagent/journal"
 	"quorate/nodeagent/verb"
+	"quorate/nodeagent/wire"
 )
 
 // What follows keeps the records of steps, by which the agent decides which jobs have to
@@ -61,6 +62,9 @@ func (r *attemptRun) end(s *journal.State, add func(journal.Record), outcome uin
 	}
 	if at.Lost {
 		outcome = journal.OutcomeUnknown
+	}
+	if reason == "" && outcome == journal.OutcomeSucceeded && r.course != nil {
+		reason = bounded(r.course.Why(), wire.InfoBytesMax)
 	}
 	rec, err := s.End(r.id, outcome, reason, r.finish(outcome))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"quorate/nodeagent/wire"
 )
@@ -20,6 +21,10 @@ type Course struct {
 	state   *stepState
 	// opening is told with the first note.
 	opening note
+	// since are the required tasks that came to something else, and ran is true where a
+	// job was not left alone.
+	since []string
+	ran   bool
 }
 
 // Begin says that the attempt of a task's step begins, or goes on. It compares what
@@ -57,10 +62,12 @@ func (s *Store) Begin(task string, attempt uint64, from uint32, required []strin
 func (c *Course) judge(required []string, inputs []Input) error {
 	st := c.state
 	now := slices.Clone(inputs)
-	differs := slices.ContainsFunc(inputs, func(in Input) bool {
-		i := inputOf(st.Inputs, in.Task)
-		return i < 0 || st.Inputs[i].Output != in.Output
-	})
+	var since []string
+	for _, in := range inputs {
+		if i := inputOf(st.Inputs, in.Task); i < 0 || st.Inputs[i].Output != in.Output {
+			since = append(since, in.Task)
+		}
+	}
 	for _, task := range required {
 		if task == c.task || inputOf(now, task) >= 0 {
 			continue
@@ -73,7 +80,9 @@ func (c *Course) judge(required []string, inputs []Input) error {
 		if i := inputOf(st.Inputs, task); i >= 0 {
 			before = st.Inputs[i].Output
 		}
-		differs = differs || before != output
+		if before != output {
+			since = append(since, task)
+		}
 		now = append(now, Input{Task: task, Output: output})
 	}
 	spare := 0
@@ -84,14 +93,36 @@ func (c *Course) judge(required []string, inputs []Input) error {
 		}
 	}
 	slices.Reverse(now) // what is named now comes last, and goes last
+	if st.known {
+		c.since = since
+	}
 	if !sameInputs(st.Inputs, now) {
-		c.opening = note{Judged: true, Overtaken: differs && st.known, Inputs: now}
+		c.opening = note{Judged: true, Overtaken: len(since) > 0 && st.known, Inputs: now}
 		if st.apply(c.attempt, &c.opening) {
 			st.changed()
 			c.store.keep(c.task, st)
 		}
 	}
 	return nil
+}
+
+// tasksNamed is how many tasks a reason names before it counts the rest.
+const tasksNamed = 2
+
+// Why says for which required tasks jobs of the attempt have run, so far; it is empty
+// where they have not, or that is not known.
+func (c *Course) Why() string {
+	c.store.mu.Lock()
+	defer c.store.mu.Unlock()
+	if len(c.since) == 0 || !c.ran {
+		return ""
+	}
+	slices.Sort(c.since)
+	text := "since " + strings.Join(c.since[:min(len(c.since), tasksNamed)], " and ")
+	if more := len(c.since) - tasksNamed; more > 0 {
+		text = fmt.Sprintf("%s and %d more", text, more)
+	}
+	return text + " changed"
 }
 
 func inputOf(inputs []Input, task string) int {
@@ -155,6 +186,7 @@ type Ending struct {
 func (c *Course) Ended(e Ending) ([]byte, error) {
 	c.store.mu.Lock()
 	defer c.store.mu.Unlock()
+	c.ran = c.ran || !e.Left && e.Key != nil
 	n := c.opening
 	n.Job, n.Done = e.Job, e.Left || e.Succeeded
 	switch {
