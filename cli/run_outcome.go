@@ -3,9 +3,13 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"quorate/engine/api"
 )
+
+// reasonsShownMax bounds the reasons of different hosts that are shown of a task.
+const reasonsShownMax = 2
 
 // outcome says on how many hosts a task changed something, and why it ran there where
 // agents told.
@@ -40,7 +44,7 @@ func outcome(run *api.Run, t *api.Task) string {
 		text = fmt.Sprintf("changed on %d of %s", changed, count(done, "host"))
 	}
 	if len(reasons) > 0 {
-		text += ": " + some(reasons, 2)
+		text += ", " + strings.Join(reasons[:min(len(reasons), reasonsShownMax)], ", ")
 	}
 	return text
 }

@@ -81,6 +81,9 @@ func (x *Explainer) succeeded(name string, st *step) string {
 		did = "would change something"
 	}
 	text := fmt.Sprintf("%s succeeded on %s%s: of %s %d %s", name, a.agent, x.took(st), count(jobs, "job"), changed, did)
+	if a.outcome == eventlog.Succeeded && a.reason != "" {
+		text += ", " + a.reason
+	}
 	if n := len(st.attempts); n > 1 {
 		text += fmt.Sprintf("; it took %d attempts", n)
 	}
