@@ -226,6 +226,9 @@ func TestPredict(t *testing.T) {
 			name: "limited", files: web(), opt: planner.Options{Limit: []string{"h1"}},
 		},
 		{
+			name: "limited, to some hosts of a task that is required elsewhere", files: web(), opt: planner.Options{Limit: []string{"h1", "h9"}},
+		},
+		{
 			name: "restricted", files: edited(web(), "services/conf.txt", "one", "two"), opt: planner.Options{Restrict: []string{"a-start"}},
 		},
 	}
