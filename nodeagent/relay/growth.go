@@ -89,7 +89,7 @@ func (g *growth) run(ctx context.Context) {
 	close(g.ended)
 }
 
-func (g *growth) fetch(ctx context.Context) error {
+func (g *growth) fetch(ctx context.Context) (err error) {
 	turn := g.cache.turn()
 	defer turn.leave()
 	if err := turn.take(ctx); err != nil {
@@ -100,6 +100,12 @@ func (g *growth) fetch(ctx context.Context) error {
 		return err
 	}
 	defer part.Close()
+	defer func() {
+		if err != nil && (part.Have() == 0 || blobcache.Full(err)) {
+			// Files would be left of names that somebody makes up, or the host needs the room.
+			err = errors.Join(err, part.Discard())
+		}
+	}()
 	g.update(func() { g.have = part.Have() })
 	for unknown := 0; ; {
 		err := g.more(ctx, part)
@@ -109,18 +115,12 @@ func (g *growth) fetch(ctx context.Context) error {
 			return part.Settle()
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case blobcache.Full(err):
-			return errors.Join(err, part.Discard()) // the host needs the room
-		case errors.As(err, &disk):
+		case blobcache.Full(err), errors.As(err, &disk):
 			return err
 		case errors.Is(err, blobcache.ErrUnknown), errors.Is(err, blobcache.ErrWrong):
-			if unknown++; unknown < unknownMax {
-				break
+			if unknown++; unknown >= unknownMax {
+				return err
 			}
-			if part.Have() == 0 { // or files would be left of names that somebody makes up
-				err = errors.Join(err, part.Discard())
-			}
-			return err
 		default:
 			unknown = 0
 		}

@@ -121,8 +121,17 @@ func (s *noticeStore) put(number uint64, n *wire.Notice) {
 	s.change(number, b)
 }
 
-// drop removes a notice, before long.
-func (s *noticeStore) drop(number uint64) { s.change(number, nil) }
+// drop removes a notice, before long. One that is not written yet never is, so that what
+// waits for a slow disk is no more than there is room for.
+func (s *noticeStore) drop(number uint64) {
+	s.mu.Lock()
+	_, unwritten := s.changes[number]
+	delete(s.changes, number)
+	s.mu.Unlock()
+	if !unwritten {
+		s.change(number, nil)
+	}
+}
 
 func (s *noticeStore) change(number uint64, b []byte) {
 	s.mu.Lock()

@@ -372,3 +372,21 @@ func TestWatchesAreBounded(t *testing.T) {
 		t.Errorf("%d are watched by nobody", n.watched)
 	}
 }
+
+// TestUnwrittenNoticesAreBounded: what waits for a disk that takes nothing is no more than
+// what the relay keeps of an agent, however much that says.
+func TestUnwrittenNoticesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := &noticeStore{wake: make(chan struct{}, 1), changes: map[uint64][]byte{}} // nobody writes
+	n := &Notices{store: s, kept: map[place]*kept{}, shelves: map[string]*shelf{}, watches: map[place]map[*watcher]struct{}{}}
+	key := []byte("a key")
+	for attempt := uint64(1); attempt <= 20_000; attempt++ {
+		w := wire.Notice{Key: key, Run: 1, Task: "t", Host: "h", Attempt: attempt, Outcome: 1, Signature: []byte("s")}
+		if err := n.announce(key, []wire.Notice{w}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.changes) != len(n.kept) || len(n.kept) == 20_000 {
+		t.Errorf("%d changes wait to be written, of %d notices", len(s.changes), len(n.kept))
+	}
+}

@@ -115,8 +115,11 @@ func (s *shares) tunnel(ctx context.Context, c agentConn, end func()) (done func
 		return nil, ErrFull
 	}
 	s.tunnels++
-	have := s.get(keyOf(c))
-	done = s.hold(&have.tunnels, tunnelsOfOne, end, func() { s.tunnels-- })
+	have, most := s.get(keyOf(c)), tunnelsOfOne
+	if c.certificate() == nil {
+		most = enrolmentsOfOne // one for each, or those who join at once would end each other's
+	}
+	done = s.hold(&have.tunnels, most, end, func() { s.tunnels-- })
 	s.mu.Unlock()
 	if err := have.pace.Wait(ctx); err != nil {
 		done()

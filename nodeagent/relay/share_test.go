@@ -96,13 +96,14 @@ func TestOneTakesNobodysShare(t *testing.T) {
 	}
 }
 
-// fakeConn is of somebody without a certificate.
+// fakeConn is of somebody without a certificate, unless there is one.
 type fakeConn struct {
 	agentConn
 	addr net.Addr
+	cert *x509.Certificate
 }
 
-func (c fakeConn) certificate() *x509.Certificate { return nil }
+func (c fakeConn) certificate() *x509.Certificate { return c.cert }
 func (c fakeConn) remote() net.Addr               { return c.addr }
 
 // TestShares: each agent has its share, and all together have theirs.
@@ -138,9 +139,18 @@ func TestShares(t *testing.T) {
 			done()
 		}
 		var endings atomic.Int64
+		for range tunnelsAtOnce {
+			if _, err := s.tunnel(t.Context(), at("10.0.0.4"), func() { endings.Add(1) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if synctest.Wait(); endings.Load() != 0 {
+			t.Errorf("those who join from one address end %d of each other's tunnels", endings.Load())
+		}
+		known := fakeConn{cert: &x509.Certificate{RawSubjectPublicKeyInfo: []byte("a key")}}
 		began := time.Now()
 		for range tunnelsAtOnce + 2*tunnelsPerSecond {
-			if _, err := s.tunnel(t.Context(), at("10.0.0.3"), func() { endings.Add(1) }); err != nil {
+			if _, err := s.tunnel(t.Context(), known, func() { endings.Add(1) }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -151,7 +161,7 @@ func TestShares(t *testing.T) {
 		if want := int64(tunnelsAtOnce + 2*tunnelsPerSecond - tunnelsOfOne); endings.Load() != want {
 			t.Errorf("%d of its tunnels were ended, want %d", endings.Load(), want)
 		}
-		if s.tidyAt = 0; s.get("new") == nil || len(s.of) > 5 {
+		if s.tidyAt = 0; s.get("new") == nil || len(s.of) > 6 {
 			t.Errorf("%d shares are kept of who has nothing", len(s.of))
 		}
 	})
@@ -209,6 +219,32 @@ func TestUnknownKeepsNobodyWaiting(t *testing.T) {
 		unknown.Wait()
 		if left, err := filepath.Glob(filepath.Join(dir, "*", "*.part")); err != nil || len(left) > 0 {
 			t.Errorf("files of what is not there are left: %q, %v", left, err)
+		}
+	})
+}
+
+// TestAbandonedLeavesNoFile: who asks for a blob and leaves before anything of it has come
+// leaves no file behind.
+func TestAbandonedLeavesNoFile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		c := newTestCache(t, dir, newOrigin(t), 0)
+		sum := sha256.Sum256([]byte("nothing"))
+		ctx, leave := context.WithCancel(t.Context())
+		asked := make(chan error)
+		go func() {
+			_, err := readAll(ctx, c, hex.EncodeToString(sum[:]), 0)
+			asked <- err
+		}()
+		synctest.Wait() // it was told once that there is none
+		leave()
+		if err := <-asked; !errors.Is(err, context.Canceled) {
+			t.Errorf("who has left is told: %v", err)
+		}
+		c.Wait()
+		if left, err := filepath.Glob(filepath.Join(dir, "*", "*.part")); err != nil || len(left) > 0 {
+			t.Errorf("files of what nobody waits for are left: %q, %v", left, err)
 		}
 	})
 }
