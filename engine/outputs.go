@@ -51,6 +51,9 @@ func (r *Run) keepOutput(task uint32, pos int, value []byte) {
 // keepAttemptOutput does so for the step of an attempt, if that is how it ended.
 func (s *State) keepAttemptOutput(a *Attempt, value []byte) {
 	r := s.Run(a.Run)
+	if len(value) == 0 || !r.Graph.tells[a.Task] {
+		return // as mostly: the step need not be looked for
+	}
 	pos, _ := r.Graph.stepAt(a.Task, a.Host)
 	if r.Tasks[a.Task].Steps[pos].Attempt == a.ID {
 		r.keepOutput(a.Task, pos, value)
