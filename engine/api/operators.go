@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"quorate/engine"
@@ -216,5 +217,7 @@ func (c *Client) RenewOperator(ctx context.Context, in OperatorRenew) (*Operator
 // administrators may, as with [Client.CreateOperator].
 func (c *Client) RevokeOperator(ctx context.Context, name string, in OperatorRevoke) (*OperatorStatus, error) {
 	in.Schema = Schema
-	return post[OperatorStatus](ctx, c, "/v1/operators/"+url.PathEscape(name)+"/revoke", &in)
+	// A name may be dots alone, which a path would lose.
+	segment := strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
+	return post[OperatorStatus](ctx, c, "/v1/operators/"+segment+"/revoke", &in)
 }

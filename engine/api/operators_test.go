@@ -200,3 +200,21 @@ func TestRevokedOperators(t *testing.T) {
 		}
 	}
 }
+
+// Whatever name an identity can have, an administrator can end it, also one that a path
+// would take for its own.
+func TestRevokeByAnyName(t *testing.T) {
+	rig, local, h := serve(t)
+	dial := remotely(t, rig.CA, h)
+	for _, name := range []string{".", "..", "a.b", "renew", "o@x.example"} {
+		issued := gatewaytest.Must(local.CreateOperator(t.Context(), api.OperatorCreate{Name: name}))
+		remote := dial(pki.OperatorTLS(gatewaytest.Must(pki.ParseBundle([]byte(issued.Bundle)))))
+		gatewaytest.Must(remote.Runs(t.Context(), 0))
+		if _, err := local.RevokeOperator(t.Context(), name, api.OperatorRevoke{RequestID: "revoke " + name, Reason: "war"}); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+		if _, err := remote.Runs(t.Context(), 0); err == nil {
+			t.Errorf("%q goes on", name)
+		}
+	}
+}
