@@ -36,33 +36,53 @@ const (
 	// appointPause is how long is waited before it is tried again to have an identity
 	// for this node's operator put on record.
 	appointPause = time.Second
+	// writePause is how long is waited before it is tried again to write it.
+	writePause = 10 * time.Second
 	// appointEvery is how often it is looked whether the end of the one there is near.
 	appointEvery = time.Hour
 )
 
-// appoint is writeOperator for a member of a cluster, and renews the identity in time: one
-// is on record before it is written, which takes a majority. It ends with ctx.
+// appoint is writeOperator for a member of a cluster, and renews the identity in time. It
+// ends with ctx.
 func (n *node) appoint(ctx context.Context) error {
-	wanted := missing(n.operatorPath())
+	a := appointment{wanted: missing(n.operatorPath())}
 	for {
-		pause := appointEvery
-		if wanted = wanted || n.renewalDue(time.Now()); wanted {
-			bundle, _, err := n.orch.CreateOperator(ctx, adminName, 0, fmt.Sprintf("orchestrator:%d", n.member.Replica))
-			if err == nil {
-				wanted, err = false, pki.WriteFile(n.operatorPath(), bundle, 0o600)
-				if err != nil {
-					return err
-				}
-			} else {
-				pause = appointPause
-			}
-		}
+		pause := n.appointOnce(ctx, &a)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(pause):
 		}
 	}
+}
+
+// An appointment is how far the identity of this node's operator is.
+type appointment struct {
+	wanted bool
+	issued []byte // what is not written yet
+}
+
+// appointOnce does what can be done now, and returns when to look again. An identity is
+// on record before it is written, which takes a majority; what there is no room for is
+// written later.
+func (n *node) appointOnce(ctx context.Context, a *appointment) (pause time.Duration) {
+	a.wanted = a.wanted || n.renewalDue(time.Now())
+	if !a.wanted {
+		return appointEvery
+	}
+	if a.issued == nil {
+		bundle, _, err := n.orch.CreateOperator(ctx, adminName, 0, fmt.Sprintf("orchestrator:%d", n.member.Replica))
+		if err != nil {
+			return appointPause
+		}
+		a.issued = bundle
+	}
+	if err := pki.WriteFile(n.operatorPath(), a.issued, 0o600); err != nil {
+		n.cfg.logger.Warn("the operator's identity was not written; trying again", "error", err)
+		return writePause
+	}
+	*a = appointment{}
+	return appointEvery
 }
 
 // renewalDue reports whether the identity in the data directory is to be renewed. One

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,6 +53,9 @@ func renewIdentity(ctx context.Context, client *api.Client, path string, lifetim
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if err := writable(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
 	key, err := pki.NewOperatorKey()
 	if err != nil {
 		return nil, err
@@ -84,4 +88,14 @@ func regularFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is no file that could be written again", path)
 	}
 	return os.ReadFile(path)
+}
+
+// writable finds out whether files can be made in a directory: what is issued and cannot
+// be kept is issued with each command again.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".writable.*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }

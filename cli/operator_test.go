@@ -5,11 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,6 +117,71 @@ func TestIdentityIsKept(t *testing.T) {
 	if n.renewalDue(leafOf(t, n.operatorPath()).NotAfter) {
 		t.Error("the node renews what was revoked")
 	}
+}
+
+// An orchestrator goes on where it cannot write its operator's identity, and writes that
+// one, and no other, when it can.
+func TestIdentityWaitsForRoom(t *testing.T) {
+	n := lonely(t)
+	full := &node{cfg: n.cfg, orch: n.orch, member: n.member}
+	full.cfg.dir = filepath.Join(t.TempDir(), "not there yet")
+	a := appointment{wanted: missing(full.operatorPath())}
+	for range 3 {
+		if pause := full.appointOnce(t.Context(), &a); pause != writePause {
+			t.Fatalf("looks again in %s", pause)
+		}
+	}
+	if err := os.Mkdir(full.cfg.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if pause := full.appointOnce(t.Context(), &a); pause != appointEvery || a.wanted {
+		t.Errorf("looks again in %s, wanted %t", pause, a.wanted)
+	}
+	leafOf(t, full.operatorPath())
+	n.orch.View(func(s *engine.State) {
+		if got := len(s.Operators[adminName].Certificates(0)); got != 1 {
+			t.Errorf("%d identities were issued", got)
+		}
+	})
+}
+
+// Who cannot write its identity has no other issued: each command would have one.
+func TestIdentityThatCannotBeKept(t *testing.T) {
+	n := lonely(t)
+	bundle, _, err := n.orch.CreateOperator(t.Context(), "alice", time.Hour, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := pki.ParseBundle(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := api.Dial("https://"+n.api.String(), api.WithTLS(pki.OperatorTLS(identity)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	// Root may write anywhere, but no path is longer than 4095 bytes: there is room for
+	// this name, and for none with digits behind it.
+	dir := t.TempDir()
+	for len(dir) < 4091 {
+		dir = filepath.Join(dir, strings.Repeat("d", max(1, min(200, 4090-len(dir)))))
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "p")
+	if err := os.WriteFile(path, bundle, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := renewIdentity(t.Context(), client, path, 0); !errors.Is(err, syscall.ENAMETOOLONG) {
+		t.Errorf("renewed, or %v", err)
+	}
+	n.orch.View(func(s *engine.State) {
+		if got := len(s.Operators["alice"].Certificates(0)); got != 1 {
+			t.Errorf("%d identities on record", got)
+		}
+	})
 }
 
 // revokedIn is the revocation of a certificate as the node knows it.

@@ -35,8 +35,9 @@ type Revocation struct {
 	Time       int64 // unix nanoseconds
 }
 
-// operatorKeysMax bounds the certificates of one operator that are known apart. Behind a
-// revocation the oldest of more stop counting.
+// operatorKeysMax bounds the certificates of one operator that are known apart, beside the
+// newest. Who has as many renews none; behind a revocation the oldest of more that an
+// administrator issues stop counting.
 const operatorKeysMax = 64
 
 // Revoked reports whether the operator has no certificate that counts.
@@ -82,6 +83,9 @@ func (s *State) foldOperatorIssued(e *eventlog.OperatorIssued) string {
 	if o := s.Operators[e.Name]; o != nil {
 		next.Revocation, next.Earlier = o.Revocation, o.Certificates(s.Time)
 		if n := len(next.Earlier) - operatorKeysMax; n > 0 {
+			if e.Renews != "" { // the one that is used may be the oldest
+				return fmt.Sprintf("operator %s has %d identities that are in force: no more are renewed until some have ended, or until the name is revoked and issued another one", e.Name, len(next.Earlier))
+			}
 			next.Earlier = next.Earlier[n:]
 		}
 	}

@@ -80,6 +80,25 @@ func TestOperatorCertificatesBounded(t *testing.T) {
 	}
 }
 
+// Who renews too often keeps what it has: the identity that it uses may be the oldest.
+func TestRenewalsEndNothing(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.ok(&eventlog.OperatorRevoked{Name: "ann"})
+	l.ok(&eventlog.OperatorIssued{Name: "ann", KeyDigest: "used", ExpiresAt: 1 << 60})
+	for i := range 2 * operatorKeysMax {
+		e := &eventlog.OperatorIssued{Name: "ann", KeyDigest: fmt.Sprint("k", i), ExpiresAt: 1 << 60, Renews: "used"}
+		if i < operatorKeysMax {
+			l.ok(e)
+		} else if void := l.void(e); !strings.Contains(void, "in force") {
+			t.Fatalf("renewal %d is void: %s", i, void)
+		}
+		if l.s.OperatorRevocation("ann", "used") != nil {
+			t.Fatalf("renewal %d ended the identity that is used", i)
+		}
+	}
+}
+
 // A refusal on record says where, why and how often.
 func TestAccessDeniedIsJudged(t *testing.T) {
 	t.Parallel()
