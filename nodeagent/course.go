@@ -107,12 +107,26 @@ func (a *agent) recollect() error {
 			}
 		}
 	})
+	noted := map[string]int{}
+	open := map[string]bool{}
 	for i := range past {
 		_, task, _, err := journal.ParseStepName(past[i].Step)
 		if err != nil {
 			continue // it never was a step
 		}
 		if err := a.facts.Recollect(task, past[i].ID, past[i].Notes, past[i].Phase == journal.Unknown); err != nil {
+			return err
+		}
+		if len(past[i].Notes) > 0 {
+			noted[task]++
+			open[task] = open[task] || past[i].Phase == journal.Intent
+		}
+	}
+	for task, attempts := range noted {
+		if attempts < 2 || !open[task] {
+			continue
+		}
+		if err := a.facts.Confuse(task); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,8 @@ type Course struct {
 	// job was not left alone.
 	since []string
 	ran   bool
+	// seen is how often jobs had been made due when the last job ended.
+	seen uint64
 }
 
 // Begin says that the attempt of a task's step begins, or goes on. It compares what
@@ -55,6 +57,9 @@ func (s *Store) Begin(task string, attempt uint64, from uint32, required []strin
 	}
 	st.users++
 	s.steps[task] = st
+	if c.seen = st.dues; resumed && st.Attempt > attempt {
+		c.seen-- // the job that goes on may have begun before that
+	}
 	return c, nil
 }
 
@@ -98,12 +103,20 @@ func (c *Course) judge(required []string, inputs []Input) error {
 	}
 	if !sameInputs(st.Inputs, now) {
 		c.opening = note{Judged: true, Overtaken: len(since) > 0 && st.known, Inputs: now}
-		if st.apply(c.attempt, &c.opening) {
-			st.changed()
-			c.store.keep(c.task, st)
-		}
+		c.apply(&c.opening)
 	}
 	return nil
+}
+
+// apply takes a note into account. The lock is held.
+func (c *Course) apply(n *note) {
+	if n.Dirties || n.Overtaken {
+		c.state.dues++
+	}
+	if c.state.apply(c.attempt, n) {
+		c.state.changed()
+		c.store.keep(c.task, c.state)
+	}
 }
 
 // tasksNamed is how many tasks a reason names before it counts the rest.
@@ -182,13 +195,15 @@ type Ending struct {
 }
 
 // Ended takes the end of a job into account. It returns what the journal is to hold of
-// it before the end; nil is nothing.
+// it before the end; nil is nothing. A job stays due where another run's attempt has made
+// it so since the job before it ended: it may have seen the host as it was before that.
 func (c *Course) Ended(e Ending) ([]byte, error) {
 	c.store.mu.Lock()
 	defer c.store.mu.Unlock()
 	c.ran = c.ran || !e.Left && e.Key != nil
 	n := c.opening
-	n.Job, n.Done = e.Job, e.Left || e.Succeeded
+	n.Job, n.Done = e.Job, (e.Left || e.Succeeded) && c.seen == c.state.dues
+	defer func() { c.seen = c.state.dues }()
 	switch {
 	case e.Key == nil:
 		n.Dirties = e.Changed && !e.Memory
@@ -214,10 +229,7 @@ func (c *Course) Ended(e Ending) ([]byte, error) {
 		return nil, nil
 	}
 	c.opening = note{}
-	if c.state.apply(c.attempt, &n) {
-		c.state.changed()
-		c.store.keep(c.task, c.state)
-	}
+	c.apply(&n)
 	data, err := wire.Marshal(&n)
 	if err != nil {
 		return nil, fmt.Errorf("note of a job: %w", err)
@@ -244,9 +256,9 @@ func (c *Course) End(how End) [16]byte {
 	st := c.state
 	switch how {
 	case EndedWell:
-		jobs := slices.DeleteFunc(slices.Clone(st.Jobs), func(d done) bool { return d.Attempt != c.attempt })
+		jobs := slices.DeleteFunc(slices.Clone(st.Jobs), func(d done) bool { return d.Attempt < c.attempt }) // a newer one may be under way
 		if len(jobs) != len(st.Jobs) || !st.Strict {
-			st.Jobs, st.Strict, st.Attempt = jobs, true, c.attempt
+			st.Jobs, st.Strict, st.Attempt = jobs, true, max(st.Attempt, c.attempt)
 			st.changed()
 			c.store.keep(c.task, st)
 		}
@@ -259,33 +271,6 @@ func (c *Course) End(how End) [16]byte {
 		delete(c.store.steps, c.task)
 	}
 	return st.Output
-}
-
-// Recollect brings the record of a task's step up to date with the notes of an attempt,
-// where a crash came before it was written. unknown is true where the attempt has ended
-// and nobody can tell what else it has done.
-func (s *Store) Recollect(task string, attempt uint64, notes [][]byte, unknown bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st, err := s.step(task)
-	if err != nil || st.Attempt > attempt {
-		return err
-	}
-	for _, data := range notes {
-		var n note
-		if err := wire.Unmarshal(data, &n); err != nil {
-			return fmt.Errorf("note of attempt %d: %w", attempt, err)
-		}
-		st.apply(attempt, &n)
-	}
-	if unknown {
-		st.dirty(attempt)
-	}
-	if len(notes) > 0 || unknown {
-		st.changed()
-		s.keep(task, st)
-	}
-	return nil
 }
 
 // Summary is the bytes by which the output of a job is compared: its head and tail, and

@@ -32,7 +32,7 @@ type digest = [16]byte
 type record struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
-	// Attempt is the one that has changed the record last.
+	// Attempt is the newest that has changed the record.
 	Attempt uint64
 	// Output stands for the attempt that has changed anything last, of the host or of
 	// what the step is based on. It is zero where none is known to have.
@@ -134,7 +134,7 @@ func (r *record) apply(attempt uint64, n *note) (changed bool) {
 		r.dirty(attempt)
 	}
 	if changed {
-		r.Attempt = attempt
+		r.Attempt = max(r.Attempt, attempt)
 	}
 	return changed
 }
@@ -142,7 +142,7 @@ func (r *record) apply(attempt uint64, n *note) (changed bool) {
 // dirty has what is behind run, and what requires the step.
 func (r *record) dirty(attempt uint64) {
 	r.Jobs = slices.DeleteFunc(r.Jobs, func(d done) bool { return d.Attempt != attempt })
-	r.Strict, r.Output, r.Attempt = true, stamp(attempt), attempt
+	r.Strict, r.Output, r.Attempt = true, stamp(attempt), max(r.Attempt, attempt)
 }
 
 // A stepState is a record in use, or to be written.
@@ -153,6 +153,7 @@ type stepState struct {
 	users     int
 	unwritten bool
 	version   uint64 // counts changes
+	dues      uint64 // counts how often jobs were made due
 }
 
 func (st *stepState) changed() {

@@ -1,0 +1,98 @@
+package facts
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestOverlap: a job of one run that was under way while another run's attempt made it due
+// has perhaps not seen what changed, and runs again, in that attempt or a later one.
+func TestOverlap(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		newer func(s *Store, id uint64) *walk // what the newer run does before the older one's job ends
+	}{
+		{"by a required task", func(s *Store, id uint64) *walk {
+			begin(t, s, "conf", id-1).do("F+").well()
+			return begin(t, s, "t", id, "conf").do("F a")
+		}},
+		{"by a file of the task", func(s *Store, id uint64) *walk { return begin(t, s, "t", id, "conf").do("F+ a") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := opened(t)
+			begin(t, s, "conf", 1).do("F+").well()
+			begin(t, s, "t", 2, "conf").do("F a b c").well()
+			begin(t, s, "conf", 3).do("F+").well()
+			older := begin(t, s, "t", 4, "conf").do("F a")
+			newer := c.newer(s, 6)
+			older.do("b").well()
+			newer.failed()
+			if ran, _ := begin(t, s, "t", 8, "conf").do("F a b c").well(); !strings.HasSuffix(ran, "bc") {
+				t.Errorf("%q runs behind a newer attempt that failed", ran)
+			}
+			older = begin(t, s, "t", 10, "conf").do("F+ a")
+			newer = c.newer(s, 12)
+			older.do("b")
+			if ran, _ := newer.do("b c").well(); !strings.HasSuffix(ran, "bc") {
+				t.Errorf("%q runs in the newer attempt", ran)
+			}
+		})
+	}
+}
+
+// TestOverlapAndCrash: notes of attempts that were beside each other do not tell which of
+// them came first to what, and records may be on disk between two of them.
+func TestOverlapAndCrash(t *testing.T) {
+	s := opened(t)
+	begin(t, s, "t", 2).do("F a").well()
+	begin(t, s, "then", 3, "t").do("a").well()
+	c, err := s.Begin("t", 4, 0, nil, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin(t, s, "t", 6).do("F+ a").well()
+	begin(t, s, "then", 7, "t").do("a").well()
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	older, err := c.Ended(Ending{Changed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.End(EndedOtherwise)
+	s.mu.Lock()
+	s.forgetSteps() // what is not on disk
+	s.mu.Unlock()
+	if err := s.Recollect("t", 4, [][]byte{older}, false); err != nil {
+		t.Fatal(err)
+	}
+	if ran, _ := begin(t, s, "then", 8, "t").do("a").well(); ran != "a" {
+		t.Errorf("%q runs of what requires a task whose file an older attempt changed last", ran)
+	}
+	if err := s.Confuse("t"); err != nil {
+		t.Fatal(err)
+	}
+	ran, _ := begin(t, s, "t", 10).do("F a").well()
+	then, _ := begin(t, s, "then", 11, "t").do("a").well()
+	if !slices.Equal([]string{ran, then}, []string{"a", "a"}) {
+		t.Errorf("%q and %q run", ran, then)
+	}
+}
+
+// TestResumedBehindNewer: a job that an older agent began, and that goes on, may have begun
+// before a newer attempt made it due.
+func TestResumedBehindNewer(t *testing.T) {
+	s := opened(t)
+	begin(t, s, "t", 2).do("F a").well()
+	begin(t, s, "t", 6).do("F+ a!").failed()
+	c, err := s.Begin("t", 4, 0, nil, nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &walk{t: t, s: s, c: c, id: 4, job: 1}
+	w.do("a").well()
+	if ran, _ := begin(t, s, "t", 8).do("F a").well(); ran != "a" {
+		t.Errorf("%q runs", ran)
+	}
+}
