@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"quorate/engine/api"
+	"quorate/eventlog"
 )
 
 // The exit codes. Scripts rely on them.
@@ -63,10 +64,12 @@ func interrupted(cause error) error {
 	return fail(exitInterrupted, fmt.Errorf("interrupted (%w)", cause))
 }
 
-// hinted adds a hint to an error that has none.
+// hinted adds a hint to an error that has none; what an orchestrator answers with knows
+// better.
 func hinted(err error, format string, args ...any) error {
 	var f *failure
-	if err == nil || errors.As(err, &f) && len(f.hints) > 0 {
+	var answered *api.Error
+	if err == nil || errors.As(err, &f) && len(f.hints) > 0 || errors.As(err, &answered) && answered.Hint != "" {
 		return err
 	}
 	code := exitError
@@ -114,6 +117,7 @@ func classify(err error) *failure {
 	f = &failure{code: exitError, err: err}
 	var answered *api.Error
 	var absent *api.Unreachable
+	var undecoded *eventlog.DecodeError
 	switch {
 	case errors.As(err, &answered):
 		f.hints = []string{answered.Hint}
@@ -125,6 +129,8 @@ func classify(err error) *failure {
 		f.hints = []string{absent.Hint}
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
 		f.code = exitTimeout
+	case errors.As(err, &undecoded) && undecoded.Newer():
+		f.hints = []string{"a newer version of quorate wrote that: install it on this machine, too; nothing is lost"}
 	case errors.Is(err, syscall.ENOSPC):
 		f.hints = []string{"the disk is full: free some space and try again"}
 	}

@@ -36,6 +36,15 @@ func (e *DecodeError) Error() string {
 	return fmt.Sprintf("event %s: byte %d: %s", e.Kind, e.Offset, e.Reason)
 }
 
+// Why an event of a later version is none of this one.
+const (
+	newerKind   = "a kind that this version does not know"
+	newerFields = "more fields than this version knows"
+)
+
+// Newer reports whether that is what an event of a later version looks like.
+func (e *DecodeError) Newer() bool { return e.Reason == newerKind || e.Reason == newerFields }
+
 // Encode returns the one canonical encoding of an event: its fields as a msgpack
 // array, every number and length in its shortest form.
 func Encode(e Event) ([]byte, error) {
@@ -75,7 +84,7 @@ func NewEntry(now int64, e Event) (Entry, error) {
 func Decode(kind Kind, data []byte) (Event, error) {
 	c, ok := lookup(kind)
 	if !ok {
-		return nil, &DecodeError{Kind: kind, Reason: "a kind that this version does not know"}
+		return nil, &DecodeError{Kind: kind, Reason: newerKind}
 	}
 	if len(data) > EntryBytesMax {
 		return nil, &DecodeError{Kind: kind, Offset: EntryBytesMax, Reason: "longer than an entry may be"}

@@ -188,6 +188,9 @@ func TestDecodeRefusesWhatEncodeWouldNotWrite(t *testing.T) {
 			if !strings.Contains(de.Reason, tt.reason) {
 				t.Fatalf("reason %q, want %q", de.Reason, tt.reason)
 			}
+			if later := tt.name == "unknown kind" || tt.name == "too many"; de.Newer() != later {
+				t.Errorf("of a later version: %t", de.Newer())
+			}
 		})
 	}
 }

@@ -126,7 +126,7 @@ func (w *walker) walkStruct(s *shape) string {
 	if n < s.fieldsMin || n > len(s.fields) {
 		w.pos = start
 		if n > len(s.fields) {
-			return "more fields than this version knows"
+			return newerFields
 		}
 		return "too few fields"
 	}

@@ -70,7 +70,7 @@ func (k *sockets) dialQUIC(ctx context.Context, address string, conf *tls.Config
 	})
 	if err != nil {
 		leave()
-		return nil, crowded(err)
+		return nil, plain(err)
 	}
 	k.linger(conn.Context(), leave)
 	if conn.ConnectionState().Used0RTT {
@@ -139,12 +139,23 @@ func (a *attentive) ReadBatch(messages []ipv4.Message, flags int) (int, error) {
 	return n, err
 }
 
-// crowded names the error of an orchestrator that turns agents away before it looks at
-// them. Who can forge that can as well keep the agent from being answered.
-func crowded(err error) error {
+// noProtocol is what an endpoint of ours says in a handshake, an internal error of TLS,
+// where it has none of the protocols that it was offered.
+const noProtocol = quic.TransportErrorCode(0x150)
+
+// plain gives its plain words to the error of an orchestrator that turns agents away
+// before it looks at them, or that is of another version. Who can forge that can as well
+// keep the agent from being answered.
+func plain(err error) error {
 	var said *quic.TransportError
-	if errors.As(err, &said) && said.Remote && said.ErrorCode == quic.ConnectionRefused {
+	if !errors.As(err, &said) || !said.Remote {
+		return err
+	}
+	switch said.ErrorCode {
+	case quic.ConnectionRefused:
 		return fmt.Errorf("%w (%w)", errCrowd, err)
+	case noProtocol:
+		return fmt.Errorf("the orchestrator does not speak as this agent does: upgrade the older of the two (%w)", err)
 	}
 	return err
 }

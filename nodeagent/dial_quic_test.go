@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +37,23 @@ func TestIPv6(t *testing.T) {
 	six.listen("[::1]:0", pki.ServerTLS(cert, o.ca.Certificate()))
 	startAgent(t, six, t.TempDir())
 	six.connected()
+}
+
+// TestOtherVersion: an orchestrator that knows nothing of the agent's protocol is said to be
+// of another version.
+func TestOtherVersion(t *testing.T) {
+	o := newOrchestrator(t)
+	conf := pki.EnrolTLS("")
+	conf.NextProtos = []string{"quorate-agent/0"}
+	var k sockets
+	defer k.close()
+	l, err := k.dial(t.Context(), o.address, conf, func() {})
+	if err == nil {
+		l.close("unexpected")
+	}
+	if err == nil || !strings.Contains(err.Error(), "upgrade the older") {
+		t.Errorf("told %v", err)
+	}
 }
 
 // TestSocketsClose: no socket outlives the agent, whatever its connection is about.
