@@ -143,7 +143,7 @@ func (p *program) printRun(run *api.Run) error {
 		fmt.Fprintf(p.con.out, "waiting for %s\n", printable(w))
 	}
 	fmt.Fprintln(p.con.out)
-	g := &grid{header: []any{"TASK", "STATUS", "STEPS", "REASON"}}
+	g := &grid{header: []any{"TASK", "STATUS", "STEPS", "REASON"}, wrap: true}
 	for _, t := range run.Tasks {
 		counts, reason := map[string]int{}, t.Reason
 		if reason == "" {

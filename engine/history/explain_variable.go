@@ -124,7 +124,29 @@ func (x *Explainer) settings(name, host string) (out []Setting) {
 		}
 	}
 	slices.SortFunc(out, func(a, b Setting) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Host, b.Host)) })
+	remembered(out)
 	return out
+}
+
+// remembered gives what jobs printed before to those that were left alone since: these
+// print nothing, and set the value that they remember.
+func remembered(settings []Setting) {
+	type printer struct {
+		step, how string
+		job       uint32
+	}
+	before := map[printer]*Setting{}
+	for i := range settings {
+		s := &settings[i]
+		if !strings.Contains(s.How, "--std") {
+			continue
+		}
+		p := printer{s.Step, s.How, s.Job}
+		if old := before[p]; old != nil && !s.Changed && s.Value == "" {
+			s.Value, s.Known = old.Value, old.Known
+		}
+		before[p] = s
+	}
 }
 
 // settersIn are those of a run's plan, which may not be at hand.
@@ -170,7 +192,7 @@ func (s *Setting) printed(e eventlog.Event, how string) {
 		from = ended.Stderr
 	}
 	s.Value = clipped(strings.Join(strings.Fields(strings.ToValidUTF8(string(from.Head), "\uFFFD")), " "), valueTextMax)
-	s.Known = from.Size <= int64(len(from.Head))
+	s.Known = from.Size <= int64(len(from.Head)) && (ended.Changed || from.Size > 0)
 }
 
 // publishedSetting is a value as the host has told it to others.
