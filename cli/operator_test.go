@@ -26,9 +26,15 @@ import (
 // lonely starts a node on an embedded log, which serves operators over HTTPS.
 func lonely(t *testing.T) *node {
 	t.Helper()
+	return lonelyTo(t, t.Output())
+}
+
+// lonelyTo is lonely with a log of its own.
+func lonelyTo(t *testing.T, log io.Writer) *node {
+	t.Helper()
 	dir := t.TempDir()
 	n, err := startNode(t.Context(), nodeConfig{
-		dir: dir, socket: filepath.Join(dir, socketName), log: logEmbedded, version: "test", logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		dir: dir, socket: filepath.Join(dir, socketName), log: logEmbedded, version: "test", logger: slog.New(slog.NewTextHandler(log, nil)),
 		addresses: addresses{Listen: "127.0.0.1:0", HTTP: "127.0.0.1:0", ListenTCP: noListen},
 	})
 	if err != nil {
@@ -264,6 +270,31 @@ func TestPortsTellOfDenials(t *testing.T) {
 		"orchestrators  unknown-protocol", "join  unknown-token",
 	} {
 		eventually(t, want, func() bool { watch(); return told[want] })
+	}
+}
+
+// Who hammers at a port is told of in the node's own log as on record, and not each time.
+func TestStrangersFillNoLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	n := lonelyTo(t, file)
+	said := func(what string) int {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(text, []byte(what))
+	}
+	for range 50 {
+		knock(t, n.api, "h2", nil)
+	}
+	eventually(t, "a word of it", func() bool { return said("msg=refused entry=api") > 0 })
+	if each := said("127.0.0.1:"); each > 10 { // addresses with ports are of connections, and a few of the node
+		t.Errorf("the log tells of %d addresses", each)
 	}
 }
 

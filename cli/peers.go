@@ -195,7 +195,7 @@ func (p *peers) serve(ctx context.Context, n *node) {
 	p.port.Handle(port.Join, func(ctx context.Context, conn net.Conn, _ uint64) {
 		if err := peer.ServeJoin(ctx, conn, n.orch); err != nil {
 			n.deniedJoin(conn, err)
-			n.cfg.logger.Warn("request to join", "address", conn.RemoteAddr().String(), "error", err)
+			n.cfg.logger.Debug("request to join", "address", conn.RemoteAddr().String(), "error", err)
 		}
 	})
 	n.group.Go(func() error { return p.watch(ctx, n) })

@@ -142,7 +142,7 @@ func (h *Handler) deny(w http.ResponseWriter, r *http.Request, pattern string, c
 	if reason == "" {
 		reason = denial.NoRight
 	}
-	h.logger.Warn("request denied", "caller", c.name, "reason", reason, "address", r.RemoteAddr, "method", r.Method, "path", r.URL.Path)
+	h.logger.Debug("request denied", "caller", c.name, "reason", reason, "address", r.RemoteAddr, "method", r.Method, "path", r.URL.Path)
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = ""

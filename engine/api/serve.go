@@ -102,10 +102,11 @@ func ServeListener(ctx context.Context, h http.Handler, ln net.Listener) error {
 }
 
 // errorLog is where the HTTP server tells of connections that fail, such as TLS
-// handshakes, in the handler's own log; nil is the standard log.
+// handshakes, in the handler's own log; nil is the standard log. Strangers make as many of
+// these as they like, so they are for who looks for them.
 func errorLog(h http.Handler) *log.Logger {
 	if own, ok := h.(*Handler); ok {
-		return slog.NewLogLogger(own.logger.Handler(), slog.LevelInfo)
+		return slog.NewLogLogger(own.logger.Handler(), slog.LevelDebug)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (g *gateway) enrol(ctx context.Context, c *connection) {
 	}()
 	message, err := wire.ReadFrom(st, wire.Agent)
 	if err != nil {
-		g.logger.Warn("enrolment was not read", "address", c.remote(), "error", err)
+		g.logger.Debug("enrolment was not read", "address", c.remote(), "error", err)
 		c.close(codeProtocol, "no enrolment was read")
 		return
 	}

@@ -73,5 +73,9 @@ func (o *Orchestrator) recordDenials(ctx context.Context) {
 		if ctx.Err() == nil {
 			o.logger.Warn("refusals were not recorded; trying again", "events", len(taken), "error", err)
 		}
+		return
+	}
+	for _, e := range taken { // as bounded as on record; each by itself is for debugging
+		o.logger.Warn("refused", "entry", e.Entry, "caller", e.Caller, "reason", e.Reason, "count", e.Count, "addresses", e.Addresses)
 	}
 }
