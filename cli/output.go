@@ -172,7 +172,7 @@ func printable(s string) string {
 }
 
 // lastRoomMin is how many columns there have to be for what a table breaks within a word.
-const lastRoomMin = 8
+const lastRoomMin = 6
 
 // brokenFrom breaks the words of a row's last cell that have more columns than there is
 // room, so that an operator's long name makes no row wider than the terminal.
