@@ -98,6 +98,9 @@ func TestConnections(t *testing.T) {
 	l.void(&eventlog.AgentQuarantined{Agent: id, Reason: "sound", JournalID: a.JournalID, JournalSeq: 1})
 	l.ok(&eventlog.AgentQuarantined{Agent: id, Reason: "rolled back", JournalID: a.JournalID, JournalSeq: 0})
 	l.void(&eventlog.AgentQuarantined{Agent: id, Reason: "again"})
+	if why := l.void(&eventlog.AgentApproved{Agent: id}); !strings.Contains(why, "revoke it") {
+		t.Errorf("who approves an agent in quarantine is told: %s", why)
+	}
 	l.void(connect("three", 1))
 	l.void(&eventlog.JobEnded{Attempt: attempt, Job: 1, Outcome: eventlog.Succeeded, Seq: 2})
 	if got := l.attempt(r, 0, 0); got.Outcome != eventlog.Unknown || r.Step(0, 0).Status != Waiting || len(a.Open) != 0 {

@@ -80,6 +80,8 @@ func (s *State) foldAgentApproved(e *eventlog.AgentApproved) string {
 	switch {
 	case void != "":
 		return void
+	case !a.Pending && a.Quarantined != "":
+		return "the agent is approved, and in quarantine for good: revoke it, and have its host join anew"
 	case !a.Pending:
 		return "the agent is approved"
 	}
