@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/quic-go/quic-go"
+
 	"quorate/internal/job"
 	"quorate/nodeagent/journal"
 	"quorate/nodeagent/verb"
@@ -102,10 +104,10 @@ func TestKilledBehindAFile(t *testing.T) {
 	restart := func(sig os.Signal) {
 		_ = agent.Process.Signal(sig)
 		_ = agent.Wait()
-		sessions := 0
-		o.update(func() { sessions = o.sessions })
+		var before *quic.Stream
+		o.update(func() { before = o.control })
 		agent = agentProcess(t, o, dir)
-		o.until("another connection", func() bool { return o.sessions > sessions && o.control != nil })
+		o.until("another connection", func() bool { return o.control != nil && o.control != before })
 	}
 	o.connected()
 	gate := filepath.Join(root, "gate")
