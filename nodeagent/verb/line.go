@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"quorate/internal/job"
@@ -124,13 +125,13 @@ func lineEditOf(a *asked) (*lineEdit, error) {
 // edit returns the text with the line or block put in or taken out. A second edit
 // of what it returns changes nothing.
 func (e *lineEdit) edit(text string) (string, error) {
-	lines, ending, last := splitLines(text)
+	lines, cr, last := splitLines(text)
 	var err error
 	var changed bool
 	if e.begin != "" {
-		lines, changed, err = e.editBlock(lines)
+		lines, changed, err = e.editBlock(lines, cr)
 	} else {
-		lines, changed = e.editLine(lines)
+		lines, changed = e.editLine(lines, cr)
 	}
 	if err != nil || !changed {
 		return text, err
@@ -138,32 +139,39 @@ func (e *lineEdit) edit(text string) (string, error) {
 	if len(lines) == 0 {
 		return "", nil
 	}
-	out := strings.Join(lines, ending)
-	if last || lines[len(lines)-1] == "" {
-		out += ending
+	out := strings.Join(lines, "\n")
+	if last || bare(lines[len(lines)-1]) == "" {
+		return out + "\n", nil
 	}
-	return out, nil
+	return strings.TrimSuffix(out, cr), nil
 }
 
-// splitLines splits a text into lines, and returns how they end, and whether the
-// last one does.
-func splitLines(text string) (lines []string, ending string, last bool) {
-	ending = "\n"
-	if i := strings.IndexByte(text, '\n'); i > 0 && text[i-1] == '\r' {
-		ending = "\r\n"
-	}
+// splitLines splits a text into lines without their line feeds. cr is what new lines
+// have before theirs, as the first one of the text does, and last is whether the last
+// line is ended. Lines may end in different ways, and keep that.
+func splitLines(text string) (lines []string, cr string, last bool) {
 	if text == "" {
-		return nil, ending, true
+		return nil, "", true
 	}
-	body := strings.TrimSuffix(text, ending)
-	return strings.Split(body, ending), ending, len(body) < len(text)
+	if i := strings.IndexByte(text, '\n'); i > 0 && text[i-1] == '\r' {
+		cr = "\r"
+	}
+	body := strings.TrimSuffix(text, "\n")
+	lines = strings.Split(body, "\n")
+	if last = len(body) < len(text); !last {
+		lines[len(lines)-1] += cr
+	}
+	return lines, cr, last
 }
 
-func (e *lineEdit) editLine(lines []string) ([]string, bool) {
+// bare is a line without its end.
+func bare(line string) string { return strings.TrimRight(line, "\r") }
+
+func (e *lineEdit) editLine(lines []string, cr string) ([]string, bool) {
 	if e.absent {
 		kept := lines[:0:0]
 		for _, l := range lines {
-			if matches := e.regexp != nil && e.regexp.MatchString(l) || e.regexp == nil && l == e.line; !matches {
+			if matches := e.regexp != nil && e.regexp.MatchString(bare(l)) || e.regexp == nil && bare(l) == e.line; !matches {
 				kept = append(kept, l)
 			}
 		}
@@ -171,18 +179,18 @@ func (e *lineEdit) editLine(lines []string) ([]string, bool) {
 	}
 	replace := -1
 	for i, l := range lines {
-		if l == e.line {
+		if bare(l) == e.line {
 			return lines, false
 		}
-		if e.regexp != nil && e.regexp.MatchString(l) {
+		if e.regexp != nil && e.regexp.MatchString(bare(l)) {
 			replace = i
 		}
 	}
 	if replace >= 0 {
-		lines[replace] = e.line
+		lines[replace] = e.line + cr
 		return lines, true
 	}
-	return e.insert(lines, []string{e.line}), true
+	return e.insert(lines, []string{e.line + cr}), true
 }
 
 // insert adds lines where the options say, at the end by default.
@@ -193,9 +201,9 @@ func (e *lineEdit) insert(lines, add []string) []string {
 	}
 	for i, l := range lines {
 		switch {
-		case e.after != nil && e.after.MatchString(l):
+		case e.after != nil && e.after.MatchString(bare(l)):
 			at = i + 1
-		case e.before != nil && e.before.MatchString(l):
+		case e.before != nil && e.before.MatchString(bare(l)):
 			at = i
 		}
 	}
@@ -203,10 +211,10 @@ func (e *lineEdit) insert(lines, add []string) []string {
 	return append(append(out, add...), lines[at:]...)
 }
 
-func (e *lineEdit) editBlock(lines []string) ([]string, bool, error) {
+func (e *lineEdit) editBlock(lines []string, cr string) ([]string, bool, error) {
 	begin, end := -1, -1
 	for i, l := range lines {
-		switch {
+		switch l := bare(l); {
 		case l == e.begin && begin >= 0 || l == e.end && (begin < 0 || end >= 0):
 			return nil, false, fmt.Errorf("line %d: the marks %q and %q do not stand around one block", i+1, e.begin, e.end)
 		case l == e.begin:
@@ -216,11 +224,14 @@ func (e *lineEdit) editBlock(lines []string) ([]string, bool, error) {
 		}
 	}
 	for _, l := range e.block {
-		if l == e.begin || l == e.end {
+		if l := bare(l); l == e.begin || l == e.end {
 			return nil, false, errors.New("the block holds its own marks")
 		}
 	}
 	block := append(append([]string{e.begin}, e.block...), e.end)
+	for i := range block {
+		block[i] = bare(block[i]) + cr
+	}
 	switch {
 	case begin >= 0 && end < 0:
 		return nil, false, fmt.Errorf("line %d: the block that begins here does not end", begin+1)
@@ -231,7 +242,7 @@ func (e *lineEdit) editBlock(lines []string) ([]string, bool, error) {
 	}
 	rest := append([]string(nil), lines[:begin]...)
 	if !e.absent {
-		if strings.Join(lines[begin:end+1], "\n") == strings.Join(block, "\n") {
+		if slices.EqualFunc(lines[begin:end+1], block, func(a, b string) bool { return bare(a) == bare(b) }) {
 			return lines, false, nil
 		}
 		rest = append(rest, block...)

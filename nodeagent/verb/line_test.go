@@ -77,6 +77,8 @@ func TestLineFiles(t *testing.T) {
 func FuzzLine(f *testing.F) {
 	f.Add("a\nb\n", "c", "^a", uint8(0))
 	f.Add("a\r\nb", "", "", uint8(7))
+	f.Add("\r\n\n", "", "", uint8(17)) // lines that end in different ways
+	f.Add("x\na\r\n", "", "^x|^a$", uint8(5))
 	f.Add("# BEGIN quorate default\n# END quorate default\n", "x\ny", "b", uint8(8))
 	f.Fuzz(func(t *testing.T, text, add, expression string, how uint8) {
 		re, err := regexp.Compile(expression)
@@ -94,9 +96,6 @@ func FuzzLine(f *testing.F) {
 			e.begin, e.end = "# BEGIN quorate default", "# END quorate default"
 			e.block = strings.Split(add, "\n")
 		} else if e.line = add; strings.ContainsAny(add, "\r\n") {
-			return
-		}
-		if strings.ContainsRune(add, '\r') || strings.ContainsRune(text, '\r') && !strings.Contains(text, "\r\n") {
 			return
 		}
 		once, err := e.edit(text)
