@@ -195,9 +195,7 @@ func TestGarbage(t *testing.T) {
 			rig := gatewaytest.Start(t, gatewaytest.Options{})
 			bad := gatewaytest.Must(rig.Enrol(t, "bad").Dial(t.Context()))
 			defer bad.Close()
-			if _, err := bad.Control.Write(bytes); err != nil {
-				t.Fatal(err)
-			}
+			_, _ = bad.Control.Write(bytes) // the gateway may close before it has all
 			good := rig.Enrol(t, "good")
 			good.Work(t)
 			select {
