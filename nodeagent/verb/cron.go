@@ -140,7 +140,7 @@ func (a *asked) installCrontab(ctx context.Context, user, text string) Result {
 // setCron returns the text of a crontab in which the named entry is the one given,
 // or absent where that is empty.
 func setCron(text, name, entry string) string {
-	lines, ending, _ := splitLines(text)
+	lines, ending := splitLines(text)
 	var out []string
 	placed := entry == ""
 	for i := 0; i < len(lines); i++ {

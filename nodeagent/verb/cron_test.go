@@ -81,12 +81,12 @@ func FuzzSetCron(f *testing.F) {
 		if twice := setCron(once, name, entry); twice != once {
 			t.Fatalf("%q becomes %q, and then %q", text, once, twice)
 		}
-		lines, _, _ := splitLines(once)
+		lines, _ := splitLines(once)
 		i := slices.Index(lines, cronMark+name)
 		if i < 0 || i+1 == len(lines) || lines[i+1] != entry || slices.Contains(lines[i+1:], cronMark+name) {
 			t.Fatalf("%q becomes %q", text, once)
 		}
-		lines, _, _ = splitLines(setCron(once, name, ""))
+		lines, _ = splitLines(setCron(once, name, ""))
 		if slices.Contains(lines, cronMark+name) {
 			t.Fatalf("%q keeps the entry", once)
 		}

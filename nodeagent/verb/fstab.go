@@ -55,7 +55,7 @@ func fstabLine(line string) (e fstabEntry, ok bool) {
 // setFstab returns the text of fstab with the entry for a mount point, or without one
 // where the entry is empty. Lines that say the same in another way stay.
 func setFstab(text, point string, entry fstabEntry) (string, error) {
-	lines, ending, _ := splitLines(text)
+	lines, ending := splitLines(text)
 	var out []string
 	found := false
 	for i, l := range lines {

@@ -125,7 +125,7 @@ func lineEditOf(a *asked) (*lineEdit, error) {
 // edit returns the text with the line or block put in or taken out. A second edit
 // of what it returns changes nothing.
 func (e *lineEdit) edit(text string) (string, error) {
-	lines, cr, last := splitLines(text)
+	lines, cr, last := rawLines(text)
 	var err error
 	var changed bool
 	if e.begin != "" {
@@ -146,10 +146,22 @@ func (e *lineEdit) edit(text string) (string, error) {
 	return strings.TrimSuffix(out, cr), nil
 }
 
-// splitLines splits a text into lines without their line feeds. cr is what new lines
+// splitLines splits a text into lines, and returns how they end: as the first does.
+func splitLines(text string) (lines []string, ending string) {
+	ending = "\n"
+	if i := strings.IndexByte(text, '\n'); i > 0 && text[i-1] == '\r' {
+		ending = "\r\n"
+	}
+	if text == "" {
+		return nil, ending
+	}
+	return strings.Split(strings.TrimSuffix(text, ending), ending), ending
+}
+
+// rawLines splits a text into lines without their line feeds. cr is what new lines
 // have before theirs, as the first one of the text does, and last is whether the last
 // line is ended. Lines may end in different ways, and keep that.
-func splitLines(text string) (lines []string, cr string, last bool) {
+func rawLines(text string) (lines []string, cr string, last bool) {
 	if text == "" {
 		return nil, "", true
 	}

@@ -98,7 +98,7 @@ func (a *asked) kernelSteps(ctx context.Context, key, value string) ([]step, err
 // setSysctl returns the text of a file of sysctl.d in which the key has the value,
 // or is absent. Of several lines for the key the last one counts, and is kept.
 func setSysctl(text, key, value string, absent bool) string {
-	lines, ending, _ := splitLines(text)
+	lines, ending := splitLines(text)
 	last := -1
 	for i, l := range lines {
 		if k, v, ok := sysctlLine(l); ok && sameKey(k, key) {

@@ -105,7 +105,7 @@ func FuzzSetSysctl(f *testing.F) {
 			t.Fatalf("%q becomes %q, and then %q", text, once, twice)
 		}
 		last, found := "", false
-		lines, _, _ := splitLines(once)
+		lines, _ := splitLines(once)
 		for _, l := range lines {
 			if k, v, ok := sysctlLine(l); ok && sameKey(k, key) {
 				last, found = v, true
