@@ -74,7 +74,7 @@ soak-short: ## its trouble alone, two minutes long, with clocks that are right
 acceptance: ## a real deployment, files of 1 GiB, hostile networks: five minutes, as root
 	QUORATE_ACCEPTANCE=full $(GO) test -count=1 -timeout 60m -v ./internal/acceptance
 
-edge: ## chains over 300 ms, links that are cut: a quarter of an hour, as root
+edge: ## chains over 300 ms, links that are cut: half an hour, as root
 	QUORATE_EDGE=full $(GO) test -count=1 -timeout 60m -v ./internal/edge
 
 kills: ## kill orchestrators, agents and leaders in the middle of runs, SOAK (50) times each
