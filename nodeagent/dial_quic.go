@@ -199,6 +199,23 @@ func (l quicCarrier) signs() signs {
 // probe does nothing: the other side acknowledges whatever is sent to it.
 func (l quicCarrier) probe() {}
 
+// stir has a relay say something, which a stream does that is for nothing: it is refused.
+// It reports false where there may be no more streams.
+func (l quicCarrier) stir() bool {
+	s, err := l.conn.OpenStream()
+	if err != nil {
+		return false
+	}
+	_ = s.SetWriteDeadline(time.Now().Add(stirEvery))
+	if wire.WriteMessage(s, wire.NewPing()) == nil {
+		_ = s.Close()
+	} else {
+		s.CancelWrite(codeDone)
+	}
+	s.CancelRead(codeDone)
+	return true
+}
+
 // overQUIC reports whether the link goes to an orchestrator over UDP.
 func (l *link) overQUIC() bool {
 	_, ok := l.carrier.(quicCarrier)

@@ -24,6 +24,10 @@ const (
 	tunnelTimeout = 9 * time.Second
 	// dialTunnelTimeout is for all of it, with the handshake at the far end.
 	dialTunnelTimeout = 20 * time.Second
+	// stirEvery is how often a relay that lets an agent wait for a tunnel is asked whether
+	// it is there, and stirsMax how often without a word until it is given up.
+	stirEvery = 500 * time.Millisecond
+	stirsMax  = 3
 )
 
 // A RelayError says that a relay is there and has no way to the cluster.
@@ -84,9 +88,15 @@ func (r *relays) tunnel(ctx context.Context, address string, cluster *tls.Config
 	if err != nil {
 		return nil, foreign(err, address, r.proof)
 	}
-	l, err := r.through(ctx, site, address, cluster)
+	there, left := site.whileThere(ctx)
+	l, err := r.through(there, site, address, cluster)
+	silent := errors.Is(context.Cause(there), errSilentRelay)
+	left()
 	if err != nil {
 		site.close("no tunnel")
+		if silent {
+			err = &RelayError{address, noAnswer}
+		}
 		return nil, err
 	}
 	return l, nil
@@ -107,6 +117,46 @@ func (r *relays) through(ctx context.Context, site *link, address string, cluste
 		return nil, fmt.Errorf("through relay %s: %w", address, foreign(err, address, r.proof))
 	}
 	return &link{tunnelCarrier{conn, site}}, nil
+}
+
+// whileThere returns a context that ends when nothing is heard of the relay any more.
+// Another one may be in its place, which cannot tell: it does not know the connection, nor
+// the key that a word on it would need. The caller has to call left.
+func (l *link) whileThere(ctx context.Context) (there context.Context, left func()) {
+	there, end := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		due := time.NewTicker(stirEvery)
+		defer due.Stop()
+		// Looks are counted and not time: it may be we who were stopped.
+		for heard, unanswered := l.signs().heard, 0; unanswered < stirsMax; {
+			select {
+			case <-due.C:
+			case <-there.Done():
+				return
+			}
+			if now := l.signs().heard; now != heard {
+				heard, unanswered = now, 0
+			}
+			if unanswered > 0 || l.stir() {
+				unanswered++
+			}
+		}
+		end(errSilentRelay)
+	})
+	return there, func() {
+		end(nil)
+		watching.Wait()
+	}
+}
+
+// stir has the relay say something, and reports whether it was asked.
+func (l *link) stir() bool {
+	if c, ok := l.carrier.(quicCarrier); ok {
+		return c.stir()
+	}
+	l.probe()
+	return true
 }
 
 func askTunnel(ctx context.Context, s stream, address string) error {
