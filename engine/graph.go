@@ -150,9 +150,6 @@ func (g *Graph) StepCount(task uint32) int {
 	return len(g.HostSets[g.Tasks[task].HostSet])
 }
 
-// Steps returns how many steps the plan has.
-func (g *Graph) Steps() int { return g.steps }
-
 // isMissing reports whether the task stands for hosts that nobody knows.
 func (g *Graph) isMissing(task uint32) bool {
 	return planner.Driver(g.Tasks[task].Driver) == planner.DriverMissing

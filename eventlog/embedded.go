@@ -248,9 +248,6 @@ func (l *Embedded) Leading() (term uint64, leading bool, changed <-chan struct{}
 	return embeddedTerm, true, l.leading
 }
 
-// ClusterID returns the id in the log's ClusterCreated, or nothing before it.
-func (l *Embedded) ClusterID() string { return l.store.ClusterID() }
-
 // Close waits for the commit under way and releases the file. Appends that wait
 // get [ErrClosed].
 func (l *Embedded) Close() error {

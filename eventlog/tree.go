@@ -49,9 +49,6 @@ func newTree(size, end uint64, read func(uint64, int) ([]Record, error), stored 
 	return &Tree{size: size, read: read, stored: stored, blocks: map[uint64]*blockHashes{}, upper: map[[2]uint64]tlog.Hash{}}, nil
 }
 
-// Size returns how many records the tree is over.
-func (t *Tree) Size() uint64 { return t.size }
-
 // Root returns the tree's hash; that of no records is the SHA-256 of nothing.
 func (t *Tree) Root() (Hash, error) {
 	h, err := tlog.TreeHash(int64(t.size), t)

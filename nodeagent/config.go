@@ -30,9 +30,7 @@ type Config struct {
 	// connection before it goes on alone with what it holds and is known not to have
 	// begun. Zero or less is for ever.
 	OfflineAfterReboot time.Duration
-	// Labels are for the log lines only: the cluster's come with the token.
-	Labels []string
-	Logger *slog.Logger
+	Logger             *slog.Logger
 
 	site    *RelayConfig // of a relay, see RunRelay
 	sockets *sockets     // that run closes

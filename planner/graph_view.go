@@ -7,12 +7,11 @@ const ViewSchema = "quorate/v1"
 const (
 	ActionRun       = "run"       // it would run
 	ActionUnchanged = "unchanged" // nothing has changed since it last succeeded
-	ActionSkip      = "skip"      // left out by --limit or --restrict, or not executable
 )
 
 // A Verdict says what would become of a task.
 type Verdict struct {
-	Action string // ActionRun, ActionUnchanged or ActionSkip
+	Action string // ActionRun or ActionUnchanged
 	Reason string // for people
 	// Hosts are those on which it would run, where that is known; in inventory order.
 	Hosts []string

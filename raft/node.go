@@ -250,9 +250,6 @@ func (n *Node) Leading() (term uint64, leading bool, changed <-chan struct{}) {
 	return n.leader.leading()
 }
 
-// Replica returns this replica's number.
-func (n *Node) Replica() uint64 { return n.cfg.Replica }
-
 // ClusterID returns the id in the log's ClusterCreated, or nothing before it.
 func (n *Node) ClusterID() string { return n.store.ClusterID() }
 

@@ -18,11 +18,6 @@ func (c *Client) SubmitPlan(ctx context.Context, planID string) (*Plan, error) {
 	return post[Plan](ctx, c, "/v1/plans", &PlanSubmit{Schema: Schema, PlanID: planID})
 }
 
-// Plan returns what is on record of a plan.
-func (c *Client) Plan(ctx context.Context, planID string) (*Plan, error) {
-	return get[Plan](ctx, c, "/v1/plans/"+url.PathEscape(planID), nil)
-}
-
 // CreateRun starts an execution of a recorded plan. A repeat with the same
 // RequestID answers with the run that the first one started.
 func (c *Client) CreateRun(ctx context.Context, in RunSubmit) (*Run, error) {

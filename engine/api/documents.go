@@ -11,7 +11,7 @@ const Schema = "quorate/v1"
 // An Error is the body of every answer that is not 2xx.
 type Error struct {
 	Schema string `json:"schema"`
-	// Code is stable: invalid, not-found, conflict, stale, unauthorized, unavailable, internal.
+	// Code is stable: invalid, not-found, conflict, unauthorized, unavailable, internal.
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`

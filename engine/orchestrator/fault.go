@@ -11,7 +11,6 @@ const (
 	Invalid      Code = "invalid"      // the request can never succeed
 	NotFound     Code = "not-found"    // what it names does not exist
 	Conflict     Code = "conflict"     // the state does not allow it now
-	Stale        Code = "stale"        // it was made for an older state
 	Unauthorized Code = "unauthorized" // the caller has no right to it
 	Unavailable  Code = "unavailable"  // try again later
 	Internal     Code = "internal"     // our fault

@@ -118,9 +118,6 @@ func (b *Bundle) Verify(ctx context.Context, trust Trust) (*Report, error) {
 	return Verify(ctx, io.NewSectionReader(b.file, 0, 1<<62), trust)
 }
 
-// Schemas are what the data of events looks like.
-func (b *Bundle) Schemas() []eventlog.KindSchema { return b.schemas }
-
 // Records yields the contiguous records from an index on, with their hashes in the
 // chain. The first error ends them.
 func (b *Bundle) Records(from uint64) iter.Seq2[eventlog.Record, error] {

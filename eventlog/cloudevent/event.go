@@ -14,8 +14,6 @@ import (
 const (
 	// SpecVersion is the version of CloudEvents.
 	SpecVersion = "1.0"
-	// ContentType is the media type of an [Event] in JSON, the structured mode.
-	ContentType = "application/cloudevents+json"
 	// typePrefix stands before the kind of an event.
 	typePrefix = "org.quorate."
 	// idHashLength is how much of a record's hash is part of an event's id, in hex digits.

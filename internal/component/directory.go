@@ -97,14 +97,6 @@ func (d *Directory) Path(verb string) string {
 	return ""
 }
 
-// Description is what the component of a verb said of itself, or nil.
-func (d *Directory) Description(verb string) *Description {
-	if _, ok := d.Lookup(verb); !ok {
-		return nil
-	}
-	return d.found[verb].desc
-}
-
 // Lookup finds the declaration of a component by its verb. Where the component
 // does not describe itself as it should, the declaration says so. It is a
 // [job.Lookup].

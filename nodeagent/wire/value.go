@@ -81,8 +81,6 @@ const (
 	WantValue Want = 2
 	// WantJob: Hosts have done the job whose fingerprint Key is.
 	WantJob Want = 3
-	// WantNow: nothing; what is known of Key now will do.
-	WantNow Want = 4
 )
 
 // Ask asks for an Answer as soon as something is there. Both are forgotten with
