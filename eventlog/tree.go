@@ -20,9 +20,6 @@ const (
 // ErrTooShort is wrapped by errors for a tree of more records than the log has.
 var ErrTooShort = errors.New("the log is shorter")
 
-// ErrProof is wrapped by errors for a proof that does not hold.
-var ErrProof = errors.New("the proof does not hold")
-
 // A Tree is the Merkle tree of RFC 6962 over the first records of a log, as
 // golang.org/x/mod/sumdb/tlog has it: leaf n is record n+1, see [Record.Leaf]. Errors
 // of its methods are of the log. It is not safe for concurrent use.
@@ -55,18 +52,8 @@ func (t *Tree) Root() (Hash, error) {
 	return Hash(h), err
 }
 
-// ProveRecord returns the hashes that lead from a record's [Record.LeafHash] to the
-// root, for [CheckRecord].
-func (t *Tree) ProveRecord(index uint64) ([]Hash, error) {
-	if index == 0 || index > t.size {
-		return nil, fmt.Errorf("proof of record %d in %d: %w", index, t.size, ErrTooShort)
-	}
-	p, err := tlog.ProveRecord(int64(t.size), int64(index-1), t)
-	return ownHashes(p), err
-}
-
 // ProveTree returns the hashes that show that this tree only added to an older one,
-// for [CheckTree].
+// for tlog.CheckTree.
 func (t *Tree) ProveTree(older uint64) ([]Hash, error) {
 	if older > t.size {
 		return nil, fmt.Errorf("proof of %d records in %d: %w", older, t.size, ErrTooShort)
@@ -214,45 +201,10 @@ func readLeaves(read func(uint64, int) ([]Record, error), from, to uint64) ([]Ha
 	return leaves, nil
 }
 
-// CheckRecord checks that a record is in the tree of a size and a root, by what
-// [Tree.ProveRecord] returned. The error wraps [ErrProof].
-func CheckRecord(proof []Hash, size uint64, root Hash, rec *Record) error {
-	if rec.Index == 0 || rec.Index > size || size > 1<<62 {
-		return fmt.Errorf("record %d in a tree over %d: %w", rec.Index, size, ErrProof)
-	}
-	if err := tlog.CheckRecord(theirHashes(proof), int64(size), tlog.Hash(root), int64(rec.Index-1), tlog.Hash(rec.LeafHash())); err != nil {
-		return fmt.Errorf("record %d in the tree over %d: %w: %w", rec.Index, size, ErrProof, err)
-	}
-	return nil
-}
-
-// CheckTree checks that the tree of a size and a root only adds to an older one, by
-// what [Tree.ProveTree] returned. The error wraps [ErrProof].
-func CheckTree(proof []Hash, size uint64, root Hash, older uint64, olderRoot Hash) error {
-	if older > size || size > 1<<62 {
-		return fmt.Errorf("the tree over %d records in one over %d: %w", older, size, ErrProof)
-	}
-	if older == 0 {
-		return nil
-	}
-	if err := tlog.CheckTree(theirHashes(proof), int64(size), tlog.Hash(root), int64(older), tlog.Hash(olderRoot)); err != nil {
-		return fmt.Errorf("the tree over %d records in the one over %d: %w: %w", older, size, ErrProof, err)
-	}
-	return nil
-}
-
 func ownHashes(p []tlog.Hash) []Hash {
 	own := make([]Hash, len(p))
 	for i, h := range p {
 		own[i] = Hash(h)
 	}
 	return own
-}
-
-func theirHashes(p []Hash) []tlog.Hash {
-	theirs := make([]tlog.Hash, len(p))
-	for i, h := range p {
-		theirs[i] = tlog.Hash(h)
-	}
-	return theirs
 }

@@ -38,11 +38,9 @@ func frameTime(bytes int) time.Duration {
 	return frameTimeMin + time.Duration(bytes)*time.Second/frameRateMin
 }
 
-// newTransport carries Raft's messages and snapshots through the port. The port's
-// owner serves it, and closes it after the node.
-func newTransport(p *port.Port) config.TransportFactory { return &portTransports{port: p} }
-
-// portTransports makes transports; it is the library's factory.
+// portTransports makes transports that carry Raft's messages and snapshots through
+// the port; it is the library's factory. The port's owner serves it, and closes it
+// after the node.
 type portTransports struct {
 	port  *port.Port
 	signs *signs

@@ -25,7 +25,7 @@ func TestHeartbeatsPassEntries(t *testing.T) {
 	release := make(chan struct{})
 	beats := make(chan raftpb.Message, 100)
 	var entries atomic.Int64
-	slow := newTransport(p.open(2)).Create(config.NodeHostConfig{RaftAddress: addressOf(2)}, func(b raftpb.MessageBatch) {
+	slow := (&portTransports{port: p.open(2)}).Create(config.NodeHostConfig{RaftAddress: addressOf(2)}, func(b raftpb.MessageBatch) {
 		for _, m := range b.Requests {
 			if m.Type == raftpb.Replicate {
 				<-release
@@ -99,7 +99,7 @@ func TestEntriesKeepTheirOrder(t *testing.T) {
 
 // TestLaneIsBounded: what waits for a replica that takes nothing has an end.
 func TestLaneIsBounded(t *testing.T) {
-	tr := newTransport(newPorts(t).open(1)).Create(config.NodeHostConfig{RaftAddress: addressOf(1)}, nil, nil).(*transport)
+	tr := (&portTransports{port: newPorts(t).open(1)}).Create(config.NodeHostConfig{RaftAddress: addressOf(1)}, nil, nil).(*transport)
 	l := &tr.to(2).entries
 	l.busy = true // somebody sends, and does not come to an end
 	for i := range uint64(100) {

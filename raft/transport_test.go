@@ -94,7 +94,7 @@ func (p *ports) end(replica uint64) *end {
 func (p *ports) endAt(replica uint64, q *port.Port) *end {
 	p.tb.Helper()
 	e := &end{received: make(chan raftpb.MessageBatch, 10000)}
-	made := newTransport(q).Create(config.NodeHostConfig{RaftAddress: addressOf(replica)},
+	made := (&portTransports{port: q}).Create(config.NodeHostConfig{RaftAddress: addressOf(replica)},
 		func(b raftpb.MessageBatch) { e.received <- b },
 		func(c raftpb.Chunk) bool { return (*e.chunk.Load())(c) })
 	if err := made.Start(); err != nil {
@@ -330,7 +330,7 @@ func TestTransportHeaderAllocatesNothing(t *testing.T) {
 func TestTransportSlowSender(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		received := make(chan raftpb.MessageBatch, 1)
-		tr := newTransport(port.New(port.Config{})).Create(config.NodeHostConfig{RaftAddress: addressOf(2)},
+		tr := (&portTransports{port: port.New(port.Config{})}).Create(config.NodeHostConfig{RaftAddress: addressOf(2)},
 			func(b raftpb.MessageBatch) { received <- b }, nil).(*transport)
 		defer tr.Close()
 		to := tr.to(1)
@@ -451,7 +451,7 @@ func TestTransportStops(t *testing.T) {
 }
 
 func TestTransportAddresses(t *testing.T) {
-	f := newTransport(port.New(port.Config{}))
+	f := &portTransports{port: port.New(port.Config{})}
 	for address, want := range map[string]bool{"replica-1": true, "replica-18446744073709551615": true, "replica-0": false, "replica-01": false,
 		"replica-": false, "": false, "replica-+1": false, "host:1": false, "replica-1 ": false, "replica-18446744073709551616": false} {
 		if f.Validate(address) != want {

@@ -83,14 +83,6 @@ func (o *Orchestrator) Barrier(ctx context.Context) error {
 	return nil
 }
 
-// AgentServers returns the addresses of the cluster's gateways in the order in
-// which the agent is to try them; none where no orchestrator says that it serves
-// agents.
-func (o *Orchestrator) AgentServers(agent uint64) (addresses []string) {
-	o.View(func(s *engine.State) { addresses = s.AgentServers(agent) })
-	return addresses
-}
-
 // self is what is on record of this orchestrator, or nil.
 func (o *Orchestrator) self(s *engine.State) *engine.Member { return s.Member(o.cfg.Replica) }
 

@@ -22,9 +22,11 @@ func TestClusterGrows(t *testing.T) {
 			return maps.Equal(m.book, want)
 		})
 		until(t, m.o, "three members", func(s *engine.State) bool { return len(s.Members()) == 3 })
-		if got := m.o.AgentServers(7); len(got) != 3 {
-			t.Errorf("agent servers %v", got)
-		}
+		m.o.View(func(s *engine.State) {
+			if got := s.AgentServers(7); len(got) != 3 {
+				t.Errorf("agent servers %v", got)
+			}
+		})
 	}
 	view := r[2].o.Cluster(t.Context())
 	if view.Stale || view.Leader != 1 || view.Self != 2 || view.ClusterID != s.ca.ClusterID() || len(view.Members) != 3 {
@@ -105,7 +107,7 @@ func TestMemberMoves(t *testing.T) {
 		defer s.mu.Unlock()
 		return r[1].book[2] == "elsewhere:7"
 	})
-	eventually(t, "three voters", func() bool { return len(r[1].o.Voters()) == 3 })
+	s.wantVoters(t, 1, 2, 3)
 }
 
 // A removed member ends and says why, also the one that leads.

@@ -105,16 +105,6 @@ func (o *Orchestrator) members(ctx context.Context) (Membership, error) {
 	return m, nil
 }
 
-// Voters returns the members that have a vote, as far as this orchestrator knows
-// without asking.
-func (o *Orchestrator) Voters() (voters []uint64) {
-	if known := o.voters.Load(); known != nil {
-		return slices.Clone(*known)
-	}
-	o.View(func(s *engine.State) { voters = s.Members() })
-	return voters
-}
-
 // enlist puts a leader on record that is not: the founder of a cluster, or the
 // one member that is left of a cluster that was recovered.
 func (o *Orchestrator) enlist(ctx context.Context) error {

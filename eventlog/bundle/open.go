@@ -133,18 +133,6 @@ func (b *Bundle) Records(from uint64) iter.Seq2[eventlog.Record, error] {
 	}
 }
 
-// Standing yields the records that the others stand on, which have no hashes in the
-// chain. The first error ends them.
-func (b *Bundle) Standing() iter.Seq2[eventlog.Record, error] {
-	return func(yield func(eventlog.Record, error) bool) {
-		for r, err := range b.all() {
-			if err == nil && r.Index >= b.From || !yield(r, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
 // all yields every record.
 func (b *Bundle) all() iter.Seq2[eventlog.Record, error] {
 	return func(yield func(eventlog.Record, error) bool) {

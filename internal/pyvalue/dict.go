@@ -174,9 +174,6 @@ func (d *Dict) Keys() []Value {
 // Nesting beyond 200 levels is cut off.
 func (d *Dict) Clone() *Dict { return clone(d, 0).(*Dict) }
 
-// Clone returns a copy of the value that shares no list or dict with it.
-func Clone(v Value) Value { return clone(v, 0) }
-
 func clone(v Value, depth int) Value {
 	if depth > depthMax {
 		return None

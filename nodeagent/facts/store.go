@@ -56,8 +56,6 @@ type Origin struct {
 // A Store is the memory of one agent. Its methods may be called concurrently.
 type Store struct {
 	db *bolt.DB
-	// rehearsal stores take every change back, see [Store.Rehearsal].
-	rehearsal bool
 
 	// since is the highest attempt of what an earlier program remembered, which kept no
 	// records of steps.
@@ -138,14 +136,8 @@ func (s *Store) update(change func(tx *bolt.Tx) error) error {
 		if err := steps.write(tx); err != nil {
 			return err
 		}
-		if err := change(tx); err != nil || !s.rehearsal {
-			return err
-		}
-		return errRehearsal
+		return change(tx)
 	})
-	if s.rehearsal && errors.Is(err, errRehearsal) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"quorate/internal/job"
 )
 
-// A Verdict is what [Check] found out about a job.
+// A Verdict is what a check found out about a job.
 type Verdict uint8
 
 // The verdicts.
@@ -47,25 +47,9 @@ type Checked struct {
 	left bool
 }
 
-// Check says what [Execute] would do with a job as things stand, and does nothing
+// check says what [Execute] would do with a job as things stand, and does nothing
 // of it: it reads files, asks databases and fetches the content that the job ships.
-// Changes of jobs before it are not thought of. It does not panic.
-func Check(ctx context.Context, env *Env, j *job.Job) (c Checked) {
-	defer func() {
-		if p := recover(); p != nil {
-			c = Checked{Verdict: CannotTell, Info: fmt.Sprintf("internal error in %s: %v\n%s", j.Verb, p, debug.Stack())}
-		}
-	}()
-	store, err := env.Facts.Rehearsal()
-	if err != nil {
-		return Checked{Verdict: CannotTell, Info: err.Error()}
-	}
-	e := *env
-	e.Facts = store
-	return e.check(ctx, j)
-}
-
-// check is [Check] on a memory that may be changed.
+// Changes of jobs before it are not thought of. It may change env.Facts.
 func (env *Env) check(ctx context.Context, j *job.Job) Checked {
 	e := *env
 	e.Provenance.Job, e.Provenance.Time, e.Provenance.Secret = j.Index, time.Now().UnixNano(), isSet(j, optionSecret)
@@ -104,8 +88,8 @@ type Rehearsal struct {
 	Certain bool
 }
 
-// Rehearse says what [Execute] would do with a job, as [Check] does, in a run of
-// jobs none of which is done: env.Facts, which has to be the caller's to throw
+// Rehearse says what [Execute] would do with a job in a run of jobs none of which
+// is done: env.Facts, which has to be the caller's to throw
 // away, takes what the job would store, so that jobs behind it find that. certain
 // is false where jobs before this one would have changed the host: that it would
 // fail as things stand then says nothing. It does not panic.

@@ -122,8 +122,7 @@ func TestComponentInPython(t *testing.T) {
 func TestComponentInCheckMode(t *testing.T) {
 	h := newHost(t)
 	check := func(file, text string) Checked {
-		j := h.component(file, text)
-		return Check(context.Background(), h.env(j.Index), j)
+		return h.foresee(h.component(file, text))
 	}
 	if c := check(motd, "hello"); c.Verdict != WouldChange || c.Info != "the message would change" || h.read("etc/motd") != "absent" {
 		t.Errorf("%+v", c)

@@ -83,11 +83,24 @@ func (h *host) check(text string) Checked {
 	h.t.Helper()
 	j := h.job(text)
 	before := h.tree()
-	c := Check(context.Background(), h.env(j.Index), j)
+	c := h.foresee(j)
 	if after := h.tree(); after != before {
 		h.t.Errorf("checking %s changed the host from\n%s\nto\n%s", text, before, after)
 	}
 	return c
+}
+
+// foresee says what a job would do. Nobody hears of what it would remember.
+func (h *host) foresee(j *job.Job) Checked {
+	h.t.Helper()
+	branch, err := h.store.Branch(filepath.Join(h.t.TempDir(), "branch.db"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer branch.Close()
+	env := h.env(j.Index)
+	env.Facts = branch
+	return env.check(context.Background(), j)
 }
 
 // tree describes every file of the host but for the log of its tools.

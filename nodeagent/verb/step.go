@@ -32,7 +32,7 @@ type asked struct {
 	job  *job.Job
 	// words are the text's, rendered one by one: a value that holds blanks stays one word.
 	words []string
-	// dry is true where the answer is for [Check]: nothing may be changed to find it.
+	// dry is true where the answer is for a check: nothing may be changed to find it.
 	dry bool
 }
 
@@ -47,7 +47,7 @@ func (a *asked) int(name string) int {
 }
 
 // A decision finds out what a job has to do yet. It changes nothing itself, so
-// that what [Check] says is what a run does.
+// that what a check says is what a run does.
 type decision func(ctx context.Context, a *asked) ([]step, error)
 
 // errCannotTell is wrapped by the errors of decisions that could only be made by

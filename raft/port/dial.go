@@ -79,16 +79,6 @@ func (p *Port) greet(ctx context.Context, conn *tls.Conn, replica uint64, protoc
 	return other, ctx.Err()
 }
 
-// DialJoin connects to an orchestrator's port as one that is no member yet, to
-// speak Join. The configuration says whom to trust. Ctx bounds it.
-func DialJoin(ctx context.Context, address string, conf *tls.Config) (net.Conn, error) {
-	conn, err := dialTLS(ctx, address, conf, Join)
-	if err != nil {
-		return nil, fmt.Errorf("dial on %s: %w", Join, err)
-	}
-	return conn, nil
-}
-
 func dialTLS(ctx context.Context, address string, conf *tls.Config, protocol string) (*tls.Conn, error) {
 	var dialer net.Dialer
 	raw, err := dialer.DialContext(ctx, "tcp", address)

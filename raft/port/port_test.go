@@ -214,12 +214,17 @@ func TestForeigners(t *testing.T) {
 	}
 }
 
+// dialJoin connects to a port as one that is no member yet.
+func dialJoin(to *member, pin string) (net.Conn, error) {
+	return tls.Dial("tcp", to.Addr().String(), pki.JoinTLS(pin))
+}
+
 func TestJoin(t *testing.T) {
 	c := newCluster(t)
 	b := c.member(t, 2, port.Limits{Joins: 2})
 	var conns []net.Conn
 	for range 3 {
-		conn, err := port.DialJoin(c.ctx, b.Addr().String(), pki.JoinTLS(c.ca.Pin()))
+		conn, err := dialJoin(b, c.ca.Pin())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +241,7 @@ func TestJoin(t *testing.T) {
 	if _, err := conns[1].Write([]byte{1}); err != nil {
 		t.Error(err)
 	}
-	if _, err := port.DialJoin(c.ctx, b.Addr().String(), pki.JoinTLS(newCluster(t).ca.Pin())); !errors.Is(err, pki.ErrOtherCluster) {
+	if _, err := dialJoin(b, newCluster(t).ca.Pin()); !errors.Is(err, pki.ErrOtherCluster) {
 		t.Errorf("another cluster's token: %v", err)
 	}
 }
@@ -245,7 +250,7 @@ func TestJoin(t *testing.T) {
 func TestJoinTime(t *testing.T) {
 	c := newCluster(t)
 	b := c.member(t, 2, port.Limits{JoinTime: 50 * time.Millisecond})
-	conn, err := port.DialJoin(c.ctx, b.Addr().String(), pki.JoinTLS(c.ca.Pin()))
+	conn, err := dialJoin(b, c.ca.Pin())
 	if err != nil {
 		t.Fatal(err)
 	}

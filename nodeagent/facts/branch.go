@@ -8,19 +8,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-var errRehearsal = errors.New("a rehearsal keeps nothing")
-
-// Rehearsal returns a store over the same file that answers like this one and
-// keeps nothing: each of its changes is taken back once its outcome is known. It
-// needs no closing and must not be used after the store itself is closed.
-func (s *Store) Rehearsal() (*Store, error) {
-	// Results that wait are this store's alone; in the file both see them.
-	if err := s.Flush(); err != nil {
-		return nil, err
-	}
-	return &Store{db: s.db, rehearsal: true, since: s.since, wrote: make(chan struct{}, 1), pending: map[Key]Result{}, steps: map[string]*stepState{}}, nil
-}
-
 // Branch returns a store of its own that begins as a copy of this one in the file
 // at path, which is replaced. What either keeps from then on, the other does not
 // know. It is for what need not outlive the process: its changes are not synced.
