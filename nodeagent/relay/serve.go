@@ -29,10 +29,8 @@ const (
 	connectionWindowBytes = 1 << 20
 	// firstTimeout is what an agent gets to say what a stream is for.
 	firstTimeout = 10 * time.Second
-	// enrolTimeout bounds a connection of somebody without a certificate, and
-	// enrolmentsMax how many there may be in all.
-	enrolTimeout  = time.Minute
-	enrolmentsMax = 64
+	// enrolTimeout bounds a connection of somebody without a certificate.
+	enrolTimeout = time.Minute
 )
 
 // limits is what the port for agents takes at a time. An agent has two connections, one of
@@ -69,7 +67,6 @@ type relay struct {
 	cfg       Config
 	log       *slog.Logger
 	admission *admission.Admission
-	enrolling chan struct{}
 	shares    *shares
 	tasks     sync.WaitGroup
 }
@@ -77,7 +74,7 @@ type relay struct {
 // Serve accepts the agents of a site until ctx ends, and returns when all connections
 // are closed: nil, or why one of the sockets failed.
 func Serve(ctx context.Context, cfg Config) error {
-	r := &relay{cfg: cfg, log: cfg.Logger, admission: admission.New(limits()), enrolling: make(chan struct{}, enrolmentsMax), shares: newShares()}
+	r := &relay{cfg: cfg, log: cfg.Logger, admission: admission.New(limits()), shares: newShares()}
 	whole := ctx
 	ctx, cancel := context.WithCancelCause(whole)
 	defer cancel(nil)
@@ -173,21 +170,17 @@ func (r *relay) serve(ctx context.Context, c agentConn) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { c.end("the relay stops") })
 	defer stop()
-	done, ok := r.shares.connection(c, func() { c.end("the agent has too many connections") })
-	if !ok {
-		c.end("too many enrolments from this address: try again in a minute")
+	enrols, crowd := c.protocol() == wire.ALPNSiteEnrol, "the agent has too many connections"
+	if enrols {
+		crowd = "others want to enrol: try again"
+	}
+	done, err := r.shares.connection(c, func() { c.end(crowd) })
+	if err != nil {
+		c.end(err.Error())
 		return
 	}
 	defer done()
-	enrols := c.protocol() == wire.ALPNSiteEnrol
 	if enrols {
-		select {
-		case r.enrolling <- struct{}{}:
-			defer func() { <-r.enrolling }()
-		default:
-			c.end("too many enrolments: try again in a minute")
-			return
-		}
 		overdue := time.AfterFunc(enrolTimeout, func() { c.end("the enrolment took too long") })
 		defer overdue.Stop()
 	}

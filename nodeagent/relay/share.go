@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -23,9 +24,13 @@ const (
 	// first tunnelsAtOnce; who asks for more waits.
 	tunnelsPerSecond = 2
 	tunnelsAtOnce    = 8
-	// enrolmentsOfOne are those of one address, which several may share that have no
-	// certificate yet.
+	// enrolmentsMax are the connections of all who have no certificate yet, and
+	// enrolmentsOfOne those of one address, which several may share.
+	enrolmentsMax   = 64
 	enrolmentsOfOne = 32
+	// enrolmentAged is from when on an enrolment makes room for another one: it takes a
+	// second or two where nothing is wrong.
+	enrolmentAged = 15 * time.Second
 	// tunnelsMax is for all. The orchestrator takes 1024 streams, of which the rest is for
 	// what the relay fetches itself.
 	tunnelsMax = 1000
@@ -40,10 +45,18 @@ var ErrFull = errors.New("the relay carries as many agents as it can: the site n
 // shares are what the agents of the site have, each by the key of its certificate, and by
 // its address where it has none.
 type shares struct {
-	mu      sync.Mutex
-	of      map[string]*share
-	tunnels int
-	tidyAt  int
+	mu         sync.Mutex
+	of         map[string]*share
+	enrolments []*enrolment // oldest first
+	tunnels    int
+	tidyAt     int
+}
+
+// An enrolment is the connection of somebody without a certificate.
+type enrolment struct {
+	key   string
+	since time.Time
+	end   func()
 }
 
 // A share is what one agent has. The oldest ends where that is too much: an agent that was
@@ -92,18 +105,57 @@ func (s *share) idle() bool {
 }
 
 // connection notes a connection until done is called. It ends the agent's oldest where it
-// has too many, and reports false where somebody without a certificate has.
-func (s *shares) connection(c agentConn, end func()) (done func(), ok bool) {
+// has too many; errors are for somebody without a certificate, for whom there is no room.
+func (s *shares) connection(c agentConn, end func()) (done func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	have := s.get(keyOf(c))
-	most := connectionsOfOne
 	if c.certificate() == nil {
-		if most = enrolmentsOfOne; len(have.connections) >= most {
-			return nil, false
+		return s.enrol(keyOf(c), end)
+	}
+	return s.hold(&s.get(keyOf(c)).connections, connectionsOfOne, end, func() {}), nil
+}
+
+// Who wants to enrol and finds no room is told one of these.
+var (
+	errEnrolments        = errors.New("too many enrolments: try again in a minute")
+	errEnrolmentsAddress = errors.New("too many enrolments from this address: try again in a minute")
+)
+
+// enrol notes an enrolment. Where there are as many as there may be another one makes room,
+// so that no strangers keep the agents of the site from it. It is called under mu.
+func (s *shares) enrol(key string, end func()) (done func(), err error) {
+	of, most := map[string]int{}, 0
+	for _, e := range s.enrolments {
+		of[e.key]++
+		most = max(most, of[e.key])
+	}
+	ended := func(gone *enrolment) {
+		s.enrolments = slices.DeleteFunc(s.enrolments, func(e *enrolment) bool { return e == gone })
+	}
+	if crowded := of[key] >= enrolmentsOfOne; crowded || len(s.enrolments) >= enrolmentsMax {
+		i := slices.IndexFunc(s.enrolments, func(e *enrolment) bool {
+			if crowded && e.key != key {
+				return false
+			}
+			return of[e.key] == most && most > of[key]+1 || time.Since(e.since) >= enrolmentAged
+		})
+		switch {
+		case i >= 0:
+			go s.enrolments[i].end()
+			ended(s.enrolments[i])
+		case crowded:
+			return nil, errEnrolmentsAddress
+		default:
+			return nil, errEnrolments
 		}
 	}
-	return s.hold(&have.connections, most, end, func() {}), true
+	e := &enrolment{key: key, since: time.Now(), end: end}
+	s.enrolments = append(s.enrolments, e)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		ended(e)
+	}, nil
 }
 
 // tunnel notes a tunnel until done is called. It ends the agent's oldest where it has too

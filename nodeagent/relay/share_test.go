@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,23 +107,82 @@ type fakeConn struct {
 func (c fakeConn) certificate() *x509.Certificate { return c.cert }
 func (c fakeConn) remote() net.Addr               { return c.addr }
 
+// TestEnrolments: strangers who hold all enrolments that there may be keep nobody from
+// enrolling that comes from elsewhere, or behind those that go on for too long.
+func TestEnrolments(t *testing.T) {
+	t.Parallel()
+	at := func(ip string) agentConn { return fakeConn{addr: &net.UDPAddr{IP: net.ParseIP(ip), Port: 1}} }
+	synctest.Test(t, func(t *testing.T) {
+		s := newShares()
+		var ended []string
+		var mu sync.Mutex
+		come := func(ip string, want error) {
+			t.Helper()
+			_, err := s.connection(at(ip), func() {
+				mu.Lock()
+				defer mu.Unlock()
+				ended = append(ended, ip)
+			})
+			if !errors.Is(err, want) {
+				t.Errorf("from %s behind %d: %v, want %v", ip, len(s.enrolments), err, want)
+			}
+			synctest.Wait()
+		}
+		expect := func(want ...string) {
+			t.Helper()
+			if !slices.Equal(ended, want) || len(s.enrolments) > enrolmentsMax {
+				t.Errorf("%v made room, want %v", ended, want)
+			}
+		}
+		for range enrolmentsOfOne {
+			come("10.0.0.1", nil)
+		}
+		come("10.0.0.1", errEnrolmentsAddress)
+		for range enrolmentsOfOne {
+			come("10.0.0.2", nil)
+		}
+		expect()
+		come("10.0.0.3", nil)
+		expect("10.0.0.1")
+		come("10.0.0.1", errEnrolments)
+		come("10.0.0.3", nil)
+		come("10.0.0.4", nil)
+		expect("10.0.0.1", "10.0.0.2", "10.0.0.1")
+		time.Sleep(enrolmentAged)
+		come("10.0.0.2", nil)
+		expect("10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.1")
+
+		s, ended = newShares(), nil
+		dones := make([]func(), enrolmentsMax)
+		for i := range dones { // as who has a whole network may
+			dones[i], _ = s.connection(at(net.IPv4(11, 0, 0, byte(i)).String()), func() {})
+		}
+		come("10.0.0.1", errEnrolments)
+		dones[7]()
+		come("10.0.0.1", nil)
+		come("10.0.0.2", errEnrolments)
+		time.Sleep(enrolmentAged)
+		come("10.0.0.2", nil)
+		for range enrolmentsOfOne - 1 { // those before make room
+			come("10.0.0.2", nil)
+		}
+		come("10.0.0.2", errEnrolmentsAddress)
+		expect()
+		for _, done := range dones {
+			done()
+		}
+		if n := len(s.enrolments); n != 1+enrolmentsOfOne {
+			t.Errorf("%d enrolments are left", n)
+		}
+	})
+}
+
 // TestShares: each agent has its share, and all together have theirs.
 func TestShares(t *testing.T) {
 	t.Parallel()
 	at := func(ip string) agentConn { return fakeConn{addr: &net.UDPAddr{IP: net.ParseIP(ip), Port: 1}} }
 	synctest.Test(t, func(t *testing.T) {
 		s := newShares()
-		for i := range enrolmentsOfOne {
-			if _, ok := s.connection(at("10.0.0.1"), func() {}); !ok {
-				t.Fatalf("enrolment %d is refused", i)
-			}
-		}
-		if _, ok := s.connection(at("10.0.0.1"), func() {}); ok {
-			t.Error("one address has more enrolments than its share")
-		}
-		if _, ok := s.connection(at("10.0.0.2"), func() {}); !ok {
-			t.Error("another address has none")
-		}
 		var dones []func()
 		for i := 0; ; i++ {
 			who := at(net.IPv4(11, 0, byte(i>>8), byte(i)).String())
