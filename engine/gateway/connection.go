@@ -58,7 +58,15 @@ type carried interface {
 // A connection is one agent's, or somebody's who wants to become one.
 type connection struct {
 	carrier carrier
-	over    error // why it is one too many, and is told so, or nil
+	ticket  *admission.Ticket // nil in a relay's connection, which has one
+}
+
+// over is why the connection is one too many, and is told so, or nil.
+func (c *connection) over() error {
+	if c.ticket == nil {
+		return nil
+	}
+	return c.ticket.Over()
 }
 
 // transport says what the connection goes over: "quic" or "tcp".

@@ -58,7 +58,7 @@ func (g *gateway) enrol(ctx context.Context, c *connection) {
 // address and in total. A guess that turns out to be right, since the token was made
 // a moment ago elsewhere, is none.
 func (g *gateway) enrolment(ctx context.Context, c *connection, request *wire.Enrol) wire.Message {
-	if c.over != nil {
+	if c.over() != nil {
 		return g.full(c).message()
 	}
 	guess := !g.o.Invited(request.Token, request.PublicKey)

@@ -17,7 +17,7 @@ import (
 
 // TestFull: a gateway that has as many connections as it takes says so, over QUIC and over
 // TCP, to agents and to who wants to become one, and when to come again; once another one
-// has left it serves who comes.
+// has left it serves who comes. An agent that it has may come in another way.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]gateway.Limits{
@@ -29,14 +29,14 @@ func TestFull(t *testing.T) {
 			ln := silentPort(t)
 			rig := gatewaytest.Start(t, gatewaytest.Options{Limits: limits, TCP: ln})
 			var agents []*gatewaytest.Agent
-			for i := range 3 { // whose connections to enrol may still count
+			for i := range 4 { // whose connections to enrol may still count
 				agents = append(agents, rig.Enrol(t, fmt.Sprint("n", i)))
 			}
 			var links []*gatewaytest.Link
-			for _, a := range agents {
+			for _, a := range agents[:3] {
 				links = append(links, come(t, a))
 			}
-			again := agents[0]
+			fourth := agents[3]
 			told := func(err error) {
 				t.Helper()
 				var refused *gatewaytest.Refused
@@ -47,17 +47,32 @@ func TestFull(t *testing.T) {
 					t.Errorf("it is to come again after %v", refused.After)
 				}
 			}
-			_, err := again.Connect(t.Context(), again.Hello())
-			told(err)
-			told(overTCP(t, rig, ln.Addr(), again))
+			for range 3 {
+				_, err := fourth.Connect(t.Context(), fourth.Hello())
+				told(err)
+				told(overTCP(t, rig, ln.Addr(), fourth))
+				before := links[0]
+				if links[0], err = agents[0].Connect(t.Context(), agents[0].Hello()); err != nil {
+					t.Fatalf("the second connection of an agent: %v", err)
+				}
+				t.Cleanup(links[0].Close)
+				select {
+				case <-before.Quic.Context().Done():
+				case <-time.After(gatewaytest.Patience):
+					t.Fatal("the first connection of an agent stays")
+				}
+			}
 			token := pki.Token{Pin: rig.CA.Pin(), Secret: strings.Repeat("A", 43)}
-			_, err = rig.EnrolWith(t.Context(), token, &wire.Enrol{Token: token.Secret, PublicKey: gatewaytest.PublicKey(), JournalID: "j"})
+			_, err := rig.EnrolWith(t.Context(), token, &wire.Enrol{Token: token.Secret, PublicKey: gatewaytest.PublicKey(), JournalID: "j"})
 			var refused *gatewaytest.Refused
 			if !errors.As(err, &refused) || !strings.Contains(refused.Reason, "as many connections") {
 				t.Errorf("an enrolment: %v", err)
 			}
 			links[1].Close()
-			come(t, again).Close()
+			come(t, fourth)
+			if err := overTCP(t, rig, ln.Addr(), agents[0]); err != nil {
+				t.Errorf("an agent that is there over TCP: %v", err)
+			}
 		})
 	}
 }

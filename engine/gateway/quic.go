@@ -59,7 +59,7 @@ func (l *listener) accept(ctx context.Context) (*connection, error) {
 		return nil, fmt.Errorf("accept of agents: %w", err)
 	}
 	admission.Shaken(c.Context())
-	return &connection{carrier: quicCarrier{c}, over: admission.Over(c.Context())}, nil
+	return &connection{carrier: quicCarrier{c}, ticket: admission.Of(c.Context())}, nil
 }
 
 func (l *listener) close() {

@@ -113,7 +113,7 @@ func (g *gateway) serveAgent(ctx context.Context, c *connection) {
 	defer c.whenClosed(cancel)()
 	s, err := g.greet(ctx, c)
 	if s == nil {
-		if c.over == nil { // or it is said once for all of them
+		if c.over() == nil { // or it is said once for all of them
 			g.logger.Warn("agent refused", "address", c.remote(), "error", err)
 		}
 		return
@@ -162,8 +162,7 @@ func (g *gateway) greet(ctx context.Context, c *connection) (*session, error) {
 	if err := control.readWithin(0); err != nil {
 		return nil, err
 	}
-	if c.over != nil {
-		refused := g.full(c)
+	if refused := g.turnedAway(c); refused != nil {
 		g.farewell(ctx, c, control, refused)
 		return nil, refused
 	}

@@ -59,7 +59,7 @@ func (g *gateway) acceptTCP(accepting, ctx context.Context, ln net.Listener, con
 			}
 			over()
 			ticket.Shaken()
-			g.attend(ctx, &connection{carrier: muxCarrier{c}, over: ticket.Over()})
+			g.attend(ctx, &connection{carrier: muxCarrier{c}, ticket: ticket})
 		})
 	}
 }

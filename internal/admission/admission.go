@@ -153,9 +153,9 @@ func (a *Admission) admit(from net.Addr, limit Handshakes, shaking func(*share) 
 type Ticket struct {
 	a    *Admission
 	addr netip.Addr
-	over error
 
 	// Guarded by a.mu:
+	over     error
 	share    *share
 	overdue  *time.Timer // for a handshake that ends without a word, or nil
 	end      func()      // of the handshake; only the first call counts
@@ -164,7 +164,26 @@ type Ticket struct {
 }
 
 // Over is why the connection is not to be served, [ErrFull] or [ErrFullAddress], or nil.
-func (t *Ticket) Over() error { return t.over }
+func (t *Ticket) Over() error {
+	t.a.mu.Lock()
+	defer t.a.mu.Unlock()
+	return t.over
+}
+
+// Serve says that the connection is to be served all the same: it takes the place of one
+// that is about to end.
+func (t *Ticket) Serve() {
+	t.a.mu.Lock()
+	defer t.a.mu.Unlock()
+	if t.over == nil || t.released {
+		return
+	}
+	t.over = nil
+	for _, of := range []*share{&t.a.all, t.share} {
+		of.over--
+		of.open++
+	}
+}
 
 // counted is where a share counts the connection.
 func (t *Ticket) counted(s *share) *int {
@@ -221,7 +240,7 @@ func (a *Admission) Context(ctx context.Context, from net.Addr, proven bool) (co
 // Shaken says that the handshake is done of the connection that the context is of, where
 // it comes from [Admission.Context].
 func Shaken(ctx context.Context) {
-	if t, ok := ctx.Value(ticketKey{}).(*Ticket); ok {
+	if t := Of(ctx); t != nil {
 		t.Shaken()
 	}
 }
@@ -233,13 +252,11 @@ func (a *Admission) Full() uint64 {
 	return a.full
 }
 
-// Over is [Ticket.Over] of the connection that the context is of, where it comes from
-// [Admission.Context].
-func Over(ctx context.Context) error {
-	if t, ok := ctx.Value(ticketKey{}).(*Ticket); ok {
-		return t.Over()
-	}
-	return nil
+// Of is the ticket of the connection that the context is of, where it comes from
+// [Admission.Context], or nil.
+func Of(ctx context.Context) *Ticket {
+	t, _ := ctx.Value(ticketKey{}).(*Ticket)
+	return t
 }
 
 // AddressOf is an address without its port, and IPv4 where it is that in IPv6; the

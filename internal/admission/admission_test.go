@@ -242,8 +242,14 @@ func TestOverflow(t *testing.T) {
 	come(udp(5), nil, ErrFull)
 	first.Release()
 	come(udp(5), nil, nil)
-	if n := a.Full(); n != 13 {
-		t.Errorf("%d connections were too many, want 13", n)
+	all[2].Serve() // in the place of one that ends
+	all[2].Serve()
+	if all[2].Over() != nil || a.all.open != 3 || a.all.over != 7 {
+		t.Errorf("%+v, want one more that is served", a.all)
+	}
+	come(udp(1), ErrFull, nil)
+	if n := a.Full(); n != 14 {
+		t.Errorf("%d connections were too many, want 14", n)
 	}
 	for _, ticket := range all {
 		ticket.Release()
