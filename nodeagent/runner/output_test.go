@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestOutputHeadAndTail(t *testing.T) {
@@ -20,6 +24,20 @@ func TestOutputHeadAndTail(t *testing.T) {
 		!bytes.HasPrefix(o.Head, []byte("first")) || !bytes.HasSuffix(o.Tail, []byte("xlast")) {
 		t.Errorf("size %d, head %d, tail %d", o.Size, len(o.Head), len(o.Tail))
 	}
+}
+
+// punches reports whether the file system can give back what lies in a file.
+func punches(t *testing.T) bool {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(make([]byte, 8192)); err != nil {
+		t.Fatal(err)
+	}
+	return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, 4096) == nil
 }
 
 // TestEndlessOutput: a job that never stops printing takes a bounded part of the
@@ -45,7 +63,7 @@ func TestEndlessOutput(t *testing.T) {
 	if !errors.Is(err, ErrOutput) {
 		watching.Wait()
 	}
-	if errors.Is(err, ErrOutput) {
+	if errors.Is(err, ErrOutput) && !punches(t) {
 		t.Skip("the file system cannot give space back: the job was ended instead")
 	}
 	if !errors.Is(err, context.Canceled) || e.Stdout.Size < 100<<20 {

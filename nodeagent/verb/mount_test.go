@@ -63,7 +63,7 @@ func TestRealMountTable(t *testing.T) {
 	a := &asked{Env: &Env{}}
 	table, err := a.mountTable()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	if m, ok := mountedAt(table, "/proc"); !ok || m.kind != "proc" {
 		t.Errorf("at /proc: %+v, %t", m, ok)
