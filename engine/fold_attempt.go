@@ -124,6 +124,16 @@ func (s *State) start(r *Run, e *eventlog.StepScheduled, pos int, after []Predec
 // lost when the cluster was recovered.
 func (a *Agent) lapsed(r *Run, supersedes uint64) bool { return supersedes == 0 && r.Index < a.Lapse }
 
+// reporter returns the attempt that a report with the number is about, and its agent,
+// or why the report does not count.
+func (s *State) reporter(attempt, seq, connection uint64) (a *Attempt, agent *Agent, why string) {
+	if a = s.Attempts[attempt]; a == nil {
+		return nil, nil, "no such attempt"
+	}
+	agent = s.Agents[a.Agent]
+	return a, agent, agent.reportFault(seq, connection)
+}
+
 // reported folds what the agent said under its number. A report with the next
 // number always counts, though it may change nothing else: the agent has to be
 // told that it need not be repeated.
@@ -136,12 +146,8 @@ func (s *State) reported(a *Agent, seq uint64, void string) string {
 }
 
 func (s *State) foldJobEnded(e *eventlog.JobEnded) string {
-	a := s.Attempts[e.Attempt]
-	if a == nil {
-		return "no such attempt"
-	}
-	agent := s.Agents[a.Agent]
-	if why := agent.reportFault(e.Seq, e.Connection); why != "" {
+	a, agent, why := s.reporter(e.Attempt, e.Seq, e.Connection)
+	if why != "" {
 		return why
 	}
 	return s.reported(agent, e.Seq, s.takeJob(a, e))
@@ -150,12 +156,8 @@ func (s *State) foldJobEnded(e *eventlog.JobEnded) string {
 // foldAttemptBegan notes that the agent's journal holds the attempt: its report
 // has a number, so that an older copy of the journal is behind it.
 func (s *State) foldAttemptBegan(e *eventlog.AttemptBegan) string {
-	a := s.Attempts[e.Attempt]
-	if a == nil {
-		return "no such attempt"
-	}
-	agent := s.Agents[a.Agent]
-	if why := agent.reportFault(e.Seq, e.Connection); why != "" {
+	a, agent, why := s.reporter(e.Attempt, e.Seq, e.Connection)
+	if why != "" {
 		return why
 	}
 	void := "the attempt has begun"
@@ -217,12 +219,8 @@ func (s *State) undecided(a *Attempt) bool {
 }
 
 func (s *State) foldAttemptEnded(e *eventlog.AttemptEnded) string {
-	a := s.Attempts[e.Attempt]
-	if a == nil {
-		return "no such attempt"
-	}
-	agent := s.Agents[a.Agent]
-	if why := agent.reportFault(e.Seq, e.Connection); why != "" {
+	a, agent, why := s.reporter(e.Attempt, e.Seq, e.Connection)
+	if why != "" {
 		return why
 	}
 	void := s.takeEnd(a, e)

@@ -43,12 +43,8 @@ type valueChange struct {
 // foldValuesPublished takes values of a host. They are facts about the host: they
 // count also where the attempt that brought them about is settled.
 func (s *State) foldValuesPublished(e *eventlog.ValuesPublished) string {
-	a := s.Attempts[e.Attempt]
-	if a == nil {
-		return "no such attempt"
-	}
-	agent := s.Agents[a.Agent]
-	if why := agent.reportFault(e.Seq, e.Connection); why != "" {
+	a, agent, why := s.reporter(e.Attempt, e.Seq, e.Connection)
+	if why != "" {
 		return why
 	}
 	for i := range e.Values {

@@ -116,27 +116,34 @@ func filterSelect(a *arguments) (pyvalue.Value, error) {
 	return out, nil
 }
 
+// portions binds the arguments of a filter that divides a list by a number of what.
+func (a *arguments) portions(params, what string) (items []pyvalue.Value, n int, fill pyvalue.Value, err error) {
+	args, err := a.bind(params, pyvalue.None)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	if items, err = a.r.list(args[0]); err != nil {
+		return nil, 0, nil, err
+	}
+	if n, err = toInt(args[1]); err != nil || n < 1 {
+		return nil, 0, nil, errors.Join(err, fmt.Errorf("a number of %s from 1 is needed", what))
+	}
+	return items, n, args[2], nil
+}
+
 func filterBatch(a *arguments) (pyvalue.Value, error) {
-	args, err := a.bind("value linecount fill_with", pyvalue.None)
+	items, n, fill, err := a.portions("value linecount fill_with", "items")
 	if err != nil {
 		return nil, err
-	}
-	items, err := a.r.list(args[0])
-	if err != nil {
-		return nil, err
-	}
-	n, err := toInt(args[1])
-	if err != nil || n < 1 {
-		return nil, errors.Join(err, errors.New("a number of items from 1 is needed"))
 	}
 	out := &generator{filter: "do_batch"}
 	for part := range slices.Chunk(items, n) {
 		part = slices.Clone(part)
-		if missing := n - len(part); missing > 0 && args[2] != pyvalue.Value(pyvalue.None) {
+		if missing := n - len(part); missing > 0 && fill != pyvalue.Value(pyvalue.None) {
 			if err := a.r.elements(missing); err != nil {
 				return nil, err
 			}
-			part = append(part, slices.Repeat([]pyvalue.Value{args[2]}, missing)...)
+			part = append(part, slices.Repeat([]pyvalue.Value{fill}, missing)...)
 		}
 		out.items = append(out.items, &pyvalue.List{Items: part})
 	}
@@ -144,17 +151,9 @@ func filterBatch(a *arguments) (pyvalue.Value, error) {
 }
 
 func filterSlice(a *arguments) (pyvalue.Value, error) {
-	args, err := a.bind("value slices fill_with", pyvalue.None)
+	items, n, fill, err := a.portions("value slices fill_with", "slices")
 	if err != nil {
 		return nil, err
-	}
-	items, err := a.r.list(args[0])
-	if err != nil {
-		return nil, err
-	}
-	n, err := toInt(args[1])
-	if err != nil || n < 1 {
-		return nil, errors.Join(err, errors.New("a number of slices from 1 is needed"))
 	}
 	if err := a.r.elements(3 * n); err != nil {
 		return nil, err
@@ -167,8 +166,8 @@ func filterSlice(a *arguments) (pyvalue.Value, error) {
 			offset++
 		}
 		part := slices.Clone(items[start : offset+(i+1)*each])
-		if args[2] != pyvalue.Value(pyvalue.None) && i >= extra {
-			part = append(part, args[2])
+		if fill != pyvalue.Value(pyvalue.None) && i >= extra {
+			part = append(part, fill)
 		}
 		out.items = append(out.items, &pyvalue.List{Items: part})
 	}
