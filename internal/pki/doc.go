@@ -1,4 +1,4 @@
-// Package pki is the cluster's certificate authority, the three roles that its
+// Package pki is the cluster's certificate authority, the roles that its
 // certificates give, join tokens, and the TLS configurations of every endpoint.
 //
 // A certificate carries its role twice: as a URI in the subject alternative name,
