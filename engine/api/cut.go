@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"quorate/engine"
 	"quorate/engine/denial"
@@ -18,12 +19,24 @@ var (
 	errExpired = errors.New("the operator's certificate has expired")
 )
 
+// lookEvery is how often it is looked whether the clock has passed the end of an identity
+// whose request is under way.
+const lookEvery = time.Second
+
 // underWay are the requests of operators that were let through, so that those of one who
-// is revoked end at once.
+// is revoked end at once, and those of one whose identity ends not much later.
+//
+// An identity has ended for a request under way when the clock says so, which may jump, or
+// when the time has gone by that was left when the request began, whichever is first: a
+// clock that is set back prolongs nothing, and who is cut off by one that is wrong may ask
+// again when it is right.
 type underWay struct {
-	mu   sync.Mutex
-	next uint64
-	open map[uint64]admitted
+	now func() time.Time
+
+	mu      sync.Mutex
+	next    uint64
+	open    map[uint64]admitted
+	looking bool // there will be another look
 }
 
 type admitted struct {
@@ -31,7 +44,7 @@ type admitted struct {
 	cancel context.CancelCauseFunc
 }
 
-// admit adds an operator's request. Its context ends with the certificate, and when the
+// admit adds an operator's request. Its context ends when the identity does, or when the
 // operator is revoked.
 func (u *underWay) admit(ctx context.Context, c caller) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -47,6 +60,7 @@ func (u *underWay) admit(ctx context.Context, c caller) (_ context.Context, done
 	id := u.next
 	u.next++
 	u.open[id] = admitted{c, cancel}
+	u.lookLater()
 	return ctx, func() {
 		u.mu.Lock()
 		delete(u.open, id)
@@ -54,6 +68,28 @@ func (u *underWay) admit(ctx context.Context, c caller) (_ context.Context, done
 		stop()
 		cancel(nil)
 	}
+}
+
+// lookLater has the clock looked at in a while, as long as anything is under way. The
+// caller holds mu.
+func (u *underWay) lookLater() {
+	if !u.looking && len(u.open) > 0 {
+		u.looking = true
+		time.AfterFunc(lookEvery, u.look)
+	}
+}
+
+// look cuts off the requests of those whose identity is not in force by the clock.
+func (u *underWay) look() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, a := range u.open {
+		if u.now().After(a.caller.until) {
+			a.cancel(errExpired)
+		}
+	}
+	u.looking = false
+	u.lookLater()
 }
 
 // observe cuts off the requests of an operator who is revoked. It is an observer.

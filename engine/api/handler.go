@@ -41,7 +41,7 @@ const retellsMax = 2
 func NewHandler(o *orchestrator.Orchestrator, opts ...Option) *Handler {
 	h := &Handler{
 		o: o, logger: o.Logger(), mux: http.NewServeMux(), history: newHistory(historyEventsMax),
-		retells: make(chan struct{}, retellsMax),
+		retells: make(chan struct{}, retellsMax), open: underWay{now: o.Now},
 		denied: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "quorate_api_denied_total", Help: "Requests whose caller had no right to them.",
 		}),
