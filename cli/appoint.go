@@ -2,12 +2,14 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
 	"quorate/engine"
+	"quorate/engine/orchestrator"
 	"quorate/internal/pki"
 )
 
@@ -20,7 +22,7 @@ func (n *node) operatorPath() string { return filepath.Join(n.cfg.dir, operatorF
 const adminName = "admin"
 
 // writeOperator leaves an identity for the first operator: without one nobody
-// could use the API but from this machine.
+// could use the API but from this machine. It is put on record when there is a leader.
 func writeOperator(ca *pki.CA, path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
@@ -45,7 +47,7 @@ const (
 // appoint is writeOperator for a member of a cluster, and renews the identity in time. It
 // ends with ctx.
 func (n *node) appoint(ctx context.Context) error {
-	a := appointment{wanted: missing(n.operatorPath())}
+	a := appointment{wanted: missing(n.operatorPath()), unlisted: true}
 	for {
 		pause := n.appointOnce(ctx, &a)
 		select {
@@ -58,14 +60,20 @@ func (n *node) appoint(ctx context.Context) error {
 
 // An appointment is how far the identity of this node's operator is.
 type appointment struct {
-	wanted bool
-	issued []byte // what is not written yet
+	wanted   bool
+	issued   []byte // what is not written yet
+	unlisted bool   // whether what is written is on record was not looked at yet
 }
 
 // appointOnce does what can be done now, and returns when to look again. An identity is
 // on record before it is written, which takes a majority; what there is no room for is
 // written later.
 func (n *node) appointOnce(ctx context.Context, a *appointment) (pause time.Duration) {
+	if a.unlisted && !a.wanted {
+		if a.unlisted = !n.enlist(ctx); a.unlisted {
+			return appointPause
+		}
+	}
 	a.wanted = a.wanted || n.renewalDue(time.Now())
 	if !a.wanted {
 		return appointEvery
@@ -83,6 +91,24 @@ func (n *node) appointOnce(ctx context.Context, a *appointment) (pause time.Dura
 	}
 	*a = appointment{}
 	return appointEvery
+}
+
+// enlist puts the identity in the data directory on record where it is not, and reports
+// whether it need not be tried again: one that was written before there was a log, by an
+// earlier version, or before a recovery could not be listed, or revoked like others.
+func (n *node) enlist(ctx context.Context) bool {
+	bundle, err := operatorBundle(n.operatorPath())
+	if err != nil {
+		return true
+	}
+	cert := bundle.Certificate.Leaf
+	name, err := pki.OperatorName(cert)
+	if err != nil || name != adminName || cert.CheckSignatureFrom(n.orch.CA().Certificate()) != nil || time.Now().After(cert.NotAfter) {
+		return true
+	}
+	err = n.orch.RecordOperator(ctx, cert, fmt.Sprintf("orchestrator:%d", n.member.Replica))
+	var failed *orchestrator.Error
+	return err == nil || errors.As(err, &failed) && failed.Code == orchestrator.Conflict
 }
 
 // renewalDue reports whether the identity in the data directory is to be renewed. One

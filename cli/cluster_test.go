@@ -21,8 +21,8 @@ import (
 type trio struct {
 	*cluster
 	// By the number of the process, from 1; a replica's number may differ.
-	agents, raft map[int]string
-	servers      []int
+	agents, raft, api map[int]string
+	servers           []int
 }
 
 func serverName(i int) string { return "server-" + strconv.Itoa(i) }
@@ -44,7 +44,7 @@ func newServers(t *testing.T, n int, hosts ...string) *trio {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &trio{cluster: &cluster{t: t, dir: dir, processes: map[string]*process{}}, agents: map[int]string{}, raft: map[int]string{}}
+	c := &trio{cluster: &cluster{t: t, dir: dir, processes: map[string]*process{}}, agents: map[int]string{}, raft: map[int]string{}, api: map[int]string{}}
 	t.Cleanup(func() { c.close() })
 	c.serve(1, nil, "--bootstrap")
 	c.dialAll()
@@ -81,8 +81,11 @@ func (c *trio) serve(i int, env []string, more ...string) {
 	if c.raft[i], err = freeStreamAddress(); err != nil {
 		c.t.Fatal(err)
 	}
+	if c.api[i], err = freeStreamAddress(); err != nil {
+		c.t.Fatal(err)
+	}
 	c.servers = append(c.servers, i)
-	c.start(serverName(i), env, append([]string{"server", "--data-dir", c.dirOf(i), "--listen", c.agents[i], "--raft", c.raft[i]}, more...)...)
+	c.start(serverName(i), env, append([]string{"server", "--data-dir", c.dirOf(i), "--listen", c.agents[i], "--raft", c.raft[i], "--http", c.api[i]}, more...)...)
 }
 
 // add joins another orchestrator, with what "cluster add" prints.
@@ -191,6 +194,7 @@ func TestClusterLife(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, killHosts...)
 	if !t.Run("facts through any", c.factsThroughAny) ||
+		!t.Run("an operator is revoked", c.operatorRevoked) ||
 		!t.Run("the leader dies", c.leaderDies) ||
 		!t.Run("it is replaced", c.replaced) ||
 		!t.Run("it is audited", c.audited) ||
@@ -299,6 +303,7 @@ func (c *trio) replaced(t *testing.T) {
 		return slices.ContainsFunc(now.Members, func(m api.Member) bool { return m.Replica == 4 && m.Role == "voter" }) &&
 			slices.ContainsFunc(now.Members, func(m api.Member) bool { return m.Replica == lost && m.Role == "removed" })
 	})
+	c.barred(t, lost, dead)
 	// The lost one turns up again: it is out, and says so.
 	c.restart(serverName(dead))
 	p := c.processes[serverName(dead)]

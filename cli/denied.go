@@ -36,7 +36,7 @@ func entryOf(protocols []string, other string) string {
 func (n *node) observed(c *tls.Config, entry string, authorities ...*x509.Certificate) *tls.Config {
 	return pki.Observed(c, func(r pki.Refusal) {
 		n.denials.Note(denial.Denial{
-			Entry: entryOf(r.Protocols, entry), Caller: r.Shown.Caller(), Reason: denial.Of(r.Err), Address: hostOf(r.Address),
+			Entry: entryOf(r.Protocols, entry), Caller: r.Shown.Caller(), Claimed: true, Reason: denial.Of(r.Err), Address: hostOf(r.Address),
 		})
 	}, authorities...)
 }
@@ -48,9 +48,14 @@ func (n *node) deniedJoin(conn net.Conn, err error) {
 	}
 }
 
-// deniedPeer tells that an orchestrator which is no member any more was turned away.
-func (n *node) deniedPeer(replica uint64) {
-	n.denials.Note(denial.Denial{Entry: entryOrchestrators, Caller: fmt.Sprintf("orchestrator:%d", replica), Reason: denial.Removed})
+// deniedPeer tells that an orchestrator which is no member any more was turned away; the
+// address is nil where it is not known.
+func (n *node) deniedPeer(replica uint64, remote net.Addr) {
+	d := denial.Denial{Entry: entryOrchestrators, Caller: fmt.Sprintf("orchestrator:%d", replica), Reason: denial.Removed}
+	if remote != nil {
+		d.Address = hostOf(remote)
+	}
+	n.denials.Note(d)
 }
 
 // hostOf is an address without its port.

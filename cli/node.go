@@ -106,7 +106,7 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n.peers == nil { // the embedded log is of one process: nobody else would look for it on record
+	if n.peers == nil { // who waits for the embedded log to be there finds it as well
 		if err := writeOperator(ca, n.operatorPath()); err != nil {
 			return err
 		}

@@ -125,10 +125,78 @@ func TestIdentityIsKept(t *testing.T) {
 	}
 }
 
+// The identity that a log of one process begins with, and one that a recovery has lost
+// from the record, is listed and revoked like any other, and one that was revoked by name
+// is not put on record again.
+func TestFirstIdentityIsOnRecord(t *testing.T) {
+	n := lonely(t)
+	digest := pki.KeyDigest(leafOf(t, n.operatorPath()).RawSubjectPublicKeyInfo)
+	listed := func() (keys []engine.OperatorKey) {
+		n.orch.View(func(s *engine.State) {
+			if o := s.Operators[adminName]; o != nil {
+				keys = o.Certificates(0)
+			}
+		})
+		return keys
+	}
+	eventually(t, "the first identity on record", func() bool { return len(listed()) == 1 })
+	if got := listed()[0]; got.KeyDigest != digest || got.ExpiresAt != leafOf(t, n.operatorPath()).NotAfter.UnixNano() {
+		t.Errorf("on record is %+v", got)
+	}
+	if !n.enlist(t.Context()) || len(listed()) != 1 {
+		t.Errorf("it is on record %d times", len(listed()))
+	}
+	if err := pki.WriteFile(n.operatorPath(), foreignAdmin(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !n.enlist(t.Context()) || len(listed()) != 1 {
+		t.Errorf("an identity of another cluster is on record: %d", len(listed()))
+	}
+	lost, err := n.orch.CA().IssueOperator(adminName, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pki.WriteFile(n.operatorPath(), lost, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !n.enlist(t.Context()) || len(listed()) != 2 {
+		t.Errorf("behind a recovery %d identities are on record", len(listed()))
+	}
+	if err := n.orch.RevokeOperator(t.Context(), adminName, orchestrator.Change{RequestID: "r", Reason: "lost"}, false); err != nil {
+		t.Fatal(err)
+	}
+	if !n.enlist(t.Context()) || len(listed()) != 0 {
+		t.Errorf("what was revoked is on record again: %d", len(listed()))
+	}
+}
+
+// foreignAdmin is an identity of another cluster's admin.
+func foreignAdmin(t *testing.T) []byte {
+	t.Helper()
+	ca, err := pki.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := ca.IssueOperator(adminName, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bundle
+}
+
 // An orchestrator goes on where it cannot write its operator's identity, and writes that
 // one, and no other, when it can.
 func TestIdentityWaitsForRoom(t *testing.T) {
 	n := lonely(t)
+	issued := func() (count int) {
+		n.orch.View(func(s *engine.State) {
+			if o := s.Operators[adminName]; o != nil {
+				count = len(o.Certificates(0))
+			}
+		})
+		return count
+	}
+	eventually(t, "the first identity on record", func() bool { return issued() == 1 })
 	full := &node{cfg: n.cfg, orch: n.orch, member: n.member}
 	full.cfg.dir = filepath.Join(t.TempDir(), "not there yet")
 	a := appointment{wanted: missing(full.operatorPath())}
@@ -144,11 +212,9 @@ func TestIdentityWaitsForRoom(t *testing.T) {
 		t.Errorf("looks again in %s, wanted %t", pause, a.wanted)
 	}
 	leafOf(t, full.operatorPath())
-	n.orch.View(func(s *engine.State) {
-		if got := len(s.Operators[adminName].Certificates(0)); got != 1 {
-			t.Errorf("%d identities were issued", got)
-		}
-	})
+	if got := issued(); got != 2 {
+		t.Errorf("%d identities were issued besides the first", got-1)
+	}
 }
 
 // Who cannot write its identity has no other issued: each command would have one.
@@ -266,7 +332,7 @@ func TestPortsTellOfDenials(t *testing.T) {
 		t.Error("a stranger has joined")
 	}
 	for _, want := range []string{
-		"api  no-certificate", "orchestrators  no-certificate", "orchestrators operator:alice unknown-certificate",
+		"api  no-certificate", "orchestrators  no-certificate", "orchestrators claimed operator:alice unknown-certificate",
 		"orchestrators  unknown-protocol", "join  unknown-token",
 	} {
 		eventually(t, want, func() bool { watch(); return told[want] })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"quorate/engine"
@@ -24,6 +25,7 @@ type peers struct {
 	port  *port.Port
 	log   *raft.Node
 	blobs *peer.Blobs
+	up    atomic.Bool // the log and the orchestrator are there
 }
 
 // raftDir holds Raft's own files, and bookFile the addresses of the others, which
@@ -91,7 +93,10 @@ func (n *node) openPort(p *peers) error {
 	}
 	server = n.observed(server, entryOrchestrators, raftCA.Certificate(), ca.Certificate())
 	p.port = port.New(port.Config{
-		Listener: n.sockets.takeRaft(), Server: server, Client: client, PeerOf: pki.ReplicaOf, Book: p.book, Logger: n.cfg.logger,
+		Listener: n.sockets.takeRaft(), Server: server, Client: client, PeerOf: pki.ReplicaOf, Admit: func(protocol string, replica uint64, remote net.Addr) error {
+			return p.admit(n, protocol, replica, remote)
+		},
+		Book: p.book, Logger: n.cfg.logger,
 	})
 	n.closed = append(n.closed, p.port)
 	return nil
@@ -151,7 +156,7 @@ func (p *peers) configure(n *node, c *orchestrator.Config) {
 		Alarms: func() []string { return alarmTexts(n.orch.Alarms()) },
 		Removed: func(replica uint64) (why string) {
 			if why = n.dismissed(replica); why != "" {
-				n.deniedPeer(replica)
+				n.deniedPeer(replica, nil)
 			}
 			return why
 		},
@@ -191,6 +196,7 @@ func (p *peers) voters(n *node) []uint64 {
 // serve answers what the others ask, now that there is an orchestrator to answer,
 // and ends the node where Raft has ended.
 func (p *peers) serve(ctx context.Context, n *node) {
+	p.up.Store(true)
 	p.port.Handle(port.Blob, p.blobs.Serve)
 	p.port.Handle(port.Join, func(ctx context.Context, conn net.Conn, _ uint64) {
 		if err := peer.ServeJoin(ctx, conn, n.orch); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ const (
 // where it is, since the others may look for it at an address that it had before.
 func (p *peers) watch(ctx context.Context, n *node) error {
 	for round := 0; ; round++ {
+		p.port.Review() // of who came before it was removed, or before this one was up
 		asking, done := context.WithTimeout(ctx, watchAsk)
 		cutOff := p.log.Majority(asking, watchFresh) != nil
 		done()
@@ -127,6 +129,24 @@ func (n *node) dismissed(replica uint64) (why string) {
 		}
 	})
 	return why
+}
+
+// admit bars an orchestrator that was removed from Raft: it could only disturb. It may go
+// on to ask, which is how it hears of it. One that is removed on record still votes until
+// Raft's membership has followed, maybe on its own removal.
+func (p *peers) admit(n *node, protocol string, replica uint64, remote net.Addr) error {
+	if !p.up.Load() || protocol == port.Blob {
+		return nil
+	}
+	why := n.dismissed(replica)
+	if why == "" {
+		return nil
+	}
+	if votes, known := p.log.Votes(replica); votes || !known {
+		return nil
+	}
+	n.deniedPeer(replica, remote)
+	return fmt.Errorf("orchestrator %d is no member any more: %s", replica, why)
 }
 
 // room is how many bytes an orchestrator needs beside the log, and the log's own.

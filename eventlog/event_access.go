@@ -9,7 +9,8 @@ type AccessDenied struct {
 	// Entry is where: "api" and a route, agents, relays, enrolment, orchestrators or join.
 	Entry string `json:"entry"`
 	// Caller is whose certificate of the cluster was shown, such as operator:alice or
-	// agent:7; empty for a stranger.
+	// agent:7; empty for a stranger. Behind "claimed " it was refused before it had shown
+	// that it has the certificate's key.
 	Caller string `json:"caller"`
 	Reason string `json:"reason"` // in a word, such as no-right, expired or revoked
 	// Addresses are the first few that it came from, without their ports, and Relay is

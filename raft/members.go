@@ -68,6 +68,22 @@ func (n *Node) askMembers(ctx context.Context) (Membership, error) {
 	}
 }
 
+// Votes reports whether a replica votes, by what this replica has applied, which may be
+// old, and whether anything is known. It asks nobody.
+func (n *Node) Votes(replica uint64) (votes, known bool) {
+	info := n.host.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true})
+	if info == nil { // it is closed
+		return false, false
+	}
+	for _, shard := range info.ShardInfoList {
+		if shard.ShardID == controlShard && len(shard.Replicas) > 0 {
+			_, votes = shard.Replicas[replica]
+			return votes, true
+		}
+	}
+	return false, false
+}
+
 func membershipOf(got *dragonboat.Membership) Membership {
 	return Membership{
 		Voters:   slices.Sorted(maps.Keys(got.Nodes)),

@@ -3,6 +3,7 @@ package denial
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ type class struct {
 	pause time.Duration
 }
 
-// classes are the callers who have shown a certificate of the cluster, and strangers. In
+// classes are the callers who have shown a certificate of the cluster, with its key, and strangers. In
 // any hour there are at most burst + 1h/pause events: 120 and 30.
 func classes() [2]class {
 	return [2]class{{burst: 60, pause: time.Minute}, {burst: 15, pause: 4 * time.Minute}}
@@ -46,15 +47,32 @@ type Denial struct {
 	Entry string
 	// Caller is whose certificate of the cluster was shown; empty for a stranger.
 	Caller string
-	Reason Reason
+	// Claimed: it was refused before it had shown that it has the certificate's key, so
+	// that it may be a stranger who has seen the certificate.
+	Claimed bool
+	Reason  Reason
 	// Address is where it came from, without a port, and Relay the number of the relay
 	// that it came through, or 0.
 	Address string
 	Relay   uint64
 }
 
-func (d Denial) class() int {
-	if d.Caller == "" {
+// claimed stands on record before a caller whose key is not proven. No caller's name
+// begins with it.
+const claimed = "claimed "
+
+// named is the caller as it goes on record.
+func (d Denial) named() string {
+	if d.Claimed && d.Caller != "" {
+		return claimed + d.Caller
+	}
+	return d.Caller
+}
+
+// classOf tells callers, as they go on record, from strangers: who only claims to be
+// somebody takes from no caller the room to be told of.
+func classOf(caller string) int {
+	if caller == "" || strings.HasPrefix(caller, claimed) {
 		return 1
 	}
 	return 0
@@ -122,7 +140,8 @@ func (l *Ledger) Note(d Denial) {
 	l.counts.WithLabelValues(string(d.Reason)).Inc()
 	now := l.now()
 	l.mu.Lock()
-	t := l.books[d.class()].tally(key{d.Entry, d.Caller, d.Reason, d.Relay}, now)
+	caller := d.named()
+	t := l.books[classOf(caller)].tally(key{d.Entry, caller, d.Reason, d.Relay}, now)
 	t.add(1, now.UnixNano(), now.UnixNano(), d.Address)
 	l.mu.Unlock()
 	select {
@@ -134,8 +153,8 @@ func (l *Ledger) Note(d Denial) {
 // tally finds where the key is counted.
 func (b *book) tally(k key, now time.Time) *tally {
 	if b.tallies[k] == nil && len(b.tallies) >= talliesMax {
-		caller := k.caller
-		if caller != "" {
+		caller := ""
+		if classOf(k.caller) == 0 {
 			caller = Various
 		}
 		k = key{entry: Various, caller: caller, reason: Various}
@@ -226,7 +245,7 @@ func (l *Ledger) Return(events []*eventlog.AccessDenied) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range events {
-		b := &l.books[Denial{Caller: e.Caller}.class()]
+		b := &l.books[classOf(e.Caller)]
 		t := b.tally(key{e.Entry, e.Caller, Reason(e.Reason), e.Relay}, now)
 		t.add(e.Count, e.From, e.Until, e.Addresses...)
 		t.due, t.every = now, t.every/2

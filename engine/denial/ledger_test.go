@@ -3,6 +3,7 @@ package denial_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +115,35 @@ func TestStrangersAreBounded(t *testing.T) {
 	}
 	if noted != 0 || l.Waiting() {
 		t.Errorf("%d refusals were never told", noted)
+	}
+}
+
+// Who has a certificate but not its key, or not yet, is told as one who claims it, takes
+// the room of strangers, and is not confused with the one whose it is.
+func TestClaimedCallers(t *testing.T) {
+	c := newClock()
+	l := denial.NewLedger(c.now)
+	for i := range 10_000 {
+		l.Note(denial.Denial{Entry: "agents", Caller: fmt.Sprintf("agent:%d", i), Claimed: true, Reason: denial.WrongRole})
+	}
+	l.Note(alice)
+	l.Note(denial.Denial{Entry: alice.Entry, Caller: alice.Caller, Claimed: true, Reason: alice.Reason})
+	events := l.Take(1)
+	l.Return(events)
+	events = l.Take(1)
+	var callers, claimed int
+	for _, e := range events {
+		switch {
+		case e.Caller == alice.Caller && e.Count == 1:
+			callers++
+		case strings.HasPrefix(e.Caller, "claimed agent:"), e.Caller == "" && e.Entry == denial.Various:
+			claimed++
+		default:
+			t.Errorf("told %+v", e)
+		}
+	}
+	if callers != 1 || claimed != 15 {
+		t.Errorf("told are %d callers and %d who claim to be some", callers, claimed)
 	}
 }
 

@@ -37,7 +37,7 @@ func entryOf(protocols []string) string {
 func (g *gateway) observed(c *tls.Config, relay uint64) *tls.Config {
 	return pki.Observed(c, func(r pki.Refusal) {
 		g.o.Denied(denial.Denial{
-			Entry: entryOf(r.Protocols), Caller: r.Shown.Caller(), Reason: denial.Of(r.Err), Address: hostOf(r.Address), Relay: relay,
+			Entry: entryOf(r.Protocols), Caller: r.Shown.Caller(), Claimed: true, Reason: denial.Of(r.Err), Address: hostOf(r.Address), Relay: relay,
 		})
 	}, g.o.CA().Certificate())
 }

@@ -102,9 +102,9 @@ func TestDenialsAreOnRecord(t *testing.T) {
 	}{
 		{tls.Certificate{}, wire.ALPNAgent, "agents", "", denial.NoCertificate},
 		{foreign.Certificate, wire.ALPNAgent, "agents", "", denial.UnknownCertificate},
-		{operator.Certificate, wire.ALPNAgent, "agents", "operator:alice", denial.WrongRole},
-		{good.Identity, wire.ALPNRelay, "relays", fmt.Sprintf("agent:%d", good.ID), denial.WrongRole},
-		{operator.Certificate, wire.ALPNRelay, "relays", "operator:alice", denial.WrongRole},
+		{operator.Certificate, wire.ALPNAgent, "agents", "claimed operator:alice", denial.WrongRole},
+		{good.Identity, wire.ALPNRelay, "relays", fmt.Sprintf("claimed agent:%d", good.ID), denial.WrongRole},
+		{operator.Certificate, wire.ALPNRelay, "relays", "claimed operator:alice", denial.WrongRole},
 	} {
 		config := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{tt.alpn}, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tt.cert, nil }}
 		knock(t, rig.Address, config)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,53 @@ func (o *Orchestrator) certify(ctx context.Context, pub []byte, lifetime time.Du
 		return nil, time.Time{}, err
 	}
 	return der, expires, nil
+}
+
+// RecordOperator puts an operator's certificate on record that was issued beside the log,
+// or whose record a recovery has lost, so that it is listed, and ends when its name is
+// revoked. It does nothing where the certificate is on record, and where its name was
+// revoked since; so it does when that happens in the same moment, and returns a conflict.
+// It waits until the cluster has a name and has had a leader.
+func (o *Orchestrator) RecordOperator(ctx context.Context, cert *x509.Certificate, by string) error {
+	name, err := pki.OperatorName(cert)
+	if err != nil {
+		return operatorFault(err)
+	}
+	if err := o.awaitCluster(ctx); err != nil {
+		return err
+	}
+	if err := o.Barrier(ctx); err != nil {
+		return err
+	}
+	digest := pki.KeyDigest(cert.RawSubjectPublicKeyInfo)
+	known := false
+	o.View(func(s *engine.State) {
+		known = s.OperatorRevocation(name, digest) != nil ||
+			s.Operators[name] != nil && slices.ContainsFunc(s.Operators[name].Certificates(0), func(k engine.OperatorKey) bool { return k.KeyDigest == digest })
+	})
+	if known {
+		return nil
+	}
+	// It renews itself, as it were: void where it is revoked by then.
+	_, err = o.propose(ctx, &eventlog.OperatorIssued{Name: name, By: by, KeyDigest: digest, ExpiresAt: cert.NotAfter.UnixNano(), Renews: digest})
+	return err
+}
+
+// awaitCluster blocks until the cluster is on record, which comes first in its log.
+func (o *Orchestrator) awaitCluster(ctx context.Context) error {
+	for {
+		_, news := o.folded.watch()
+		there := false
+		o.View(func(s *engine.State) { there = s.ClusterID != "" && s.Epoch != 0 })
+		if there {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // RevokeOperator ends the right of all certificates that were issued for a name. One that

@@ -24,7 +24,7 @@ type Refusal struct {
 	Protocols []string
 	Address   net.Addr
 	// Shown is whose certificate was shown, a zero one where that was none that one of
-	// the authorities has issued. That its holder has the key is not known yet.
+	// the authorities has issued. That who showed it has the key is not known yet.
 	Shown Identity
 	Err   error
 }

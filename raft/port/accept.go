@@ -86,6 +86,9 @@ func (p *Port) serve(raw net.Conn) error {
 			return err
 		}
 	}
+	if err := p.may(peer{protocol, from}, raw.RemoteAddr()); err != nil {
+		return err
+	}
 	handler, done, err := p.admit(raw, protocol, from)
 	if err != nil {
 		return err
@@ -145,7 +148,7 @@ func (p *Port) admit(raw net.Conn, protocol string, from uint64) (handler Handle
 	case protocol != Join && p.perReplica[from] >= p.limits.ConnectionsPerReplica:
 		return nil, nil, fmt.Errorf("replica %d has %d connections here already", from, p.limits.ConnectionsPerReplica)
 	}
-	p.open[raw] = struct{}{}
+	p.open[raw] = peer{protocol, from}
 	if protocol == Join {
 		if oldest := p.joins.add(raw, "", p.limits.Joins, p.limits.Joins); oldest != nil {
 			_ = oldest.Close() // its handler hears of it

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -78,6 +79,9 @@ type Config struct {
 	// PeerOf tells which replica is at the other end of a connection that one of
 	// the two configurations has verified.
 	PeerOf func(tls.ConnectionState) (replica uint64, err error)
+	// Admit refuses a replica's connection for a protocol by an error; nil refuses none.
+	// It is not asked about Join.
+	Admit func(protocol string, replica uint64, remote net.Addr) error
 	// Book resolves replicas to addresses.
 	Book *Book
 	// Logger gets what goes wrong with connections; nil discards it.
@@ -98,11 +102,17 @@ type Port struct {
 	closed     bool
 	serving    bool
 	handlers   map[string]Handler
-	handshakes queue                 // of connections in their handshake, the oldest first
-	joins      queue                 // of connections without a certificate
-	open       map[net.Conn]struct{} // the TCP connections that handlers serve
+	handshakes queue             // of connections in their handshake, the oldest first
+	joins      queue             // of connections without a certificate
+	open       map[net.Conn]peer // the TCP connections that handlers serve
 	perReplica map[uint64]int
 	goroutines sync.WaitGroup // handshakes and handlers; added to under mu while not closed
+}
+
+// A peer is whose connection it is.
+type peer struct {
+	protocol string
+	replica  uint64 // 0 on Join
 }
 
 // A Handler serves one connection from a replica; from is 0 on Join. The
@@ -118,7 +128,7 @@ func New(cfg Config) *Port {
 	}
 	p := &Port{
 		cfg: cfg, limits: cfg.Limits.withDefaults(), log: log,
-		handlers: map[string]Handler{}, open: map[net.Conn]struct{}{}, perReplica: map[uint64]int{},
+		handlers: map[string]Handler{}, open: map[net.Conn]peer{}, perReplica: map[uint64]int{},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
@@ -134,6 +144,28 @@ func (p *Port) Handle(protocol string, serve func(ctx context.Context, conn net.
 	} else {
 		p.handlers[protocol] = serve
 	}
+}
+
+// Review asks Admit again about the connections that are open, and closes those that it
+// refuses by now.
+func (p *Port) Review() {
+	p.mu.Lock()
+	open := maps.Clone(p.open)
+	p.mu.Unlock()
+	for conn, of := range open {
+		if err := p.may(of, conn.RemoteAddr()); err != nil {
+			p.log.Debug("raft port: connection ended", "remote", conn.RemoteAddr().String(), "err", err)
+			_ = conn.Close() // its handler hears of it
+		}
+	}
+}
+
+// may is Admit's answer.
+func (p *Port) may(of peer, remote net.Addr) error {
+	if p.cfg.Admit == nil || of.protocol == Join {
+		return nil
+	}
+	return p.cfg.Admit(of.protocol, of.replica, remote)
 }
 
 // Logger is the port's own, for those who serve its connections.
