@@ -50,16 +50,17 @@ func TestAdmit(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	to := &member{p, book, 2}
 	one, three := c.member(t, 1, port.Limits{}), c.member(t, 3, port.Limits{})
 	for _, m := range []*member{one, three} {
-		m.knows(t, &member{p, book, 2}, 2)
+		m.knows(t, to, 2)
 	}
 	open := map[string]net.Conn{}
 	for name, dial := range map[string]func() (net.Conn, error){
 		"1 raft": func() (net.Conn, error) { return one.Dial(c.ctx, 2, port.Raft) },
 		"1 blob": func() (net.Conn, error) { return one.Dial(c.ctx, 2, port.Blob) },
 		"3 raft": func() (net.Conn, error) { return three.Dial(c.ctx, 2, port.Raft) },
-		"join":   func() (net.Conn, error) { return port.DialJoin(c.ctx, p.Addr().String(), pki.JoinTLS(c.ca.Pin())) },
+		"join":   func() (net.Conn, error) { return dialJoin(to, c.ca.Pin()) },
 	} {
 		conn, err := dial()
 		if err != nil {
