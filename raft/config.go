@@ -43,6 +43,8 @@ type Config struct {
 
 	// haste hurries where nobody leads.
 	haste *haste
+	// leader is to hear that it is asked to lead.
+	leader *leadership
 	// witness halts a replica that lacks what it acknowledged.
 	witness *witness
 	// signs keep others from an election while a large save is under way.
@@ -141,6 +143,9 @@ func (c *Config) transportFactory() config.TransportFactory {
 	transports := c.plainTransports()
 	if c.witness != nil {
 		transports = witnessed{transports, c.witness}
+	}
+	if c.leader != nil {
+		transports = handedOver{transports, c.leader}
 	}
 	if c.haste != nil {
 		transports = hastened{transports, c.haste}

@@ -2,13 +2,18 @@ package raft
 
 import (
 	"sync"
+	"sync/atomic"
 
+	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/raftio"
+	"github.com/lni/dragonboat/v4/raftpb"
 )
 
 // leadership follows who leads, by the library's events.
 type leadership struct {
 	replica uint64
+	// handed is the newest term that this replica was asked to begin by who led before.
+	handed atomic.Uint64
 
 	mu      sync.Mutex
 	term    uint64
@@ -76,4 +81,26 @@ func (l *leadership) known() (bool, <-chan struct{}) {
 func (n *Node) Leader() (replica, term uint64, known bool) {
 	leader, term, _ := n.leader.get()
 	return leader, term, leader != raftio.NoLeader
+}
+
+// Handed reports whether this replica leads in the term, or did, since the leader before
+// has handed over: that one was not lost.
+func (n *Node) Handed(term uint64) bool { return n.leader.handed.Load() == term }
+
+// handedOver are transports of which a leadership hears that it is to begin.
+type handedOver struct {
+	config.TransportFactory
+	leader *leadership
+}
+
+// Create implements config.TransportFactory.
+func (f handedOver) Create(host config.NodeHostConfig, messages raftio.MessageHandler, chunks raftio.ChunkHandler) raftio.ITransport {
+	return f.TransportFactory.Create(host, func(batch raftpb.MessageBatch) {
+		for i := range batch.Requests {
+			if m := &batch.Requests[i]; m.Type == raftpb.TimeoutNow && m.ShardID == controlShard {
+				f.leader.handed.Store(m.Term + 1)
+			}
+		}
+		messages(batch)
+	}, chunks)
 }

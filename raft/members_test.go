@@ -46,6 +46,9 @@ func TestMembershipChangesAreIdempotent(t *testing.T) {
 	if leader := g.leader(); leader != 2 {
 		t.Errorf("replica %d leads", leader)
 	}
+	if _, term, _ := g.nodes[2].Leader(); !g.nodes[2].Handed(term) || g.nodes[2].Handed(term-1) || g.nodes[1].Handed(term) {
+		t.Errorf("replica 2 does not know that it was asked to lead in term %d, or another one takes it that it was", term)
+	}
 	if err := g.nodes[1].Transfer(g.ctx, 9); !errors.Is(err, ErrNotMember) {
 		t.Errorf("transfer to a stranger: %v", err)
 	}

@@ -88,6 +88,7 @@ func open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, store: store, machine: m, leader: newLeadership(cfg.Replica), ending: newEnding()}
 	m.diverged = n.diverged
+	n.cfg.leader = n.leader
 	n.cfg.haste = newHaste(n.leader.current)
 	n.cfg.witness = &witness{lost: n.rolledBack}
 	var id [8]byte

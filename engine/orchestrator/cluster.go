@@ -11,7 +11,7 @@ import (
 
 // A Cluster is what replicates the log, as far as its members go. The node of
 // package raft has these methods, over types of its own that only cli converts.
-// All of them but Leader, Halt and Alarms need a majority, and repeating one is
+// All of them but Leader, Handed, Halt and Alarms need a majority, and repeating one is
 // harmless.
 type Cluster interface {
 	Members(ctx context.Context) (Membership, error)
@@ -25,6 +25,9 @@ type Cluster interface {
 	Transfer(ctx context.Context, replica uint64) error
 	// Leader returns who leads as far as this replica knows, and in which term.
 	Leader() (replica, term uint64, known bool)
+	// Handed reports whether this replica leads in the term because the leader before,
+	// which was there, has handed over to it.
+	Handed(term uint64) bool
 	// Halt stops this replica, also for later starts, until its files are replaced.
 	Halt(reason string) error
 	// Alarms are what an operator has to look after on this replica.

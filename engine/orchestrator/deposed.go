@@ -14,8 +14,12 @@ import (
 // before, to notice its silence and to be on record elsewhere.
 const deposedAfter = 8 * time.Second
 
-// leaderBefore is the other member that led last, by the record, or 0.
-func (o *Orchestrator) leaderBefore() (member uint64) {
+// leaderBefore is the other member that led last, by the record, where the term has begun
+// without it; or 0.
+func (o *Orchestrator) leaderBefore(term uint64) (member uint64) {
+	if o.cfg.Cluster != nil && o.cfg.Cluster.Handed(term) {
+		return 0
+	}
 	o.View(func(s *engine.State) {
 		if s.Leader != o.cfg.Replica && s.IsMember(s.Leader) {
 			member = s.Leader

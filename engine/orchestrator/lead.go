@@ -52,7 +52,7 @@ func (o *Orchestrator) leadTerm(ctx context.Context, term uint64, changed <-chan
 	var side sync.WaitGroup
 	defer side.Wait()
 	defer cancel()
-	before := o.leaderBefore()
+	before := o.leaderBefore(term)
 	for first := true; ; first = false {
 		epoch, ok := o.establish(ctx)
 		if !ok {

@@ -34,6 +34,7 @@ type shared struct {
 	mu       sync.Mutex
 	term     uint64
 	leader   uint64
+	handed   uint64 // the term that was begun by a transfer last
 	members  orchestrator.Membership
 	replicas map[uint64]*replica
 	// afterChange is called, without the lock, after each change of membership.
@@ -250,8 +251,17 @@ func (r *replica) Remove(_ context.Context, id uint64) error {
 }
 
 func (r *replica) Transfer(_ context.Context, id uint64) error {
+	r.mu.Lock()
+	r.handed = r.term + 1
+	r.mu.Unlock()
 	r.elect(id)
 	return nil
+}
+
+func (r *replica) Handed(term uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.handed == term
 }
 
 func (r *replica) Leader() (uint64, uint64, bool) {

@@ -167,11 +167,12 @@ func TestDeadGatewayThatAllHaveLeft(t *testing.T) {
 
 // TestDeposedLeaderExcuses: a leader that paused, and answers again, was replaced by its
 // peers meanwhile. That is on record, once, and who left it is excused; who left another
-// member that answers is not. Where nobody has left nothing is said.
+// member that answers is not. Where nobody has left nothing is said, and of a leader that has
+// handed over neither.
 func TestDeposedLeaderExcuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, r := three(t)
-		agents := enrolAgents(t, r[1].o, 1, 3)
+		agents := enrolAgents(t, r[1].o, 1, 3, 3)
 		lost := func() (n int) {
 			for _, rec := range read(t, r[2]) {
 				if rec.Kind == eventlog.KindGatewayLost {
@@ -199,6 +200,17 @@ func TestDeposedLeaderExcuses(t *testing.T) {
 			t.Errorf("%d records tell of the leader's loss", n)
 		}
 		shared.elect(3)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		propose(t, r[1].o, &eventlog.AgentConnected{
+			Agent: agents[2], Gateway: 3, Session: "e", JournalID: journalOf(r[1].o, agents[2]), Came: eventlog.Dropped,
+		})
+		if err := r[1].o.Transfer(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		propose(t, r[1].o, &eventlog.AgentConnected{
+			Agent: agents[2], Gateway: 2, Session: "f", JournalID: journalOf(r[1].o, agents[2]), Came: eventlog.ByItself,
+		})
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if n := lost(); n != 1 {
