@@ -56,18 +56,8 @@ type backend struct {
 
 // deploy compiles the sources, starts a run and follows it.
 func (p *program) deploy(c *cli.Context, src planner.Sources) error {
-	if err := checkLimits(c); err != nil {
+	if err := checkDeploying(c); err != nil {
 		return err
-	}
-	ahead := uint32(c.Int("ahead"))
-	if err := checkTimeout(c); err != nil {
-		return err
-	}
-	if err := errors.Join(checkFollowing(c), checkChecking(c)); err != nil {
-		return err
-	}
-	if c.Bool("embedded") && c.Bool("detach") {
-		return usage(commandLine(c)+" --help", "--detach needs a server: with --embedded the run lives in this process")
 	}
 	opt, err := p.options(c)
 	if err != nil {
@@ -101,6 +91,7 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		defer be.embedded.stop()
 		be.client = be.embedded.client
 	}
+	ahead := uint32(c.Int("ahead"))
 	run, err := submit(c.Context, be.client, made, api.RunSubmit{
 		PlanID: made.plan.ID(), RequestID: requestID(), Parallel: uint32(c.Int("parallel")), ParallelPerHost: uint32(c.Int("parallel-per-host")), Ahead: &ahead,
 		FailFast: c.Bool("fail-fast"), IgnoreCache: c.Bool("ignore-cache") || oneJob, // "now" means now
@@ -123,6 +114,23 @@ func (p *program) deploy(c *cli.Context, src planner.Sources) error {
 		return err
 	}
 	return errors.Join(err, be.embedded.finish(c.Context, p.con))
+}
+
+// checkDeploying looks at the flags of a command that starts a run.
+func checkDeploying(c *cli.Context) error {
+	if err := checkLimits(c); err != nil {
+		return err
+	}
+	if err := checkTimeout(c); err != nil {
+		return err
+	}
+	if err := errors.Join(checkFollowing(c), checkChecking(c)); err != nil {
+		return err
+	}
+	if c.Bool("embedded") && c.Bool("detach") {
+		return usage(commandLine(c)+" --help", "--detach needs a server: with --embedded the run lives in this process")
+	}
+	return nil
 }
 
 // emitNumber prints a run that is not followed: its number for people.

@@ -154,7 +154,7 @@ func (r *Run) allocated(task uint32, pos int) bool {
 	return int(task) < len(r.Tasks) && pos >= 0 && pos < len(r.Tasks[task].Steps)
 }
 
-// queueFault walks the list of hosts, which a circle would make endless.
+// queueFault says what is wrong with the run's queues.
 func (r *Run) queueFault() string {
 	q := &r.queue
 	if r.Outcome != 0 && len(q.slots) == 0 && q.first == 0 && len(q.engine) == 0 {
@@ -173,13 +173,10 @@ func (r *Run) queueFault() string {
 			return "a step that is not there may be scheduled ahead"
 		}
 	}
-	listed, dealt := 0, uint64(0)
+	dealt := uint64(0)
 	for i := range q.slots {
 		if dealt += uint64(q.slots[i].places); q.slots[i].places > q.stepsPerHostMax || dealt > uint64(q.stepsMax) {
 			return "more places are dealt than it has"
-		}
-		if q.slots[i].listed {
-			listed++
 		}
 		for _, ref := range q.slots[i].refs {
 			if !r.allocated(ref.task, int(ref.pos)) {
@@ -190,6 +187,17 @@ func (r *Run) queueFault() string {
 			if !r.allocated(ref.task, int(ref.pos)) || !r.Tasks[ref.task].Steps[ref.pos].inLine {
 				return "a step that is not there waits for a place"
 			}
+		}
+	}
+	return q.listFault()
+}
+
+// listFault walks the list of hosts, which a circle would make endless.
+func (q *runQueue) listFault() string {
+	listed := 0
+	for i := range q.slots {
+		if q.slots[i].listed {
+			listed++
 		}
 	}
 	before := int32(0)

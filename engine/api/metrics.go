@@ -63,49 +63,26 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	runs := map[string]int{"running": 0, "waiting": 0, "cancelling": 0, "succeeded": 0, "failed": 0, "cancelled": 0}
-	agents := map[string]int{"connected": 0, "disconnected": 0, "pending": 0, "revoked": 0, "quarantined": 0}
-	var steps engine.Counts
-	var index, epoch uint64
-	open, flapping, flaps := 0, 0, uint64(0)
-	g.o.View(func(s *engine.State) {
-		index, epoch = s.Index, s.Epoch
-		for _, a := range s.Agents {
-			if view := AgentView(s, a); !a.Relay {
-				agents[view.Status]++
-			}
-			open += len(a.Open)
-			flaps += a.Flaps
-			if a.Flapping {
-				flapping++
-			}
+	byLabel := func(d *prometheus.Desc, counts map[string]int) {
+		for label, n := range counts {
+			gauge(d, float64(n), label)
 		}
-		for _, r := range s.Runs {
-			runs[r.Status()]++
-			if r.Outcome != 0 {
-				continue
-			}
-			c := &r.Counts
-			steps.Pending += c.Pending
-			steps.Ready += c.Ready
-			steps.Running += c.Running
-			steps.Waiting += c.Waiting
-			steps.Succeeded += c.Succeeded
-			steps.Failed += c.Failed
-			steps.Skipped += c.Skipped
-			steps.Cancelled += c.Cancelled
-		}
-	})
-	gauge(g.index, float64(index))
-	gauge(g.epoch, float64(epoch))
+	}
+	var c *census
+	g.o.View(func(s *engine.State) { c = countState(s) })
+	gauge(g.index, float64(c.index))
+	gauge(g.epoch, float64(c.epoch))
 	leading := 0.0
 	if g.o.Leading() {
 		leading = 1
 	}
 	gauge(g.leading, leading)
-	gauge(g.open, float64(open))
-	gauge(g.flapping, float64(flapping))
-	out <- prometheus.MustNewConstMetric(g.flaps, prometheus.CounterValue, float64(flaps))
+	gauge(g.open, float64(c.open))
+	gauge(g.flapping, float64(c.flapping))
+	out <- prometheus.MustNewConstMetric(g.flaps, prometheus.CounterValue, float64(c.flaps))
+	byLabel(g.runs, c.runs)
+	byLabel(g.agents, c.agents)
+	byLabel(g.steps, c.steps)
 	alarms := map[string]int{}
 	for _, code := range orchestrator.AlarmCodes() {
 		alarms[code] = 0
@@ -113,19 +90,50 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	for _, a := range g.o.Alarms() {
 		alarms[a.Code]++
 	}
-	for code, n := range alarms {
-		gauge(g.alarm, float64(n), code)
+	byLabel(g.alarm, alarms)
+}
+
+// A census is what the gauges tell of a state.
+type census struct {
+	index, epoch, flaps uint64
+	open, flapping      int
+	runs, agents, steps map[string]int // by status; steps are of the runs under way
+}
+
+func countState(s *engine.State) *census {
+	c := &census{
+		index: s.Index, epoch: s.Epoch,
+		runs:   map[string]int{"running": 0, "waiting": 0, "cancelling": 0, "succeeded": 0, "failed": 0, "cancelled": 0},
+		agents: map[string]int{"connected": 0, "disconnected": 0, "pending": 0, "revoked": 0, "quarantined": 0},
 	}
-	for status, n := range runs {
-		gauge(g.runs, float64(n), status)
+	for _, a := range s.Agents {
+		if view := AgentView(s, a); !a.Relay {
+			c.agents[view.Status]++
+		}
+		c.open += len(a.Open)
+		c.flaps += a.Flaps
+		if a.Flapping {
+			c.flapping++
+		}
 	}
-	for status, n := range agents {
-		gauge(g.agents, float64(n), status)
+	var sum engine.Counts
+	for _, r := range s.Runs {
+		c.runs[r.Status()]++
+		if r.Outcome != 0 {
+			continue
+		}
+		sum.Pending += r.Counts.Pending
+		sum.Ready += r.Counts.Ready
+		sum.Running += r.Counts.Running
+		sum.Waiting += r.Counts.Waiting
+		sum.Succeeded += r.Counts.Succeeded
+		sum.Failed += r.Counts.Failed
+		sum.Skipped += r.Counts.Skipped
+		sum.Cancelled += r.Counts.Cancelled
 	}
-	for status, n := range map[string]int{
-		"pending": steps.Pending, "ready": steps.Ready, "running": steps.Running, "waiting": steps.Waiting,
-		"succeeded": steps.Succeeded, "failed": steps.Failed, "skipped": steps.Skipped, "cancelled": steps.Cancelled,
-	} {
-		gauge(g.steps, float64(n), status)
+	c.steps = map[string]int{
+		"pending": sum.Pending, "ready": sum.Ready, "running": sum.Running, "waiting": sum.Waiting,
+		"succeeded": sum.Succeeded, "failed": sum.Failed, "skipped": sum.Skipped, "cancelled": sum.Cancelled,
 	}
+	return c
 }

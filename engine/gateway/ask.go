@@ -8,6 +8,7 @@ import (
 
 	"quorate/engine"
 	"quorate/nodeagent/wire"
+	"quorate/planner"
 )
 
 // Bounds of what an agent may wait for.
@@ -212,52 +213,30 @@ func complete(state *engine.State, r *engine.Run, task uint32, q *question, valu
 	return values, "ended without an answer: " + note
 }
 
+// A jobPlace is a job of a plan by its position.
+type jobPlace struct{ task, job uint32 }
+
+// A searchedRun is a run, and where its plan has the job that is looked for.
+type searchedRun struct {
+	id     uint64
+	planID string
+	places []jobPlace
+}
+
 // jobsAwaited says which host has yet to do the job of a fingerprint, or nothing.
 // Of several runs that have the job for a host, the asker's own counts before the
 // newest.
-func (s *session) jobsAwaited(q *question, own uint64) string {
-	type place struct{ task, job uint32 }
-	type candidate struct {
-		run    uint64
-		plan   string
-		places []place
-	}
-	runs := []candidate{}
-	s.g.o.View(func(state *engine.State) {
-		runs = append(runs, candidate{run: own, plan: state.Run(own).PlanID})
-		for id := len(state.Runs); id > 0 && len(runs) < runsSearched; id-- {
-			if r := state.Runs[id-1]; r.ID != own {
-				runs = append(runs, candidate{run: r.ID, plan: r.PlanID})
-			}
-		}
-	})
+func (s *session) jobsAwaited(q *question, own uint64) (waiting string) {
+	var runs []searchedRun
+	s.g.o.View(func(state *engine.State) { runs = searchedRuns(state, own) })
 	for i := range runs {
-		plan, err := s.g.o.Plan(runs[i].plan)
-		if err != nil {
-			continue // a run whose plan is gone cannot be waited for
-		}
-		for t := range plan.Tasks {
-			for j := range plan.Tasks[t].Jobs {
-				if plan.Tasks[t].Jobs[j].Spec.Fingerprint == q.Key {
-					runs[i].places = append(runs[i].places, place{uint32(t), uint32(j)})
-				}
-			}
+		if plan, err := s.g.o.Plan(runs[i].planID); err == nil { // one whose plan is gone cannot be waited for
+			runs[i].places = jobPlaces(plan, q.Key)
 		}
 	}
-	waiting := ""
 	s.g.o.View(func(state *engine.State) {
 		for _, host := range q.Hosts {
-			found, passed := false, true
-			for _, c := range runs {
-				for _, p := range c.places {
-					done, there := state.JobPassed(state.Run(c.run), p.task, p.job, host)
-					found, passed = found || there, passed && (done || !there)
-				}
-				if found {
-					break
-				}
-			}
-			switch {
+			switch found, passed := jobPassed(state, runs, host); {
 			case !found:
 				waiting = fmt.Sprintf("no run has the job for %s", host)
 			case !passed:
@@ -266,4 +245,43 @@ func (s *session) jobsAwaited(q *question, own uint64) string {
 		}
 	})
 	return waiting
+}
+
+// searchedRuns are the asker's own run and then the newest ones.
+func searchedRuns(state *engine.State, own uint64) []searchedRun {
+	runs := []searchedRun{{id: own, planID: state.Run(own).PlanID}}
+	for id := len(state.Runs); id > 0 && len(runs) < runsSearched; id-- {
+		if r := state.Runs[id-1]; r.ID != own {
+			runs = append(runs, searchedRun{id: r.ID, planID: r.PlanID})
+		}
+	}
+	return runs
+}
+
+// jobPlaces is where the plan has jobs of the fingerprint.
+func jobPlaces(plan *planner.Plan, fingerprint string) (places []jobPlace) {
+	for t := range plan.Tasks {
+		for j := range plan.Tasks[t].Jobs {
+			if plan.Tasks[t].Jobs[j].Spec.Fingerprint == fingerprint {
+				places = append(places, jobPlace{uint32(t), uint32(j)})
+			}
+		}
+	}
+	return places
+}
+
+// jobPassed reports whether a run has the job for the host, and whether the first that
+// does is past it there.
+func jobPassed(state *engine.State, runs []searchedRun, host string) (found, passed bool) {
+	passed = true
+	for _, r := range runs {
+		for _, p := range r.places {
+			done, there := state.JobPassed(state.Run(r.id), p.task, p.job, host)
+			found, passed = found || there, passed && (done || !there)
+		}
+		if found {
+			break
+		}
+	}
+	return found, passed
 }
