@@ -107,3 +107,13 @@ func (r *Run) Queues(task uint32, pos int) bool {
 	t := &r.Tasks[task]
 	return t.Steps != nil && t.Steps[pos].inLine
 }
+
+// InLine reports whether the attempt is under way, and has no place on its host on record.
+func (s *State) InLine(attempt uint64) bool {
+	a := s.Attempts[attempt]
+	if a == nil || a.Outcome != 0 {
+		return false
+	}
+	st, _ := s.Run(a.Run).stepOf(a)
+	return st.Attempt == attempt && st.inLine
+}

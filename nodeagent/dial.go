@@ -134,7 +134,7 @@ func (k *sockets) dial(ctx context.Context, address string, conf *tls.Config, an
 			failedQUIC = way.err
 			tryTCP()
 		case way := <-overTCP:
-			if way.err == nil || errors.Is(way.err, pki.ErrOtherCluster) {
+			if way.err == nil || errors.Is(way.err, pki.ErrOtherCluster) || errors.Is(way.err, errOtherProtocol) {
 				return way.link, named(address, way.err)
 			}
 			failedTCP = way.err

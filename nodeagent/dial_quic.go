@@ -155,7 +155,7 @@ func plain(err error) error {
 	case quic.ConnectionRefused:
 		return fmt.Errorf("%w (%w)", errCrowd, err)
 	case noProtocol:
-		return fmt.Errorf("the orchestrator does not speak as this agent does: upgrade the older of the two (%w)", err)
+		return fmt.Errorf("%w (%w)", errOtherProtocol, err)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -51,7 +52,7 @@ func TestOtherVersion(t *testing.T) {
 	if err == nil {
 		l.close("unexpected")
 	}
-	if err == nil || !strings.Contains(err.Error(), "upgrade the older") {
+	if err == nil || !strings.Contains(err.Error(), "orchestrators are upgraded first") {
 		t.Errorf("told %v", err)
 	}
 }
@@ -228,5 +229,34 @@ func TestRelayCredit(t *testing.T) {
 	_ = s.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := s.Read(make([]byte, 1)); err != nil {
 		t.Errorf("behind %d streams that nobody reads: %v", stalled, err)
+	}
+}
+
+// TestOtherVersionOverTCP: likewise where there is no way but TCP.
+func TestOtherVersionOverTCP(t *testing.T) {
+	t.Parallel()
+	ca, err := pki.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.IssueServer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", pki.ServerTLS(cert, ca.Certificate()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		if c, err := ln.Accept(); err == nil {
+			_ = c.(*tls.Conn).Handshake()
+			_ = c.Close()
+		}
+	}()
+	conf := pki.EnrolTLS("")
+	conf.NextProtos = []string{"quorate-agent/0"}
+	if _, err := dialTCP(t.Context(), ln.Addr().String(), conf, func() {}); !errors.Is(err, errOtherProtocol) {
+		t.Errorf("told %v", err)
 	}
 }

@@ -114,7 +114,7 @@ func (r *relays) through(ctx context.Context, site *link, address string, cluste
 	}
 	conn, err := mux.Client(ctx, newTunnelConn(s, site), cluster)
 	if err != nil {
-		return nil, fmt.Errorf("through relay %s: %w", address, foreign(err, address, r.proof))
+		return nil, fmt.Errorf("through relay %s: %w", address, foreign(plainTLS(err), address, r.proof))
 	}
 	return &link{tunnelCarrier{conn, site}}, nil
 }

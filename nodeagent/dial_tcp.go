@@ -3,10 +3,12 @@ package nodeagent
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 
 	"quorate/internal/mux"
+	"quorate/nodeagent/wire"
 )
 
 // dialTCP connects over TCP alone, and calls answered when somebody is there.
@@ -18,9 +20,23 @@ func dialTCP(ctx context.Context, address string, conf *tls.Config, answered fun
 	answered()
 	conn, err := mux.Client(ctx, raw, conf, mux.StreamsBy(streamsOf))
 	if err != nil {
-		return nil, err
+		return nil, plainTLS(err)
 	}
 	return &link{tcpCarrier{conn}}, nil
+}
+
+// errOtherProtocol is what an agent says that an orchestrator does not understand.
+var errOtherProtocol = errors.New("the orchestrator does not serve agents of this version (" + wire.ALPNAgent +
+	"): orchestrators are upgraded first, and serve agents of their own version and of the one before")
+
+// plainTLS gives its plain words to the error of an orchestrator that has none of the
+// protocols that it was offered, over TCP or through a relay.
+func plainTLS(err error) error {
+	var said *net.OpError
+	if errors.As(err, &said) && said.Op == "remote error" && said.Err.Error() == "tls: internal error" {
+		return fmt.Errorf("%w (%w)", errOtherProtocol, err)
+	}
+	return err
 }
 
 // tcpCarrier is a connection over TCP.

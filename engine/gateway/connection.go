@@ -76,6 +76,11 @@ func (c *connection) enrols() bool {
 	return c.carrier.state().NegotiatedProtocol == wire.ALPNEnrol
 }
 
+// protocol is the one that the agent or relay speaks.
+func (c *connection) protocol() wire.Protocol {
+	return wire.ProtocolOf(c.carrier.state().NegotiatedProtocol)
+}
+
 // certificate is the peer's, verified by TLS; nil where it has shown none.
 func (c *connection) certificate() *x509.Certificate {
 	if certs := c.carrier.state().PeerCertificates; len(certs) > 0 {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"quorate/engine/denial"
 	"quorate/internal/admission"
@@ -24,7 +25,7 @@ const (
 // knocks at the agents' port.
 func entryOf(protocols []string) string {
 	switch {
-	case slices.Contains(protocols, wire.ALPNRelay):
+	case slices.ContainsFunc(protocols, wire.ForRelay):
 		return entryRelays
 	case slices.Contains(protocols, wire.ALPNEnrol):
 		return entryEnrolment
@@ -32,10 +33,17 @@ func entryOf(protocols []string) string {
 	return entryAgents
 }
 
+// strangersMax bounds how many addresses are logged in a minute whose protocol is not served.
+const strangersMax = 10
+
 // observed has told whom the endpoint refuses while they shake hands; relay is the number
 // of the relay that they come through, or 0.
 func (g *gateway) observed(c *tls.Config, relay uint64) *tls.Config {
 	return pki.Observed(c, func(r pki.Refusal) {
+		if errors.Is(r.Err, pki.ErrProtocol) && g.strangers.allow(admission.AddressOf(r.Address), time.Now()) {
+			g.logger.Warn("an agent or relay speaks a protocol that is not served here: upgrade the orchestrators first, and agents that are older than by one version",
+				"address", hostOf(r.Address), "relay", relay, "error", clip(r.Err.Error(), textBytesMax))
+		}
 		g.o.Denied(denial.Denial{
 			Entry: entryOf(r.Protocols), Caller: r.Shown.Caller(), Claimed: true, Reason: denial.Of(r.Err), Address: hostOf(r.Address), Relay: relay,
 		})

@@ -60,6 +60,7 @@ type gateway struct {
 	keys      planKeys
 	facts     factsDesk
 	turns     *turns        // of blob transfers
+	strangers *throttle     // of what is said about those whose protocol is not served
 	bulkRate  *rate.Limiter // of all blobs together, or nil
 	relaying  relayDesk
 
@@ -81,6 +82,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	g := &gateway{o: cfg.Orchestrator, logger: logger, limits: cfg.Limits.orDefault()}
 	g.admission = admission.New(g.limits.admission())
 	g.guesses = newThrottle(g.limits.GuessesPerAddress, g.limits.Guesses)
+	g.strangers = newThrottle(1, strangersMax)
 	g.sessions.byAgent = map[uint64]*session{}
 	g.commits = newCommitter(g.o, logger)
 	g.presence = newPresence(g.o, g.limits.PartingHold, logger)

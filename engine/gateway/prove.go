@@ -68,7 +68,8 @@ func (s *session) fault(hello *wire.Hello) (why string, now onRecord) {
 	s.g.o.View(func(st *engine.State) {
 		a := st.Agent(s.agent)
 		now.acked, now.journal = a.JournalSeq, a.JournalID
-		if hello.JournalID == now.journal {
+		// In the previous protocol it does not say what it forbids, so that nothing is disproved.
+		if hello.JournalID == now.journal && s.conn.protocol() > wire.Previous {
 			now.disproved = st.Disproved(a, hello.Attempts, hello.Forbidden)
 		}
 		if why = a.JournalFault(hello.JournalID, hello.JournalSeq); why != "" {
@@ -94,7 +95,7 @@ func (s *session) challenge(ctx context.Context, c *wire.Challenge) (*wire.Hello
 	if err := s.control.readWithin(helloTimeout); err != nil {
 		return nil, err
 	}
-	message, err := wire.ReadFrom(s.control, wire.Agent)
+	message, err := s.conn.protocol().Receive(s.control, wire.Agent)
 	if err != nil {
 		return nil, fmt.Errorf("hello after a challenge: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // receive reads the agent's messages until the stream ends.
 func (s *session) receive(ctx context.Context, in io.Reader) error {
-	messages := wire.NewReader(in, wire.Agent)
+	messages := s.conn.protocol().NewReader(in, wire.Agent)
 	for {
 		message, err := messages.Read()
 		if err != nil {

@@ -33,7 +33,7 @@ func (l Limits) ofOneRelay() admission.Queue {
 
 // relays reports whether the connection is one of a site's relay.
 func (c *connection) relays() bool {
-	return c.carrier.state().NegotiatedProtocol == wire.ALPNRelay
+	return wire.ForRelay(c.carrier.state().NegotiatedProtocol)
 }
 
 // via is the relay that the connection came through, or 0.
@@ -157,7 +157,7 @@ func (s *session) attempts(state *engine.State) []uint64 {
 
 // streamsOf is how many streams who speaks a protocol may have open.
 func streamsOf(protocol string) int {
-	if protocol == wire.ALPNRelay {
+	if wire.ForRelay(protocol) {
 		return relayStreamsMax
 	}
 	return streamsMax

@@ -22,7 +22,7 @@ type command struct {
 
 // send writes what the log has committed for the agent, as it is committed.
 func (s *session) send(ctx context.Context) error {
-	out := wire.NewWriter(s.control)
+	out := s.conn.protocol().NewWriter(s.control)
 	s.note(func(n *notes) { n.cancels = true }) // look at what was open before
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
@@ -57,8 +57,11 @@ func (s *session) turn(out *wire.Writer) (again time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if seen.more {
+	switch {
+	case seen.more:
 		again = 0
+	case len(s.withheld) > 0:
+		again = withheldLook
 	}
 	commands, ack := seen.commands, seen.ack
 	for i := range commands {
@@ -185,7 +188,7 @@ func (s *session) look(noted *left) (l seen, err error) {
 		for _, id := range slices.Concat(noted.ended, noted.again) {
 			l.ended = s.released(state, id, l.ended)
 		}
-		for _, id := range fresh {
+		for _, id := range s.due(state, a.Open, fresh) {
 			l.commands = append(l.commands, commandFor(state, id))
 			l.ended = s.await(state, id, l.ended)
 		}
@@ -225,10 +228,11 @@ func (s *session) put(out *wire.Writer, c *command) error {
 		s.told[c.attempt.ID] = !c.Unstarted
 		return out.Add(&wire.Cancel{Fence: fence, Attempt: c.attempt.ID, Reason: clip(c.Reason, textBytesMax), Unstarted: c.Unstarted})
 	}
-	step, err := s.g.step(c)
+	whole, err := s.g.step(c)
 	if err != nil {
 		return err
 	}
+	step := s.conn.protocol().Step(whole)
 	if len(step.Publish) > 0 {
 		if err := s.learn(out, step.Publish); err != nil {
 			return err

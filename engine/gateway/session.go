@@ -43,10 +43,12 @@ type session struct {
 	notes notes
 	sent  uint64          // every open attempt up to it was sent
 	told  map[uint64]bool // attempts that were sent as cancelled: also where they have started?
-	acked uint64          // the newest report that was acknowledged
-	known []string        // the gateways that the agent was told
-	shown uint64          // the size of the newest checkpoint that it was told
-	fence wire.Fence
+	// withheld are attempts up to sent that are to wait here, see due.
+	withheld []uint64
+	acked    uint64   // the newest report that was acknowledged
+	known    []string // the gateways that the agent was told
+	shown    uint64   // the size of the newest checkpoint that it was told
+	fence    wire.Fence
 	// learned is up to which index the agent was told the values of a key; asks are
 	// its open questions, which were looked at last at asked.
 	learned map[string]uint64
@@ -151,7 +153,7 @@ func (g *gateway) greet(ctx context.Context, c *connection) (*session, error) {
 	if err := control.readWithin(helloTimeout); err != nil {
 		return nil, err
 	}
-	message, err := wire.ReadFrom(control, wire.Agent)
+	message, err := c.protocol().Receive(control, wire.Agent)
 	if err != nil {
 		return nil, fmt.Errorf("hello: %w", err)
 	}

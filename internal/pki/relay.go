@@ -21,10 +21,10 @@ func RelayTLS(identity tls.Certificate, ca *x509.Certificate) *tls.Config {
 // agents' port, for agents alone.
 func TunnelTLS(server *tls.Config) *tls.Config {
 	c := server.Clone()
-	c.NextProtos = []string{wire.ALPNAgent, wire.ALPNEnrol}
+	c.NextProtos = append(wire.ALPNAgents(), wire.ALPNEnrol)
 	pick := server.GetConfigForClient
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if slices.Contains(hello.SupportedProtos, wire.ALPNRelay) {
+		if slices.ContainsFunc(hello.SupportedProtos, wire.ForRelay) {
 			return nil, fmt.Errorf("%w: %q: a relay cannot be behind another one", ErrProtocol, hello.SupportedProtos)
 		}
 		return pick(hello)

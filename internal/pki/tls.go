@@ -26,13 +26,13 @@ func require(ca *x509.Certificate, role Role) func(tls.ConnectionState) error {
 	}
 }
 
-// ServerTLS is the orchestrator's side of the agents' port. A client that speaks
-// wire.ALPNAgent has to show an agent's certificate; one that speaks
-// wire.ALPNEnrol shows none; any other is refused.
+// ServerTLS is the orchestrator's side of the agents' port. A client that speaks one of
+// wire.ALPNAgents has to show an agent's certificate, one of wire.ALPNRelays a relay's;
+// one that speaks wire.ALPNEnrol shows none; any other is refused.
 func ServerTLS(cert tls.Certificate, ca *x509.Certificate) *tls.Config {
 	agents := base()
 	agents.Certificates = []tls.Certificate{cert}
-	agents.NextProtos = []string{wire.ALPNAgent}
+	agents.NextProtos = wire.ALPNAgents()
 	agents.ClientAuth = tls.RequireAnyClientCert
 	agents.VerifyConnection = require(ca, RoleAgent)
 
@@ -41,22 +41,19 @@ func ServerTLS(cert tls.Certificate, ca *x509.Certificate) *tls.Config {
 	enrol.NextProtos = []string{wire.ALPNEnrol}
 
 	relays := agents.Clone()
-	relays.NextProtos = []string{wire.ALPNRelay}
+	relays.NextProtos = wire.ALPNRelays()
 	relays.VerifyConnection = require(ca, RoleRelay)
 
 	c := base()
 	c.Certificates = []tls.Certificate{cert}
-	c.NextProtos = []string{wire.ALPNAgent, wire.ALPNEnrol, wire.ALPNRelay}
+	c.NextProtos = slices.Concat(agents.NextProtos, enrol.NextProtos, relays.NextProtos)
 	c.ClientAuth = tls.RequireAnyClientCert
 	c.VerifyConnection = require(ca, RoleAgent)
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		switch {
-		case slices.Equal(hello.SupportedProtos, []string{wire.ALPNAgent}):
-			return agents, nil
-		case slices.Equal(hello.SupportedProtos, []string{wire.ALPNEnrol}):
-			return enrol, nil
-		case slices.Equal(hello.SupportedProtos, relays.NextProtos):
-			return relays, nil
+		for _, served := range []*tls.Config{agents, enrol, relays} {
+			if len(hello.SupportedProtos) == 1 && slices.Contains(served.NextProtos, hello.SupportedProtos[0]) {
+				return served, nil
+			}
 		}
 		return nil, fmt.Errorf("%w: %q: want one of %q", ErrProtocol, hello.SupportedProtos, c.NextProtos)
 	}

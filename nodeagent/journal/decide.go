@@ -120,7 +120,7 @@ func (s *State) Dispatch(h Here, m *wire.Dispatch, w Work) Decision {
 		switch {
 		case a.Phase != Intent:
 			d.effect(Resend, m.Attempt)
-		case !bytes.Equal(a.Hash, hash[:]):
+		case !bytes.Equal(a.Hash, hash[:]) && !spelledBefore(a, m.Spec):
 			d.reply(m.Attempt, wire.StatusRejected, "another step came under the same attempt before")
 		default:
 			d.reply(m.Attempt, wire.StatusRunning, "")
@@ -132,6 +132,21 @@ func (s *State) Dispatch(h Here, m *wire.Dispatch, w Work) Decision {
 		return d
 	}
 	return s.accept(d, m, hash[:], w)
+}
+
+// spelledBefore reports whether the attempt came as this step before the agent was
+// upgraded, to which an orchestrator says more of it now.
+func spelledBefore(a *Attempt, spec []byte) bool {
+	step, err := wire.DecodeStep(spec)
+	if err != nil {
+		return false
+	}
+	known, err := wire.EncodeStep(wire.Previous.Step(step))
+	if err != nil {
+		return false
+	}
+	hash := wire.SpecHash(known)
+	return bytes.Equal(a.Hash, hash[:])
 }
 
 // accept decides about a dispatch that is new and for this agent.

@@ -40,19 +40,18 @@ func WriteMessage(w io.Writer, m Message) error {
 // ReadMessage reads one frame, whoever may have sent it. io.EOF, unwrapped, says
 // that the stream ended between two frames.
 func ReadMessage(r io.Reader) (Message, error) {
-	m, _, err := read(r, 0, false)
+	m, _, err := read(r, Newest, 0, false)
 	return m, err
 }
 
 // ReadFrom reads one frame like [ReadMessage] and refuses the messages that the
 // side does not send. Use it on everything that comes from a peer.
 func ReadFrom(r io.Reader, side Side) (Message, error) {
-	m, _, err := read(r, side, false)
-	return m, err
+	return Newest.Receive(r, side)
 }
 
 // read reads a frame, or the body of one that is packed where those may come.
-func read(r io.Reader, side Side, mayPack bool) (m Message, packed []byte, err error) {
+func read(r io.Reader, p Protocol, side Side, mayPack bool) (m Message, packed []byte, err error) {
 	var header [headerBytes]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		if err == io.EOF {
@@ -79,9 +78,12 @@ func read(r io.Reader, side Side, mayPack bool) (m Message, packed []byte, err e
 	if t.packed() {
 		return nil, body, nil
 	}
-	m, _ = newMessage(t)
+	m = p.empty(t)
 	if err := Unmarshal(body, m); err != nil {
 		return nil, nil, err
+	}
+	if older, ok := m.(form); ok {
+		m = older.newest()
 	}
 	return m, nil, nil
 }
@@ -111,17 +113,18 @@ func readBody(r io.Reader, n int) ([]byte, error) {
 // A Writer gathers frames and writes them together. It is not safe for
 // concurrent use.
 type Writer struct {
-	w    io.Writer
-	buf  []byte
-	side Side // what it may pack for, or 0
+	w        io.Writer
+	buf      []byte
+	side     Side // what it may pack for, or 0
+	protocol Protocol
 }
 
 // NewWriter returns a Writer to w.
-func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+func NewWriter(w io.Writer) *Writer { return Newest.NewWriter(w) }
 
 // Add appends the message's frame to what the next Flush writes.
 func (w *Writer) Add(m Message) error {
-	b, err := AppendMessage(w.buf, m)
+	b, err := AppendMessage(w.buf, w.protocol.told(m))
 	if err == nil {
 		w.buf = b
 	}

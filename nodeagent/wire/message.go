@@ -10,21 +10,6 @@ package wire
 
 import "quorate/internal/job"
 
-// ALPN names of the protocols on the agents' port. The number of the agents' one
-// grows when messages change so that an earlier peer would misread them: the two
-// then part in the handshake, with a plain error.
-const (
-	ALPNAgent = "quorate-agent/7"
-	ALPNEnrol = "quorate-enrol/1"
-	// ALPNRelay is what a site's relay speaks to an orchestrator: what agents do, and
-	// streams that begin with a [Tunnel].
-	ALPNRelay = "quorate-relay/1"
-	// ALPNSite and ALPNSiteEnrol are what agents speak to their site's relay: each
-	// stream begins with a [Tunnel] or, with the first one, a [BlobRequest].
-	ALPNSite      = "quorate-site/1"
-	ALPNSiteEnrol = "quorate-site-enrol/1"
-)
-
 // Type numbers the messages. Numbers are appended and never reused.
 type Type uint8
 

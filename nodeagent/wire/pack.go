@@ -77,24 +77,25 @@ func unpack(body []byte) ([]byte, error) {
 type Reader struct {
 	r        io.Reader
 	side     Side
+	protocol Protocol
 	unpacked bytes.Reader
 }
 
 // NewReader returns a Reader of what the side sends. It reads in small pieces: give
 // it a buffered r.
-func NewReader(r io.Reader, side Side) *Reader { return &Reader{r: r, side: side} }
+func NewReader(r io.Reader, side Side) *Reader { return Newest.NewReader(r, side) }
 
 // Read returns the next message. Errors are those of [ReadFrom].
 func (r *Reader) Read() (Message, error) {
 	for {
 		if r.unpacked.Len() > 0 {
-			m, _, err := read(&r.unpacked, r.side, false)
+			m, _, err := read(&r.unpacked, r.protocol, r.side, false)
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return m, err
 		}
-		m, packed, err := read(r.r, r.side, true)
+		m, packed, err := read(r.r, r.protocol, r.side, true)
 		if err != nil || m != nil {
 			return m, err
 		}

@@ -237,17 +237,19 @@ func TestBlobRequestCheck(t *testing.T) {
 // FuzzRead: whatever a peer sends is refused or is the one encoding of a message.
 func FuzzRead(f *testing.F) {
 	for _, m := range samples() {
-		b, _ := AppendMessage(nil, m)
-		f.Add(b)
+		for _, p := range []Protocol{Previous, Newest} {
+			b, _ := AppendMessage(nil, p.told(m))
+			f.Add(uint8(p), b)
+		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r := bytes.NewReader(data)
-		m, err := ReadMessage(r)
+	f.Fuzz(func(t *testing.T, protocol uint8, data []byte) {
+		p, r := Protocol(protocol), bytes.NewReader(data)
+		m, err := p.Receive(r, 0)
 		if err != nil {
 			return
 		}
 		used := data[:len(data)-r.Len()]
-		again, err := AppendMessage(nil, m)
+		again, err := AppendMessage(nil, p.told(m))
 		if err != nil || !bytes.Equal(again, used) {
 			t.Errorf("%x was read as %+v, which is %x (%v)", used, m, again, err)
 		}

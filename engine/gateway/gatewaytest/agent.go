@@ -31,8 +31,10 @@ type Agent struct {
 	Name      string
 	JournalID string
 	Identity  tls.Certificate
-	rig       *Rig
-	relay     bool
+	// Previous is true for one that speaks the protocol before the newest.
+	Previous bool
+	rig      *Rig
+	relay    bool
 
 	mu      sync.Mutex
 	reports []wire.Report // all that were ever made; reports[i].Seq is i+1
@@ -135,17 +137,22 @@ type Link struct {
 	// Challenged counts how often the agent was asked to introduce itself again.
 	Challenged int
 	in         *wire.Reader // of Control, and no further than a message goes
+	protocol   wire.Protocol
 }
 
 // Dial opens a connection and its control stream, and says nothing.
 func (a *Agent) Dial(ctx context.Context) (*Link, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	conf := pki.AgentTLS
+	sides, names := pki.AgentTLS, wire.ALPNAgents()
 	if a.relay {
-		conf = pki.RelayTLS
+		sides, names = pki.RelayTLS, wire.ALPNRelays()
 	}
-	conn, err := dial(ctx, a.rig.Address, conf(a.Identity, a.rig.CA.Certificate()))
+	conf := sides(a.Identity, a.rig.CA.Certificate())
+	if a.Previous {
+		conf.NextProtos = names[1:]
+	}
+	conn, err := dial(ctx, a.rig.Address, conf)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +160,8 @@ func (a *Agent) Dial(ctx context.Context) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Link{Agent: a, Quic: conn, Control: st, in: wire.NewReader(st, wire.Orchestrator)}, nil
+	p := wire.ProtocolOf(conf.NextProtos[0])
+	return &Link{Agent: a, Quic: conn, Control: st, in: p.NewReader(st, wire.Orchestrator), protocol: p}, nil
 }
 
 // Hello is what the agent introduces itself with.
@@ -180,7 +188,7 @@ func (a *Agent) ConnectWith(ctx context.Context, hello func() *wire.Hello) (*Lin
 
 // Greet is the rest of Connect on a connection that is there.
 func (l *Link) Greet(hello func() *wire.Hello) (*Link, error) {
-	if err := wire.WriteMessage(l.Control, hello()); err != nil {
+	if err := l.write(hello()); err != nil {
 		return nil, err
 	}
 	m, err := l.Read()
@@ -267,7 +275,15 @@ func (a *Agent) After(seq uint64) []wire.Report {
 
 // Send sends reports.
 func (l *Link) Send(reports ...wire.Report) error {
-	return wire.WriteMessage(l.Control, &wire.Results{Reports: reports})
+	return l.write(&wire.Results{Reports: reports})
+}
+
+func (l *Link) write(m wire.Message) error {
+	out := l.protocol.NewWriter(l.Control)
+	if err := out.Add(m); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 // Succeed returns the reports of an attempt all of whose jobs succeed.
@@ -353,7 +369,7 @@ func (l *Link) ServeOn(t testing.TB, do func(d *wire.Dispatch, step *wire.Step) 
 // On is the agent with its journal, talking to another rig of the same cluster.
 func (a *Agent) On(r *Rig) *Agent {
 	h := a.Hello()
-	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, rig: r, reports: a.After(0), held: h.Attempts, forbids: h.Forbidden, acked: h.Acked}
+	return &Agent{ID: a.ID, Name: a.Name, JournalID: a.JournalID, Identity: a.Identity, Previous: a.Previous, rig: r, reports: a.After(0), held: h.Attempts, forbids: h.Forbidden, acked: h.Acked}
 }
 
 // PublicKey returns the public half of a new key.
