@@ -225,6 +225,55 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	return ok && ident.IsExported()
 }
 
+// TestNamesAreUsed refuses an exported name of a package that nothing mentions: linters
+// take it for somebody else's, and there is nobody else. Methods may be there for an
+// interface of a library.
+func TestNamesAreUsed(t *testing.T) {
+	mentions := map[string]int{}
+	declared := map[*ast.Ident]token.Position{}
+	for _, src := range sources(t) {
+		ast.Inspect(src.File, func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok && id.IsExported() {
+				mentions[id.Name]++
+			}
+			return true
+		})
+		if strings.HasSuffix(src.Path, "_test.go") {
+			continue
+		}
+		for _, id := range names(src.File) {
+			declared[id] = src.Fset.Position(id.Pos())
+		}
+	}
+	for id, at := range declared {
+		if id.IsExported() && mentions[id.Name] == 1 {
+			t.Errorf("%s: nothing uses %s", at, id.Name)
+		}
+	}
+}
+
+// names are those that a file declares for its package, without methods.
+func names(file *ast.File) (ids []*ast.Ident) {
+	for _, decl := range file.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil {
+				ids = append(ids, d.Name)
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				switch s := spec.(type) {
+				case *ast.TypeSpec:
+					ids = append(ids, s.Name)
+				case *ast.ValueSpec:
+					ids = append(ids, s.Names...)
+				}
+			}
+		}
+	}
+	return ids
+}
+
 // TestNoSleepingTests keeps time.Sleep out of tests: wait for the condition, or
 // run in a testing/synctest bubble, where sleeping takes no time.
 func TestNoSleepingTests(t *testing.T) {
