@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"quorate/eventlog"
 	"quorate/eventlog/cloudevent"
@@ -20,26 +17,7 @@ func TestCloudEventSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("cloudevent.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := c.Compile("cloudevent.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	validate := func(text string) error {
-		v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-		if err != nil {
-			return err
-		}
-		return schema.Validate(v)
-	}
+	schema := compile(t, compiler(t, "cloudevent.json", text), "cloudevent.json")
 	record := cloudevent.Record{Cluster: "0123456789abcdef0123456789abcdef", Time: time.Unix(0, 1_700_000_000_000_000_001), Hash: strings.Repeat("0a", 32)}
 	var written []string
 	for i, kind := range eventlog.Kinds() {
@@ -56,7 +34,7 @@ func TestCloudEventSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := validate(string(line)); err != nil {
+		if err := check(schema, string(line)); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 		written = append(written, string(line))
@@ -66,7 +44,7 @@ func TestCloudEventSchema(t *testing.T) {
 		{`"time":"2023-11-14T22:13:20.000000001Z"`, `"time":1700000000000000001`}, {`"sequence":"0000`, `"sequence":"`}, {`"cursor":"v1:`, `"cursor":"`},
 		{`"datacontenttype":"application/json",`, ``}, {`"data":{`, `"more":1,"data":{`}, {`"voidreason":"no such agent"`, `"voidreason":""`},
 	} {
-		if text := strings.Replace(written[0], change[0], change[1], 1); text == written[0] || validate(text) == nil {
+		if text := strings.Replace(written[0], change[0], change[1], 1); text == written[0] || check(schema, text) == nil {
 			t.Errorf("with %s in place of %s it is valid: %s", change[1], change[0], text)
 		}
 	}

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"quorate/internal/component"
 )
@@ -19,30 +15,12 @@ func TestComponentSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("component.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	schemaOf := func(part string) *jsonschema.Schema {
-		s, err := c.Compile("component.json#/$defs/" + part)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	valid := func(s *jsonschema.Schema, text string) bool {
-		v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-		return err == nil && s.Validate(v) == nil
-	}
+	c := compiler(t, "component.json", text)
 	described, err := exec.Command("../../testdata/components/motd.sh", "describe").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	description, reply := schemaOf("description"), schemaOf("reply")
+	description, reply := compile(t, c, "component.json#/$defs/description"), compile(t, c, "component.json#/$defs/reply")
 	for _, tc := range []struct {
 		text string
 		ok   bool
@@ -56,7 +34,7 @@ func TestComponentSchema(t *testing.T) {
 		{`{"protocol": 1, "action": "describe", "name": "x", "summary": "s", "timeout_seconds": 604801}`, false},
 	} {
 		_, err := component.DecodeDescription([]byte(tc.text))
-		if got := valid(description, tc.text); got != tc.ok || (err == nil) != tc.ok {
+		if got := check(description, tc.text) == nil; got != tc.ok || (err == nil) != tc.ok {
 			t.Errorf("%s: valid %v, decoded %v, want %v", tc.text, got, err, tc.ok)
 		}
 	}
@@ -70,11 +48,11 @@ func TestComponentSchema(t *testing.T) {
 		{`{"protocol": 1, "action": "check", "outcome": "failed", "facts": {"": 1}}`, false},
 	} {
 		_, err := component.DecodeReply([]byte(tc.text))
-		if got := valid(reply, tc.text); got != tc.ok || (err == nil) != tc.ok {
+		if got := check(reply, tc.text) == nil; got != tc.ok || (err == nil) != tc.ok {
 			t.Errorf("%s: valid %v, decoded %v, want %v", tc.text, got, err, tc.ok)
 		}
 	}
-	request := schemaOf("request")
+	request := compile(t, c, "component.json#/$defs/request")
 	for _, r := range []component.Request{
 		{Protocol: component.Version, Action: component.Describe},
 		{Protocol: component.Version, Action: component.Run, Job: &component.Job{
@@ -82,7 +60,7 @@ func TestComponentSchema(t *testing.T) {
 		}},
 	} {
 		text, err := json.Marshal(r)
-		if err != nil || !valid(request, string(text)) {
+		if err != nil || check(request, string(text)) != nil {
 			t.Errorf("%s is no request: %v", text, err)
 		}
 	}

@@ -34,20 +34,43 @@ func compiled(t *testing.T) map[planner.Role]*jsonschema.Schema {
 	t.Helper()
 	out := map[planner.Role]*jsonschema.Schema{}
 	for _, f := range schemas() {
-		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(f.Content))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := jsonschema.NewCompiler()
-		c.AssertFormat()
-		if err := c.AddResource(f.Name, doc); err != nil {
-			t.Fatal(err)
-		}
-		if out[f.Role], err = c.Compile(f.Name); err != nil {
-			t.Fatalf("%s: %v", f.Name, err)
-		}
+		out[f.Role] = compile(t, compiler(t, f.Name, f.Content), f.Name)
 	}
 	return out
+}
+
+// compiler returns one that knows the schema of the name, and looks at formats.
+func compiler(t *testing.T, name string, content []byte) *jsonschema.Compiler {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource(name, doc); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// compile returns the schema at the place, such as reply.json or reply.json#/$defs/x.
+func compile(t *testing.T, c *jsonschema.Compiler, place string) *jsonschema.Schema {
+	t.Helper()
+	s, err := c.Compile(place)
+	if err != nil {
+		t.Fatalf("%s: %v", place, err)
+	}
+	return s
+}
+
+// check returns nil where the text is JSON as the schema has it.
+func check(s *jsonschema.Schema, text string) error {
+	v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		return err
+	}
+	return s.Validate(v)
 }
 
 // asJSON is what a validator sees of a YAML node.
