@@ -10,6 +10,7 @@ import (
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/raftio"
 	"github.com/lni/dragonboat/v4/raftpb"
+	"github.com/lni/vfs"
 )
 
 // A bench is a guarded log in a directory, without a replica above it.
@@ -20,10 +21,13 @@ type bench struct {
 	r   *rand.Rand
 	// what the log was told, as Raft would know it
 	last, term, compacted, snapshot uint64
+	state                           raftpb.State
 }
 
 // openGuarded opens the log in a directory as a start would.
-func openGuarded(dir string) (*guardedLog, error) {
+func openGuarded(dir string) (*guardedLog, error) { return openGuardedOn(dir, vfs.Default) }
+
+func openGuardedOn(dir string, files config.IFS) (*guardedLog, error) {
 	c := Config{DataDir: filepath.Dir(dir), Replica: 1}
 	if err := c.normalize(); err != nil {
 		return nil, err
@@ -31,7 +35,7 @@ func openGuarded(dir string) (*guardedLog, error) {
 	useLogger(c.Logger)
 	g := &guard{replica: 1, bootstrap: true}
 	host := c.nodeHost(g, newLeadership(1), events{})
-	host.NodeHostDir = dir
+	host.NodeHostDir, host.Expert.FS = dir, files
 	if err := host.Prepare(); err != nil {
 		return nil, err
 	}
@@ -109,7 +113,9 @@ func (b *bench) step() stepKind {
 	if u.SizeUpperLimit() > updateBytesMax-40 && kind == adds {
 		kind = large
 	}
-	u.State = raftpb.State{Term: b.term, Vote: 1 + b.term%3, Commit: b.compacted}
+	if state := (raftpb.State{Term: b.term, Vote: 1 + b.term%3, Commit: b.compacted}); state != b.state {
+		u.State, b.state = state, state // as the library leaves out one that has not changed
+	}
 	if err = b.log.SaveRaftState([]raftpb.Update{u}, 1); err != nil {
 		b.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ type guardedLog struct {
 	claim   claim
 	chain   chain
 	mirror  chan error // answers of writes that went along with a save
+	// state is what the library saved of it last; it leaves out one that has not changed.
+	state raftpb.State
 
 	recent *recent
 }
@@ -80,9 +83,32 @@ func (l *guardedLog) failed(err error) error {
 }
 
 func (l *guardedLog) save(one []raftpb.Update, worker uint64) error {
-	u := &one[0]
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	one = l.stated(one)
+	if err := l.saveStated(one, worker); err != nil {
+		return err
+	}
+	l.state = one[0].State
+	return nil
+}
+
+// stated is an update with the state that it leaves out since that has not changed. The
+// log compares each state with the one in the update before, and syncs where the term is
+// another one: without it every commit would cost a second sync, of nothing that has to
+// last.
+func (l *guardedLog) stated(one []raftpb.Update) []raftpb.Update {
+	if !raftpb.IsEmptyState(one[0].State) {
+		return one
+	}
+	one = slices.Clone(one) // the library goes on with its own
+	one[0].State = l.state
+	return one
+}
+
+// saveStated saves an update. The caller holds mu.
+func (l *guardedLog) saveStated(one []raftpb.Update, worker uint64) error {
+	u := &one[0]
 	votes := !raftpb.IsEmptyState(u.State) && (u.Term != l.claim.term || u.Vote != l.claim.vote)
 	if len(u.EntriesToSave) == 0 && raftpb.IsEmptySnapshot(u.Snapshot) && !votes {
 		return l.ILogDB.SaveRaftState(one, worker) // which does not sync it either
@@ -232,7 +258,7 @@ func (l *guardedLog) RemoveNodeData(shard, replica uint64) error {
 // forget claims nothing.
 func (l *guardedLog) forget() error {
 	l.recent.reset()
-	l.claim, l.chain = claim{}, chain{}
+	l.claim, l.chain, l.state = claim{}, chain{}, raftpb.State{}
 	return l.sidecar.write(l.claim, l.claim, nil)
 }
 
