@@ -15,6 +15,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"quorate/internal/admission"
+	"quorate/internal/pki"
 	"quorate/nodeagent/wire"
 )
 
@@ -68,13 +69,15 @@ type relay struct {
 	log       *slog.Logger
 	admission *admission.Admission
 	shares    *shares
+	refusals  *refusals
 	tasks     sync.WaitGroup
 }
 
 // Serve accepts the agents of a site until ctx ends, and returns when all connections
 // are closed: nil, or why one of the sockets failed.
 func Serve(ctx context.Context, cfg Config) error {
-	r := &relay{cfg: cfg, log: cfg.Logger, admission: admission.New(limits()), shares: newShares()}
+	r := &relay{cfg: cfg, log: cfg.Logger, admission: admission.New(limits()), shares: newShares(), refusals: newRefusals(cfg.Logger)}
+	conf := pki.Observed(cfg.TLS, r.refusals.shaking)
 	whole := ctx
 	ctx, cancel := context.WithCancelCause(whole)
 	defer cancel(nil)
@@ -84,10 +87,14 @@ func Serve(ctx context.Context, cfg Config) error {
 		StatelessResetKey:   &key,
 		VerifySourceAddress: r.admission.MustProve,
 		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-			return r.admission.Context(ctx, info.RemoteAddr, info.AddrVerified)
+			ctx, err := r.admission.Context(ctx, info.RemoteAddr, info.AddrVerified)
+			if err != nil {
+				r.refusals.note(err.Error(), info.RemoteAddr)
+			}
+			return ctx, err
 		},
 	}
-	listener, err := transport.Listen(cfg.TLS, &quic.Config{
+	listener, err := transport.Listen(conf, &quic.Config{
 		HandshakeIdleTimeout: handshakeTimeout, MaxIdleTimeout: idleTimeout, KeepAlivePeriod: keepAlive,
 		InitialStreamReceiveWindow: streamWindowBytes, MaxStreamReceiveWindow: streamWindowBytes,
 		InitialConnectionReceiveWindow: connectionWindowBytes, MaxConnectionReceiveWindow: connectionWindowBytes,
@@ -97,7 +104,8 @@ func Serve(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("relay on %s: %w", cfg.UDP.LocalAddr(), errors.Join(err, transport.Close(), cfg.UDP.Close(), cfg.TCP.Close()))
 	}
 	r.tasks.Go(func() { cancel(r.acceptQUIC(ctx, listener)) })
-	r.tasks.Go(func() { cancel(r.acceptTCP(ctx)) })
+	r.tasks.Go(func() { cancel(r.acceptTCP(ctx, conf)) })
+	r.tasks.Go(func() { r.refusals.run(ctx) })
 	<-ctx.Done()
 	err = context.Cause(ctx)
 	// Nothing is left to be done about errors: the sockets go in any case.
@@ -131,7 +139,7 @@ func (r *relay) acceptQUIC(ctx context.Context, listener *quic.Listener) error {
 	}
 }
 
-func (r *relay) acceptTCP(ctx context.Context) error {
+func (r *relay) acceptTCP(ctx context.Context, conf *tls.Config) error {
 	for {
 		raw, err := r.cfg.TCP.Accept()
 		if err != nil {
@@ -148,12 +156,13 @@ func (r *relay) acceptTCP(ctx context.Context) error {
 		}
 		t, err := r.admission.TCP(raw.RemoteAddr())
 		if err != nil {
+			r.refusals.note(err.Error(), raw.RemoteAddr())
 			_ = raw.Close()
 			continue
 		}
 		r.tasks.Go(func() {
 			defer t.Release()
-			c, err := overTCP(ctx, raw, r.cfg.TLS)
+			c, err := overTCP(ctx, raw, conf)
 			if err != nil {
 				return
 			}
@@ -174,8 +183,12 @@ func (r *relay) serve(ctx context.Context, c agentConn) {
 	if enrols {
 		crowd = "others want to enrol: try again"
 	}
-	done, err := r.shares.connection(c, func() { c.end(crowd) })
+	done, err := r.shares.connection(c, func() {
+		r.refusals.note(crowd, c.remote())
+		c.end(crowd)
+	})
 	if err != nil {
+		r.refusals.note(err.Error(), c.remote())
 		c.end(err.Error())
 		return
 	}

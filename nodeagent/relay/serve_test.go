@@ -44,6 +44,11 @@ func newBench(t *testing.T) *bench { return newBenchWith(t, nil) }
 
 func newBenchWith(t *testing.T, notices *Notices) *bench {
 	t.Helper()
+	return newBenchLogging(t, notices, slog.New(slog.DiscardHandler))
+}
+
+func newBenchLogging(t *testing.T, notices *Notices, log *slog.Logger) *bench {
+	t.Helper()
 	ca, err := pki.New()
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +77,7 @@ func newBenchWith(t *testing.T, notices *Notices) *bench {
 	go func() {
 		done <- Serve(ctx, Config{
 			UDP: udp, TCP: tcp, TLS: pki.SiteServerTLS(b.identity(ca, ca.IssueRelay), ca.Certificate()), Open: open, Cache: cache, Notices: notices,
-			Logger: slog.New(slog.DiscardHandler),
+			Logger: log,
 		})
 	}()
 	t.Cleanup(func() {

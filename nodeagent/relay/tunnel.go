@@ -33,6 +33,7 @@ func (r *relay) tunnel(ctx context.Context, c agentConn, down Stream) (err error
 	defer cancel()
 	done, err := r.shares.tunnel(ctx, c, cancel)
 	if errors.Is(err, ErrFull) {
+		r.refusals.note(err.Error(), c.remote())
 		return refuse(down, err)
 	}
 	if err != nil {
