@@ -215,7 +215,7 @@ func (p *program) printAgent(a *api.Agent) error {
 	if err := p.printGrid(g); err != nil || a.Steadiness == nil || len(a.Steadiness.Changes) == 0 {
 		return err
 	}
-	return p.printGrid(comings(a.Steadiness))
+	return p.printGrids(comings(a.Steadiness))
 }
 
 // seen says when an agent was last seen to come or go, and which of them it was.

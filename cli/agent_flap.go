@@ -122,7 +122,7 @@ func (g *grid) steadiness(s *api.Steadiness) {
 
 // comings is what an agent's connection did, oldest first.
 func comings(s *api.Steadiness) *grid {
-	g := &grid{header: []any{"TIME", "CHANGE", "ORCHESTRATOR", "OFF RECORD", "FLAP", "DETAIL"}, wrap: true}
+	g := &grid{header: []any{"TIME", "CHANGE", "ORCHESTRATOR", "OFF RECORD", "FLAP", "DETAIL"}}
 	for _, c := range s.Changes {
 		away, flap, text := "-", "-", c.Reason
 		if c.Change == "connected" {

@@ -177,11 +177,9 @@ func (p *program) printAudit(a auditReport) error {
 			}
 			fmt.Fprintln(p.con.out, list.title)
 			for _, line := range list.lines {
-				line = "  - " + printable(line)
-				if p.con.outTerminal {
-					line = wrapWords(line, p.con.columns(), "    ")
+				if err := p.prose("    ", "  - %s", printable(line)); err != nil {
+					return err
 				}
-				fmt.Fprintln(p.con.out, line)
 			}
 		}
 		return nil

@@ -114,7 +114,7 @@ func (p *program) checkSummary(ctx context.Context, client *api.Client, run *api
 			open++
 		}
 	}
-	_, err := fmt.Fprintf(p.con.out, "run %d %s (check, nothing was changed): %s, %s, %s; would change %d, cannot tell %d, unchanged %d, would fail %d, skipped %d\n",
+	err := p.prose("", "run %d %s (check, nothing was changed): %s, %s, %s; would change %d, cannot tell %d, unchanged %d, would fail %d, skipped %d",
 		run.ID, status, count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), max(s.Changed-open, 0), open, s.Unchanged, s.Failed, s.Skipped)
 	return err
 }

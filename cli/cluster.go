@@ -179,10 +179,11 @@ func optional(n *uint64) any {
 
 func (p *program) clusterMembers(c *cli.Context) error {
 	return p.onCluster(c, func(_ context.Context, _ *api.Client, now *api.Cluster) error {
-		g := &grid{header: []any{"NUMBER", "NAME", "ROLE", "RAFT", "AGENTS", "OPERATORS", "JOINED", "REASON"}}
+		// When each joined, which -o json has, would not fit 80 columns.
+		g := &grid{header: []any{"NUMBER", "NAME", "ROLE", "RAFT", "AGENTS", "OPERATORS", "REASON"}}
 		for i := range now.Members {
 			m := &now.Members[i]
-			g.add(m.Replica, m.Name, m.Role, orDash(m.RaftAddress), orDash(m.AgentAddress), orDash(m.APIAddress), stamp(m.JoinedAt), m.Reason)
+			g.add(m.Replica, m.Name, m.Role, orDash(m.RaftAddress), orDash(m.AgentAddress), orDash(m.APIAddress), m.Reason)
 		}
 		return emitAll(p, now, now.Members, g)
 	})

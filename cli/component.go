@@ -79,7 +79,6 @@ func (p *program) componentList(c *cli.Context) error {
 		}
 		table.add(d.Verb, mark(d.Executable && d.Idempotent), mark(d.HasCheckMode), mark(d.Executable && d.Cacheable), summary)
 	}
-	table.wrap = true
 	return emitAll(p, document, document.Components, table)
 }
 

@@ -39,7 +39,7 @@ func (p *program) doctor(c *cli.Context) error {
 		return err
 	}
 	findings := []finding{checkSpace(dir), checkLog(dir), p.checkAlarms(c.Context, dir), checkSync(dir), checkBuffer("rmem_max"), checkBuffer("wmem_max"), checkClock(), checkShell()}
-	g := &grid{header: []any{"CHECK", "STATUS", "DETAIL", "HINT"}, wrap: true}
+	g := &grid{header: []any{"CHECK", "STATUS", "DETAIL", "HINT"}}
 	bad := false
 	for i, f := range findings {
 		findings[i].Schema = api.Schema

@@ -40,10 +40,11 @@ func (p *program) agentFacts(c *cli.Context) error {
 	if known.Truncated {
 		p.con.warn("the agent has more facts than an answer holds")
 	}
-	g := &grid{header: []any{"KIND", "NAME", "VALUE", "RUN", "TASK", "JOB", "SINCE"}}
+	// The job and the time, which -o json has, would leave no room for the value.
+	g := &grid{header: []any{"KIND", "NAME", "RUN", "TASK", "VALUE"}}
 	for i := range known.Facts {
 		f := &known.Facts[i]
-		g.add(f.Kind, f.Name, factText(f), f.Run, orDash(f.Task), f.Job, stamp(f.Time))
+		g.add(f.Kind, f.Name, f.Run, orDash(f.Task), factText(f))
 	}
 	return emitAll(p, known, known.Facts, g)
 }

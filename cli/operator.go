@@ -51,7 +51,7 @@ func (p *program) operatorList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	g := &grid{header: []any{"OPERATOR", "STATUS", "IDENTITIES", "UNTIL", "REVOKED"}, wrap: true}
+	g := &grid{header: []any{"OPERATOR", "STATUS", "IDENTITIES", "UNTIL", "REVOKED"}}
 	for _, o := range list.Operators {
 		until, revoked := "-", "-"
 		if o.ExpiresAt != nil {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -35,16 +34,6 @@ func parseFormat(s string) (format, error) {
 
 // format is what --output says; it was checked before the command started.
 func (p *program) format() format { return format(p.output) }
-
-// A grid is a table to be printed: a header and rows of cells.
-type grid struct {
-	header []any
-	rows   [][]any
-	// wrap breaks the last cells at the edge of a terminal.
-	wrap bool
-}
-
-func (g *grid) add(cells ...any) { g.rows = append(g.rows, cells) }
 
 // emit prints one document: as JSON or YAML, or as what human prints.
 func (p *program) emit(document any, human func() error) error {
@@ -120,43 +109,6 @@ func blockStyle(n *yaml.Node) {
 	}
 }
 
-// printGrid prints an aligned table without borders.
-func (p *program) printGrid(g *grid) error {
-	if len(g.rows) == 0 {
-		p.con.note("nothing to show")
-		return nil
-	}
-	t := table.NewWriter()
-	style := table.StyleDefault
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Box.PaddingLeft = ""
-	t.SetStyle(style)
-	t.AppendHeader(table.Row(g.header))
-	for _, row := range g.rows {
-		for i, cell := range row {
-			if s, ok := cell.(string); ok {
-				row[i] = printable(s)
-			}
-		}
-		t.AppendRow(table.Row(row))
-	}
-	last := -1 // where the last cells begin
-	for line := range strings.Lines(t.Render() + "\n") {
-		line = strings.TrimRight(line, " \n")
-		if last < 0 {
-			last = strings.LastIndex(line, " ") + 1
-		}
-		if g.wrap && p.con.outTerminal {
-			columns := p.con.columns()
-			line = wrapWords(brokenFrom(line, last, columns-last), columns, strings.Repeat(" ", last))
-		}
-		if _, err := fmt.Fprintln(p.con.out, line); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // printable takes control characters out of text that others wrote: an agent
 // must not be able to drive the operator's terminal.
 func printable(s string) string {
@@ -171,27 +123,15 @@ func printable(s string) string {
 	}, s)
 }
 
-// lastRoomMin is how many columns there have to be for what a table breaks within a word.
-const lastRoomMin = 6
-
-// brokenFrom breaks the words of a row's last cell that have more columns than there is
-// room, so that an operator's long name makes no row wider than the terminal.
-func brokenFrom(line string, last, room int) string {
-	all := []rune(line)
-	if room < lastRoomMin || len(all) <= last+room {
-		return line
+// prose prints a line of words, on a terminal within its columns. What does not fit goes on
+// behind the indent.
+func (p *program) prose(indent, format string, args ...any) error {
+	line := fmt.Sprintf(format, args...)
+	if p.con.outTerminal {
+		line = wrapWords(line, p.con.columns(), indent)
 	}
-	out, at := all[:last:last], 0
-	for _, r := range all[last:] {
-		if at == room && r != ' ' {
-			out, at = append(out, ' '), 0
-		}
-		out = append(out, r)
-		if at++; r == ' ' {
-			at = 0
-		}
-	}
-	return string(out)
+	_, err := fmt.Fprintln(p.con.out, line)
+	return err
 }
 
 // wrapWords breaks a line between words, so that no part has more than so many columns

@@ -112,7 +112,7 @@ func (c *compilation) contents(ctx context.Context, open blobOpener) func(digest
 
 // printPrediction prints what a run of the plan would do, and why.
 func (p *program) printPrediction(view *planner.PlanView) error {
-	g := &grid{header: []any{"LEVEL", "TASK", "HOSTS", "JOBS", "ACTION", "WHY"}, wrap: true}
+	g := &grid{header: []any{"LEVEL", "TASK", "HOSTS", "JOBS", "ACTION", "WHY"}}
 	runs := 0
 	for _, t := range view.Tasks {
 		hosts := t.Hosts
@@ -127,6 +127,6 @@ func (p *program) printPrediction(view *planner.PlanView) error {
 	if err := p.printGrid(g); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(p.con.out, "\nplan %.12s: %d of %d tasks would run, by what is on record; agents have the last word\n", view.PlanID, runs, len(view.Tasks))
-	return err
+	fmt.Fprintln(p.con.out)
+	return p.prose("", "plan %.12s: %d of %d tasks would run, by what is on record; agents have the last word", view.PlanID, runs, len(view.Tasks))
 }

@@ -152,13 +152,13 @@ func (p *program) printState(s *engine.State) error {
 		for _, a := range v.Agents {
 			agents.add(a.Name, a.Status, some(a.Labels, 4), a.Open, stamp(a.SeenAt))
 		}
-		facts := &grid{header: []any{"AGENT", "FACT", "VALUE", "RUN", "TASK", "SINCE"}}
+		facts := &grid{header: []any{"AGENT", "FACT", "RUN", "TASK", "SINCE", "VALUE"}}
 		for _, f := range v.Facts {
 			value := shortened(string(f.Value), factColumnsMax)
 			if f.Absent {
 				value = "(absent)"
 			}
-			facts.add(f.Agent, f.Name, value, f.Run, f.Task, stamp(f.Time))
+			facts.add(f.Agent, f.Name, f.Run, f.Task, stamp(f.Time), value)
 		}
 		return p.printGrids(members, agents, facts, runGrid(v.Runs), toldGrid(v.Told))
 	})

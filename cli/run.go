@@ -96,7 +96,7 @@ func (p *program) runList(c *cli.Context) error {
 }
 
 func runGrid(runs []api.Run) *grid {
-	g := &grid{header: []any{"RUN", "STATUS", "CREATED", "ELAPSED", "TASKS", "FAILED", "PLAN", "BY"}, wrap: true}
+	g := &grid{header: []any{"RUN", "STATUS", "CREATED", "ELAPSED", "TASKS", "FAILED", "PLAN", "BY"}}
 	for _, r := range runs {
 		g.add(r.ID, statusOf(&r), stamp(r.CreatedAt), elapsed(time.Duration(r.ElapsedMS)*time.Millisecond),
 			fmt.Sprintf("%d/%d", r.Summary.TasksDone, r.Summary.Tasks), r.Summary.Failed, r.PlanID[:min(8, len(r.PlanID))], r.By)
@@ -143,7 +143,7 @@ func (p *program) printRun(run *api.Run) error {
 		fmt.Fprintf(p.con.out, "waiting for %s\n", printable(w))
 	}
 	fmt.Fprintln(p.con.out)
-	g := &grid{header: []any{"TASK", "STATUS", "STEPS", "REASON"}, wrap: true}
+	g := &grid{header: []any{"TASK", "STATUS", "STEPS", "REASON"}}
 	for _, t := range run.Tasks {
 		counts, reason := map[string]int{}, t.Reason
 		if reason == "" {

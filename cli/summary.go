@@ -42,7 +42,7 @@ func (p *program) printSummary(ctx context.Context, client *api.Client, run *api
 		return p.checkSummary(ctx, client, run, p.con.paint(p.con.out, color, run.Status))
 	}
 	s := run.Summary
-	_, err := fmt.Fprintf(p.con.out, "run %d %s: %s, %s, %s; succeeded %d, skipped %d, changed %d, unchanged %d, failed %d, unknown %d; elapsed %s\n",
+	err := p.prose("", "run %d %s: %s, %s, %s; succeeded %d, skipped %d, changed %d, unchanged %d, failed %d, unknown %d; elapsed %s",
 		run.ID, p.con.paint(p.con.out, color, run.Status), count(s.Tasks, "task"), count(s.Steps, "step"), count(s.Jobs, "job"), s.Succeeded, s.Skipped, s.Changed, s.Unchanged, s.Failed, s.Unknown,
 		elapsed(time.Duration(run.ElapsedMS)*time.Millisecond))
 	return err

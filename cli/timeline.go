@@ -97,8 +97,11 @@ func (p *program) printTimeline(t *history.Timeline, by folding) error {
 	if t.Check {
 		check = "check of "
 	}
-	fmt.Fprintf(p.con.out, "%srun %d %s after %s: %s on %s, by %s, plan %.12s\n", check, t.Run, t.Status, took(t.Elapsed),
+	err := p.prose("", "%srun %d %s after %s: %s on %s, by %s, plan %.12s", check, t.Run, t.Status, took(t.Elapsed),
 		count(len(t.Steps), "step"), count(hostsOf(t), "host"), printable(t.By), t.PlanID)
+	if err != nil {
+		return err
+	}
 	for _, l := range t.Leaders {
 		fmt.Fprintf(p.con.out, "at %s orchestrator %d began to lead (#%d)\n", took(history.Span(l.At.Sub(t.CreatedAt))), l.Replica, l.Seq)
 	}
