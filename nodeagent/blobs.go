@@ -58,6 +58,9 @@ func newBlobCache(dir string, a *agent) (*blobCache, error) {
 		dir: blobs, agent: a, bytesMax: blobCacheBytesMax, free: blobs.Free, fetching: map[string]chan struct{}{},
 		hurried: map[string]int{}, changed: make(chan struct{}), online: make(chan struct{}),
 	}
+	if a.cfg.DiskFree != nil {
+		c.free = a.cfg.DiskFree
+	}
 	if err := c.prune(c.bytesMax, time.Now()); err != nil {
 		return nil, fmt.Errorf("blob cache: %w", err)
 	}

@@ -31,6 +31,9 @@ type Config struct {
 	// begun. Zero or less is for ever.
 	OfflineAfterReboot time.Duration
 	Logger             *slog.Logger
+	// DiskFree is how many bytes of the disk that DataDir is on may still be taken, of how
+	// many in all; nil asks the disk.
+	DiskFree func() (free, all int64, err error)
 
 	site    *RelayConfig // of a relay, see RunRelay
 	sockets *sockets     // that run closes

@@ -92,7 +92,7 @@ func startBehind(t *testing.T, rig *gatewaytest.Rig, name, relay string, servers
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- nodeagent.Run(ctx, nodeagent.Config{Relays: []string{relay}, Servers: servers, Token: token, DataDir: dir, WorkDir: workDir, Version: "test"})
+		done <- nodeagent.Run(ctx, nodeagent.Config{Relays: []string{relay}, Servers: servers, Token: token, DataDir: dir, WorkDir: workDir, Version: "test", DiskFree: roomy})
 	}()
 	t.Cleanup(func() {
 		cancel()
