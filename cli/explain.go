@@ -96,7 +96,10 @@ func (v *pastView) explain(ctx context.Context, open blobOpener, name, run strin
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	what := strings.Join(kinds, ", ")
+	what := kinds[0]
+	if n := len(kinds) - 1; n > 0 {
+		what = strings.Join(kinds[:n], ", ") + " or " + kinds[n]
+	}
 	return nil, fail(exitError, fmt.Errorf("run %d has no %s named %q", newest, what, name), fmt.Sprintf("\"quorate run show %d\" lists its tasks; a step is TASK@HOST", newest))
 }
 

@@ -109,11 +109,11 @@ func (x *Explainer) begin(what, which string) *Explanation {
 		e.Unknown = append(e.Unknown, fmt.Sprintf("the plan %.12s is not at hand: files, lines and jobs' texts are not known", x.Run.Graph.PlanID))
 	}
 	by := x.Run.By
-	kind := "run"
+	check := ""
 	if x.Run.Check {
-		kind = "run, a check of what would be done,"
+		check = ", a check that changes nothing,"
 	}
-	e.say(x.Run.Created, "%s %d was created", kind, x.Run.ID).By = by
+	e.say(x.Run.Created, "run %d%s was created", x.Run.ID, check).By = by
 	return e
 }
 

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -76,11 +77,10 @@ func (x *Explainer) succeeded(name string, st *step) string {
 			}
 		}
 	}
-	did := "changed something"
+	text := fmt.Sprintf("%s succeeded on %s%s: of %s %d changed something", name, a.agent, x.took(st), count(jobs, "job"), changed)
 	if x.Run.Check {
-		did = "would change something"
+		text = fmt.Sprintf("%s was checked on %s%s: of %s %d may change something", name, a.agent, x.took(st), count(jobs, "job"), changed)
 	}
-	text := fmt.Sprintf("%s succeeded on %s%s: of %s %d %s", name, a.agent, x.took(st), count(jobs, "job"), changed, did)
 	if a.outcome == eventlog.Succeeded && a.reason != "" {
 		text += ", " + a.reason
 	}
@@ -258,7 +258,12 @@ func (x *Explainer) jobs(e *Explanation, task uint32, a *attempt) {
 			change = ""
 		}
 		text := j.ending()
-		if j.outcome == eventlog.Succeeded || j.outcome == eventlog.Skipped {
+		switch done := j.outcome == eventlog.Succeeded || j.outcome == eventlog.Skipped; {
+		case done && x.Run.Check && j.changed:
+			text = clipped(cmp.Or(j.info, "would change something"), saidBytesMax)
+		case done && x.Run.Check:
+			text = "would change nothing" + colon(clipped(j.info, saidBytesMax))
+		case done:
 			text = fmt.Sprintf("%s after %s%s", j.outcome, lasting(max(j.duration, 0)), change)
 		}
 		e.say(j.Mark, "%s %s", name, text).Source = source
