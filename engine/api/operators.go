@@ -121,13 +121,7 @@ func (h *Handler) operators(w http.ResponseWriter, _ *http.Request) error {
 
 func (h *Handler) createOperator(w http.ResponseWriter, r *http.Request) error {
 	var in OperatorCreate
-	if err := decode(w, r, &in); err != nil {
-		return err
-	}
-	if err := checkSchema(in.Schema); err != nil {
-		return err
-	}
-	lifetime, err := lifetimeOf(in.LifetimeSeconds)
+	lifetime, err := decodeLifetime(w, r, &in, &in.Schema, &in.LifetimeSeconds)
 	if err != nil {
 		return err
 	}
@@ -139,24 +133,25 @@ func (h *Handler) createOperator(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusCreated, Operator{Schema: Schema, Name: in.Name, Bundle: string(bundle), ExpiresAt: expires})
 }
 
-// lifetimeOf is seconds as a duration.
-func lifetimeOf(seconds int64) (time.Duration, error) {
-	const secondsMax = int64(1<<63-1) / int64(time.Second)
-	if seconds < 0 || seconds > secondsMax {
-		return 0, badRequest("lifetime_seconds %d is out of range", seconds)
+// decodeLifetime decodes a request that has a lifetime in seconds among its fields, and
+// returns that as a duration.
+func decodeLifetime(w http.ResponseWriter, r *http.Request, into any, schema *string, seconds *int64) (time.Duration, error) {
+	if err := decode(w, r, into); err != nil {
+		return 0, err
 	}
-	return time.Duration(seconds) * time.Second, nil
+	if err := checkSchema(*schema); err != nil {
+		return 0, err
+	}
+	const secondsMax = int64(1<<63-1) / int64(time.Second)
+	if *seconds < 0 || *seconds > secondsMax {
+		return 0, badRequest("lifetime_seconds %d is out of range", *seconds)
+	}
+	return time.Duration(*seconds) * time.Second, nil
 }
 
 func (h *Handler) renewOperator(w http.ResponseWriter, r *http.Request) error {
 	var in OperatorRenew
-	if err := decode(w, r, &in); err != nil {
-		return err
-	}
-	if err := checkSchema(in.Schema); err != nil {
-		return err
-	}
-	lifetime, err := lifetimeOf(in.LifetimeSeconds)
+	lifetime, err := decodeLifetime(w, r, &in, &in.Schema, &in.LifetimeSeconds)
 	if err != nil {
 		return err
 	}
