@@ -67,7 +67,10 @@ func retryOf(s *engine.State, run uint64, req RetryRequest) (*eventlog.RunCreate
 	left := s.Leftover(r)
 	switch {
 	case left.Steps == 0:
-		return nil, conflict("run %d leaves nothing to be done: all of its steps have succeeded", run)
+		return nil, &Error{
+			Code: Conflict, Message: fmt.Sprintf("run %d leaves nothing to be done: all of its steps have succeeded", run),
+			Hint: "\"quorate apply\" of the same files runs what has changed since, and with --ignore-cache everything",
+		}
 	case len(left.Unknown) > 0 && !req.Unknown:
 		return nil, &Error{
 			Code: Conflict, Message: fmt.Sprintf("nobody knows whether %d of the steps of run %d had their effect: %s", len(left.Unknown), run, listed(left.Unknown)),

@@ -103,7 +103,11 @@ func (o *Orchestrator) checkRun(req RunRequest) (err error) {
 		}
 		hint := `enrol each with "quorate token create --name HOST" and "quorate agent", see "quorate agent ls", or leave them out with --limit`
 		if slices.Contains(missing, engine.ControllerLabel) {
-			hint = `local tasks run on an agent with the label controller: enrol one with "quorate token create --name NAME --label controller" and "quorate agent"; ` + hint
+			local := `local tasks run on an agent with the label controller: enrol one with "quorate token create --name NAME --label controller" and "quorate agent"`
+			if len(missing) > 1 {
+				local += "; the others: " + hint
+			}
+			hint = local
 		}
 		err = &Error{
 			Code: Conflict, Message: fmt.Sprintf("%d %s: %s", len(missing), noun, listed(missing)), Hint: hint,
@@ -132,7 +136,7 @@ func (o *Orchestrator) Cancel(ctx context.Context, run uint64, change Change) er
 			case r == nil:
 				err = noRun(run)
 			case r.Outcome != 0:
-				err = conflict("run %d has ended: %s", run, r.Status())
+				err = &Error{Code: Conflict, Message: fmt.Sprintf("run %d has ended: %s", run, r.Status()), Hint: fmt.Sprintf("see \"quorate run show %d\"", run)}
 			case r.Cancelled != nil:
 				again = true
 			}
@@ -188,7 +192,7 @@ func (o *Orchestrator) Resolve(ctx context.Context, run uint64, step, as string,
 func unknownAttempt(r *engine.Run, step string) (uint64, error) {
 	at := strings.LastIndexByte(step, '@')
 	if at < 0 {
-		return 0, invalid("step %.80q: want TASK@HOST", step)
+		return 0, &Error{Code: Invalid, Message: fmt.Sprintf("step %.80q: want TASK@HOST", step), Hint: fmt.Sprintf("\"quorate run resume %d\" names those that wait for a decision", r.ID)}
 	}
 	id, host := step[:at], step[at+1:]
 	for t := range r.Tasks {
@@ -201,7 +205,10 @@ func unknownAttempt(r *engine.Run, step string) (uint64, error) {
 				continue
 			}
 			if st.Status != engine.Waiting {
-				return 0, conflict("step %s of run %d does not wait for a decision: only a step whose outcome is unknown does", step, r.ID)
+				return 0, &Error{
+					Code: Conflict, Message: fmt.Sprintf("step %s of run %d does not wait for a decision: only a step whose outcome is unknown does", step, r.ID),
+					Hint: fmt.Sprintf("\"quorate run resume %d\" names those that do", r.ID),
+				}
 			}
 			return st.Attempt, nil
 		}
