@@ -252,7 +252,7 @@ func (p *program) agentRevoke(c *cli.Context) error {
 		return usage(commandLine(c)+" --help", "--reason is missing: the log keeps why")
 	}
 	if c.NArg() == 1 {
-		if err := p.con.confirm(c.Bool("yes"), "%s will be revoked for ever", c.Args().First()); err != nil {
+		if err := p.con.confirm(c.Context, c.Bool("yes"), "%s will be revoked for ever", c.Args().First()); err != nil {
 			return err
 		}
 	}

@@ -49,11 +49,13 @@ func (p *program) auditVerify(c *cli.Context) error {
 	return p.printAudit(a)
 }
 
+const nameWhatIsVerified = "name a bundle of \"quorate audit export\", or the data directory of a stopped orchestrator or a copy of it"
+
 // verifyAny checks a bundle, a log, or a data directory.
 func verifyAny(ctx context.Context, path string, trust bundle.Trust) (*bundle.Report, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fail(exitError, err, "name a bundle of \"quorate audit export\", or the data directory of a stopped orchestrator or a copy of it")
+		return nil, fail(exitError, err, nameWhatIsVerified)
 	}
 	if err := uncompressed(path, info); err != nil {
 		return nil, err
@@ -65,6 +67,10 @@ func verifyAny(ctx context.Context, path string, trust bundle.Trust) (*bundle.Re
 		return nil, err
 	} else if is {
 		return verifyBundle(ctx, path, trust)
+	} else if is, err := eventlog.IsStore(path); err != nil {
+		return nil, err
+	} else if !is {
+		return nil, fail(exitError, fmt.Errorf("%s is neither a bundle nor a log", path), nameWhatIsVerified)
 	}
 	known, err := logKey(dir)
 	if err != nil {
@@ -74,7 +80,7 @@ func verifyAny(ctx context.Context, path string, trust bundle.Trust) (*bundle.Re
 	var damage *eventlog.CorruptError
 	var bad *bundle.BadError
 	if err != nil && !errors.As(err, &damage) && !errors.As(err, &bad) {
-		return nil, hinted(err, "name a bundle, or the data directory of a stopped orchestrator or a copy of it")
+		return nil, hinted(err, nameWhatIsVerified)
 	}
 	return report, err
 }

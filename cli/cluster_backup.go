@@ -163,7 +163,7 @@ func (p *program) clusterRecover(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	err = p.con.confirm(c.Bool("yes"), "the cluster of %s will go on from the files of orchestrator %d alone, in %s: what the others acknowledged and it lacks is lost, and they may never be started again",
+	err = p.con.confirm(c.Context, c.Bool("yes"), "the cluster of %s will go on from the files of orchestrator %d alone, in %s: what the others acknowledged and it lacks is lost, and they may never be started again",
 		count(len(state.Members()), "orchestrator"), m.Replica, dir)
 	if err != nil {
 		return err

@@ -94,7 +94,7 @@ func (p *program) clusterRemove(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		err = p.con.confirm(c.Bool("yes"), "orchestrator %d (%s) will be out for ever, and its files of no use", m.Replica, printable(m.Name))
+		err = p.con.confirm(c.Context, c.Bool("yes"), "orchestrator %d (%s) will be out for ever, and its files of no use", m.Replica, printable(m.Name))
 		if err != nil {
 			return err
 		}

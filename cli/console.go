@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -71,9 +72,9 @@ func (c *console) warn(format string, args ...any) {
 	fmt.Fprintf(c.err, "%s %s\n", c.paint(c.err, yellow, "quorate: warning:"), fmt.Sprintf(format, args...))
 }
 
-// confirm names a consequence and asks on a terminal whether to go on. Elsewhere, and without yes, the command
-// is refused.
-func (c *console) confirm(yes bool, format string, args ...any) error {
+// confirm names a consequence and asks on a terminal whether to go on, until ctx ends.
+// Elsewhere, and without yes, the command is refused.
+func (c *console) confirm(ctx context.Context, yes bool, format string, args ...any) error {
 	consequence := fmt.Sprintf(format, args...)
 	if yes {
 		return nil
@@ -82,9 +83,23 @@ func (c *console) confirm(yes bool, format string, args ...any) error {
 		return fail(exitUsage, fmt.Errorf("%s; there is no terminal to ask whether that is all right", consequence), `say "--yes" if that is what you want`)
 	}
 	fmt.Fprintf(c.err, "quorate: %s. Go on? [y/N] ", consequence)
-	answer, err := bufio.NewReader(c.in).ReadString('\n')
-	if err != nil && err != io.EOF {
+	answers, failed := make(chan string, 1), make(chan error, 1)
+	go func() { // it ends with the process where nobody answers
+		answer, err := bufio.NewReader(c.in).ReadString('\n')
+		if err != nil && err != io.EOF {
+			failed <- err
+			return
+		}
+		answers <- answer
+	}()
+	var answer string
+	select {
+	case answer = <-answers:
+	case err := <-failed:
 		return err
+	case <-ctx.Done():
+		fmt.Fprintln(c.err)
+		return ctx.Err()
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":

@@ -51,7 +51,7 @@ func (p *program) startEmbedded(c *cli.Context, plan *planner.Plan) (*embedded, 
 	if c.Bool("check") {
 		p.con.note("embedded: this machine is checked as user %s; log and agents are in %s", userName(), dir)
 	} else {
-		err = p.con.confirm(c.Bool("yes"), "every job will run on this very machine, as user %s, for %s below %s",
+		err = p.con.confirm(c.Context, c.Bool("yes"), "every job will run on this very machine, as user %s, for %s below %s",
 			userName(), count(len(plan.Hosts), "host"), filepath.Join(dir, "agents"))
 		if err != nil {
 			return nil, err

@@ -74,7 +74,7 @@ func (p *program) operatorRevoke(c *cli.Context) error {
 	if in.Reason == "" {
 		return usage(commandLine(c)+" --help", "--reason is missing: the log keeps why")
 	}
-	if err := p.con.confirm(c.Bool("yes"), "all identities of operator %s that were issued so far will be refused for ever", printable(name)); err != nil {
+	if err := p.con.confirm(c.Context, c.Bool("yes"), "all identities of operator %s that were issued so far will be refused for ever", printable(name)); err != nil {
 		return err
 	}
 	client, err := p.dial()

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"quorate/engine/replay"
 	"quorate/engine/snapshot"
 	"quorate/eventlog"
+	"quorate/eventlog/bundle"
 )
 
 // A pastLog is where replay reads from.
@@ -30,6 +32,9 @@ func (p *program) openPast(c *cli.Context) (pastLog, error) {
 			if err := uncompressed(path, info); err != nil {
 				return nil, err
 			}
+		}
+		if is, err := bundle.IsBundle(path); err == nil && !is {
+			return nil, fail(exitError, fmt.Errorf("%s is no bundle", path), "name a file that \"quorate audit export\" wrote with --bundle")
 		}
 		b, err := replay.OpenBundle(path)
 		if err != nil {

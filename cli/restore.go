@@ -31,7 +31,7 @@ func (p *program) clusterRestore(c *cli.Context) error {
 	if err := wantVacant(dir); err != nil {
 		return err
 	}
-	err = p.con.confirm(c.Bool("yes"), "a cluster of one will be made in %s from the backup of %s: what was recorded since is lost, and no orchestrator of the old cluster may be started again",
+	err = p.con.confirm(c.Context, c.Bool("yes"), "a cluster of one will be made in %s from the backup of %s: what was recorded since is lost, and no orchestrator of the old cluster may be started again",
 		dir, stamp(about.MadeAt))
 	if err != nil {
 		return err

@@ -284,7 +284,7 @@ func (p *program) runCancel(c *cli.Context) error {
 			}
 			id = strconv.FormatUint(latest.ID, 10)
 		}
-		if err := p.con.confirm(c.Bool("yes"), "run %s will be cancelled and its jobs stopped", id); err != nil {
+		if err := p.con.confirm(c.Context, c.Bool("yes"), "run %s will be cancelled and its jobs stopped", id); err != nil {
 			return err
 		}
 		var run *api.Run
@@ -334,9 +334,19 @@ func (p *program) runResume(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		p.con.note("runs resume by themselves; run %d is %s", run.ID, run.Status)
-		if run.Status == "waiting" {
+		switch {
+		case !run.Done():
+			p.con.note("runs resume by themselves; run %d is %s", run.ID, run.Status)
+		case run.Status == "succeeded":
+			p.con.note("run %d has ended, there is nothing to resume: it has succeeded", run.ID)
+		default:
+			p.con.note("run %d has ended, there is nothing to resume: \"quorate run retry %d\" does what it has left, in a new run", run.ID, run.ID)
+		}
+		switch run.Status {
+		case "waiting":
 			return p.verdict(run)
+		case "running":
+			p.con.note("\"quorate run watch %d\" follows it", run.ID)
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"os"
 )
 
@@ -44,4 +45,27 @@ func checkMetaPages(path string) (err error) {
 		}
 	}
 	return nil
+}
+
+// IsStore reports whether a file looks like one that a [Store] could be in, whole or
+// damaged. Errors are of reading the file.
+func IsStore(path string) (is bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for page := range int64(2) { // bbolt reads either
+		var magic [4]byte
+		_, err := f.ReadAt(magic[:], page*int64(os.Getpagesize())+metaPageHeader)
+		switch {
+		case errors.Is(err, io.EOF):
+			return false, nil
+		case err != nil:
+			return false, err
+		case binary.NativeEndian.Uint32(magic[:]) == metaMagic:
+			return true, nil
+		}
+	}
+	return false, nil
 }
