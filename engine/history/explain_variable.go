@@ -135,7 +135,7 @@ func (x *Explainer) replaced(settings []Setting) {
 	last := map[where]uint64{}
 	for i := range settings {
 		s := &settings[i]
-		if s.How == "published" || s.How == "--var" {
+		if s.How == "published" || s.How == "--var" || s.planned() {
 			continue // these tell of a value, or are beside it
 		}
 		w := where{s.Host, s.How == "ENV"}
