@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"slices"
 
 	"quorate/engine"
@@ -60,15 +61,61 @@ func (l *lookBack) set(i int) []uint32 {
 	return []uint32{engine.NoHost}
 }
 
-// look takes what a run tells of steps of which nothing is known yet.
-func (l *lookBack) look(s *engine.State, r *engine.Run) {
-	for k := range r.Graph.Tasks {
+// through looks through a run, a part of it in each view, so that nobody waits for long
+// to change the state. It returns false for a run that counts for nothing.
+func (l *lookBack) through(ctx context.Context, view func(func(*engine.State)), run uint64) (counts bool) {
+	for next, more := 0, true; more && l.open > 0 && ctx.Err() == nil; {
+		view(func(s *engine.State) {
+			r := s.Run(run)
+			if counts, more = !r.Check, !r.Check; counts {
+				next, more = l.look(s, r, next)
+			}
+		})
+	}
+	return counts
+}
+
+// look takes what a run tells of steps of which nothing is known yet, from a task on, and
+// returns the task that it has come to and whether there is more.
+func (l *lookBack) look(s *engine.State, r *engine.Run, from int) (next int, more bool) {
+	steps := 0
+	var of []lookedFor
+	for k := from; k < len(r.Graph.Tasks); k++ {
 		i, asked := l.tasks[r.Graph.Tasks[k].ID]
 		if !asked || l.left[i] == 0 || r.Tasks[k].Steps == nil && !r.Graph.IsEngine(uint32(k)) {
 			continue // steps that nothing was done of were never made
 		}
-		l.lookAt(s, r, uint32(k), i)
+		if steps >= stepsAtOnceMax {
+			return k, true
+		}
+		if of == nil {
+			of = l.lookFor(s, r.Graph)
+		}
+		l.lookAt(s, r, uint32(k), i, of)
+		steps += r.Graph.StepCount(uint32(k))
 	}
+	return 0, false
+}
+
+// A lookedFor is a host of a run: where it is in the question, and its agent of now, or
+// 0. Without a question for it asked is false.
+type lookedFor struct {
+	host  uint32
+	asked bool
+	agent uint64
+}
+
+func (l *lookBack) lookFor(s *engine.State, g *engine.Graph) []lookedFor {
+	of := make([]lookedFor, len(g.Hosts))
+	for k, name := range g.Hosts {
+		if of[k].host, of[k].asked = l.hosts[name]; !of[k].asked {
+			continue
+		}
+		if a := s.AgentByName(name); a != nil {
+			of[k].agent = a.ID
+		}
+	}
+	return of
 }
 
 // An ending is how steps of a task ended in a run.
@@ -77,22 +124,19 @@ type ending struct {
 	changed bool
 }
 
-func (l *lookBack) lookAt(s *engine.State, r *engine.Run, task uint32, i int) {
+func (l *lookBack) lookAt(s *engine.State, r *engine.Run, task uint32, i int, of []lookedFor) {
 	groups := map[ending]int{}
 	for pos := range r.Graph.StepCount(task) {
 		st := r.Step(task, pos)
-		host := engine.NoHost
+		host := lookedFor{host: engine.NoHost, asked: true}
 		if st.Host != engine.NoHost {
-			asked := false
-			if host, asked = l.hosts[r.Graph.HostName(task, st.Host)]; !asked {
-				continue
-			}
+			host = of[st.Host]
 		}
-		at, asked := slices.BinarySearch(l.set(i), host)
-		if !asked || l.known[i][at] {
+		at, asked := slices.BinarySearch(l.set(i), host.host)
+		if !host.asked || !asked || l.known[i][at] {
 			continue
 		}
-		changed, touched := touch(s, r, task, &st)
+		changed, touched := touch(s, r, task, &st, host.agent)
 		if !touched {
 			continue
 		}
@@ -105,7 +149,7 @@ func (l *lookBack) lookAt(s *engine.State, r *engine.Run, task uint32, i int) {
 			groups[key] = g
 			l.found[i] = append(l.found[i], StepsPast{Run: r.ID, PlanID: r.PlanID, Status: key.status, Changed: changed})
 		}
-		l.found[i][g].Hosts = append(l.found[i][g].Hosts, host)
+		l.found[i][g].Hosts = append(l.found[i][g].Hosts, host.host)
 	}
 	if l.left[i] == 0 {
 		l.open--
@@ -113,17 +157,15 @@ func (l *lookBack) lookAt(s *engine.State, r *engine.Run, task uint32, i int) {
 }
 
 // touch reports whether a run did anything of a step, and whether that changed something.
-// What it took over from the run that it retries is that one's.
-func touch(s *engine.State, r *engine.Run, task uint32, st *engine.Step) (changed, touched bool) {
+// What it took over from the run that it retries is that one's. The agent is the host's of
+// now: another one remembers nothing of it.
+func touch(s *engine.State, r *engine.Run, task uint32, st *engine.Step, agent uint64) (changed, touched bool) {
 	if r.Graph.IsEngine(task) {
 		return false, st.Status == engine.Done || st.Status == engine.TaskFailed
 	}
 	newest := s.Attempts[st.Attempt]
-	if newest == nil {
+	if newest == nil || agent != 0 && agent != newest.Agent {
 		return false, false
-	}
-	if a := s.AgentByName(r.Graph.HostName(task, st.Host)); a != nil && a.ID != newest.Agent {
-		return false, false // another agent remembers nothing of it
 	}
 	for at := newest; at != nil; at = s.Attempts[at.Supersedes] {
 		touched = touched || at.Outcome != eventlog.NotStarted

@@ -48,10 +48,12 @@ type StepsPast struct {
 	Hosts []uint32 `json:"hosts,omitempty"`
 }
 
-// How many runs are looked at for one question, and of how many steps it may be.
+// How many runs are looked at for one question, of how many steps it may be, and how
+// many are looked at before the log may go on.
 const (
 	runsLookedBackMax = 100
 	stepsAskedMax     = 20_000_000
+	stepsAtOnceMax    = 20_000
 )
 
 // newestSteps answers with what became of steps in the newest runs that touched them.
@@ -71,12 +73,9 @@ func (h *Handler) newestSteps(w http.ResponseWriter, r *http.Request) error {
 	h.o.View(func(s *engine.State) { run = uint64(len(s.Runs)) })
 	oldest := uint64(0)
 	for looked := 0; run > 0 && looked < runsLookedBackMax && l.open > 0 && r.Context().Err() == nil; run-- {
-		h.o.View(func(s *engine.State) { // for each run anew, so that the log is not held up
-			if of := s.Run(run); !of.Check {
-				l.look(s, of)
-				looked++
-			}
-		})
+		if l.through(r.Context(), h.o.View, run) {
+			looked++
+		}
 		oldest = run
 	}
 	return answer(w, http.StatusOK, StepsNewest{Schema: Schema, LookedBack: oldest, Tasks: l.answer()})
