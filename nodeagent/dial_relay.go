@@ -25,9 +25,11 @@ const (
 	// dialTunnelTimeout is for all of it, with the handshake at the far end.
 	dialTunnelTimeout = 20 * time.Second
 	// stirEvery is how often a relay that lets an agent wait for a tunnel is asked whether
-	// it is there, and stirsMax how often without a word until it is given up.
-	stirEvery = 500 * time.Millisecond
-	stirsMax  = 3
+	// it is there, and stirsMin how often at least without a word until it is given up:
+	// one that is busy gets shakeTimes what it took to shake hands.
+	stirEvery  = 500 * time.Millisecond
+	stirsMin   = 3
+	shakeTimes = 4
 )
 
 // A RelayError says that a relay is there and has no way to the cluster.
@@ -82,13 +84,14 @@ func (r *relays) tunnel(ctx context.Context, address string, cluster *tls.Config
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	began := time.Now()
 	dialling, answered := context.WithTimeout(ctx, within)
 	site, err := r.sockets.dial(dialling, address, r.site, func() {})
 	answered()
 	if err != nil {
 		return nil, foreign(err, address, r.proof)
 	}
-	there, left := site.whileThere(ctx)
+	there, left := site.whileThere(ctx, max(stirsMin, int(shakeTimes*time.Since(began)/stirEvery)))
 	l, err := r.through(there, site, address, cluster)
 	silent := errors.Is(context.Cause(there), errSilentRelay)
 	left()
@@ -119,17 +122,18 @@ func (r *relays) through(ctx context.Context, site *link, address string, cluste
 	return &link{tunnelCarrier{conn, site}}, nil
 }
 
-// whileThere returns a context that ends when nothing is heard of the relay any more.
+// whileThere returns a context that ends when so many looks in a row have heard nothing of
+// the relay.
 // Another one may be in its place, which cannot tell: it does not know the connection, nor
 // the key that a word on it would need. The caller has to call left.
-func (l *link) whileThere(ctx context.Context) (there context.Context, left func()) {
+func (l *link) whileThere(ctx context.Context, stirs int) (there context.Context, left func()) {
 	there, end := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		due := time.NewTicker(stirEvery)
 		defer due.Stop()
 		// Looks are counted and not time: it may be we who were stopped.
-		for heard, unanswered := l.signs().heard, 0; unanswered < stirsMax; {
+		for heard, unanswered := l.signs().heard, 0; unanswered < stirs; {
 			select {
 			case <-due.C:
 			case <-there.Done():
