@@ -14,8 +14,8 @@ import (
 const secretBytesMin = 4
 
 // Secrets returns the texts that no output may show, the longest first: those in
-// values that were stored as secret, and the lines of such texts. Texts of fewer
-// than four bytes are not among them.
+// values that were stored as secret, the lines of such texts, and other forms in which
+// programs print them, see forms. Texts of fewer than four bytes are not among them.
 func (s *Store) Secrets() ([]string, error) {
 	s.mu.Lock()
 	texts, known, version := s.secrets, s.secretsKnown, s.changes
@@ -72,6 +72,9 @@ func leaves(texts []string, v pyvalue.Value) []string {
 	}
 	if strings.Contains(whole, "\n") {
 		texts = append(texts, whole)
+	}
+	if len(whole) >= secretBytesMin {
+		texts = append(texts, forms(whole)...)
 	}
 	return texts
 }

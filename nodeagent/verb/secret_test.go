@@ -2,6 +2,9 @@ package verb
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,6 +46,34 @@ func TestSecretsAreHidden(t *testing.T) {
 	h.ok("ARG password tide-4711")
 	if res := h.ok("RUN echo {{ password }} again"); !strings.Contains(res, "tide-4711") {
 		t.Errorf("what is no secret any more is hidden: %s", res)
+	}
+}
+
+// A secret that a program prints in another form is hidden, too.
+func TestSecretsAreHiddenInOtherForms(t *testing.T) {
+	h := newHost(t)
+	h.ok(`ARG --secret password 'tïde/<47 11>&"x"+'`)
+	h.ok("RUN true") // what follows prints it by itself
+	const secret = `tïde/<47 11>&"x"+`
+	for name, text := range map[string]string{
+		"hex":            hex.EncodeToString([]byte(secret)),
+		"HEX":            strings.ToUpper(hex.EncodeToString([]byte(secret))),
+		"base64":         base64.StdEncoding.EncodeToString([]byte(secret)),
+		"base64, behind": base64.StdEncoding.EncodeToString([]byte("user:" + secret + "\n")),
+		"base64, within": base64.URLEncoding.EncodeToString([]byte("user" + secret + "more")),
+		"query":          url.QueryEscape(secret),
+		"path":           url.PathEscape(secret),
+		"quote":          "t%C3%AFde/%3C47%2011%3E%26%22x%22%2B",
+		"JSON":           `t\u00efde/<47 11>&\"x\"+`,
+		"JSON for HTML":  `tïde/\u003c47 11\u003e\u0026\"x\"+`,
+	} {
+		res := h.env(0).hide(Result{Info: "it says " + text + " here", Stdout: output(text)})
+		if got := shown(res); !strings.Contains(got, Hidden) || strings.Contains(got, text) || strings.Contains(got, "47") || strings.Contains(got, "343720") {
+			t.Errorf("%s: of %s is shown\n%s", name, text, got)
+		}
+	}
+	if got := h.env(0).hide(Result{Info: "tide/47"}).Info; got != "tide/47" {
+		t.Errorf("what is no secret is shown as %q", got)
 	}
 }
 
