@@ -38,6 +38,7 @@ type orchestrator struct {
 	mu        sync.Mutex
 	changed   chan struct{}
 	sessions  int
+	welcomed  int // sessions, once their control stream is the orchestrator's
 	conn      *quic.Conn
 	conns     []*quic.Conn
 	control   *quic.Stream
@@ -291,7 +292,10 @@ func (o *orchestrator) talk(conn *quic.Conn, s *quic.Stream) error {
 	if err := wire.WriteMessage(s, &o.welcome); err != nil {
 		return err
 	}
-	o.update(func() { o.conn, o.control = conn, s })
+	o.update(func() {
+		o.conn, o.control = conn, s
+		o.welcomed++
+	})
 	for in := wire.NewReader(s, wire.Agent); ; { // packed where a busy machine makes the round trip long
 		m, err := in.Read()
 		if err != nil {

@@ -48,7 +48,7 @@ func newBootable(t *testing.T, systemctl string) *bootable {
 func (b *bootable) boot(id string) {
 	b.stop()
 	b.o.mu.Lock()
-	sessions := b.o.sessions
+	welcomed := b.o.welcomed
 	b.o.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -76,7 +76,7 @@ func (b *bootable) boot(id string) {
 	if b.nowhere != "" {
 		return
 	}
-	b.o.until("a connection under "+id, func() bool { return b.o.sessions > sessions && b.o.control != nil })
+	b.o.until("a connection under "+id, func() bool { return b.o.welcomed > welcomed }) // which it may refuse by now
 }
 
 func (b *bootable) read(name string) string {
