@@ -19,32 +19,34 @@ import (
 // roomy is the disk of a machine that has room for whatever a test ships.
 func roomy() (free, all int64, err error) { return 1 << 40, 1 << 41, nil }
 
-// startAgent runs a real agent until the test ends.
+// startAgent runs a real agent of the rig's orchestrator until the test ends.
 func startAgent(t *testing.T, rig *gatewaytest.Rig, name string, labels ...string) (workDir string) {
 	t.Helper()
-	token, _, err := rig.O.CreateToken(t.Context(), orchestrator.TokenRequest{Name: name, Labels: labels})
+	return runAgent(t, rig, orchestrator.TokenRequest{Name: name, Labels: labels}, nodeagent.Config{Servers: []string{rig.Address}, Name: name})
+}
+
+// runAgent runs a real agent with a token and directories of its own until the test ends.
+func runAgent(t *testing.T, rig *gatewaytest.Rig, request orchestrator.TokenRequest, cfg nodeagent.Config) (workDir string) {
+	t.Helper()
+	token, _, err := rig.O.CreateToken(t.Context(), request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	workDir = filepath.Join(dir, "root")
-	if err := os.MkdirAll(workDir, 0o700); err != nil {
+	cfg.Token, cfg.Version, cfg.DataDir, cfg.DiskFree = token, "test", t.TempDir(), roomy
+	cfg.WorkDir = filepath.Join(cfg.DataDir, "root")
+	if err := os.MkdirAll(cfg.WorkDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() {
-		done <- nodeagent.Run(ctx, nodeagent.Config{
-			Servers: []string{rig.Address}, Token: token, DataDir: dir, WorkDir: workDir, Name: name, Version: "test", DiskFree: roomy,
-		})
-	}()
+	go func() { done <- nodeagent.Run(ctx, cfg) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("agent %s: %v", name, err)
+			t.Errorf("agent %s: %v", request.Name, err)
 		}
 	})
-	return workDir
+	return cfg.WorkDir
 }
 
 // Real agents enrol, connect, fetch what a plan ships, run it and report; what

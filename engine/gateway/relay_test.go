@@ -80,27 +80,7 @@ func (s *site) start() {
 // startBehind runs a real agent that knows a relay, and perhaps orchestrators.
 func startBehind(t *testing.T, rig *gatewaytest.Rig, name, relay string, servers ...string) (workDir string) {
 	t.Helper()
-	token, _, err := rig.O.CreateToken(t.Context(), orchestrator.TokenRequest{Name: name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	workDir = filepath.Join(dir, "root")
-	if err := os.MkdirAll(workDir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		done <- nodeagent.Run(ctx, nodeagent.Config{Relays: []string{relay}, Servers: servers, Token: token, DataDir: dir, WorkDir: workDir, Version: "test", DiskFree: roomy})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("agent %s: %v", name, err)
-		}
-	})
-	return workDir
+	return runAgent(t, rig, orchestrator.TokenRequest{Name: name}, nodeagent.Config{Relays: []string{relay}, Servers: servers})
 }
 
 // TestSite: agents enrol, connect and work through the relay of their site, which is on
