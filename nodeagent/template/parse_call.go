@@ -53,6 +53,12 @@ func (p *parser) argument(to *invocation) error {
 	return err
 }
 
+// call reads the arguments that the operand is called with.
+func (p *parser) call(x expr) (expr, error) {
+	c := &call{invocation{x: x, line: p.cur().line}}
+	return c, p.arguments(&c.invocation)
+}
+
 // filterExpression reads filters, tests and calls after an operand.
 func (p *parser) filterExpression(x expr) (expr, error) {
 	var err error
@@ -63,9 +69,7 @@ func (p *parser) filterExpression(x expr) (expr, error) {
 		case p.isName("is"):
 			x, err = p.test(x)
 		case p.isOp("("):
-			c := &call{invocation{x: x, line: p.cur().line}}
-			err = p.arguments(&c.invocation)
-			x = c
+			x, err = p.call(x)
 		default:
 			return x, nil
 		}

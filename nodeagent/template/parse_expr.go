@@ -319,9 +319,7 @@ func (p *parser) postfix(x expr) (expr, error) {
 		case p.skipOp("["):
 			x, err = p.subscript(x)
 		case p.isOp("("):
-			c := &call{invocation{x: x, line: p.cur().line}}
-			err = p.arguments(&c.invocation)
-			x = c
+			x, err = p.call(x)
 		default:
 			return x, nil
 		}
