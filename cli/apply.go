@@ -35,7 +35,9 @@ func (p *program) applyCommand() *cli.Command {
 		Name: "apply", Category: sectionPlan, Usage: "compile, record, run, and follow to the end",
 		Description: "Compiles the files here, sends the plan and what it ships to the orchestrator, starts\n" +
 			"a run and follows it. Nothing is sent where the files have errors. Ctrl-C detaches;\n" +
-			"the run goes on.",
+			"the run goes on.\n\n" +
+			"  quorate apply -s services -i inventory.yaml -r roles.yaml --check --diff\n" +
+			"  quorate apply -s services -i inventory.yaml -r roles.yaml --limit web-1,web-2",
 		Flags: append(append(sourceFlags(), selectFlags()...), runFlags()...),
 		Action: func(c *cli.Context) error {
 			src, err := sources(c)

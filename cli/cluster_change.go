@@ -107,7 +107,11 @@ func (p *program) clusterRemove(c *cli.Context) error {
 			return err
 		}
 		return p.emit(now, func() error {
-			_, err := fmt.Fprintf(p.con.out, "orchestrator %d is removed; %s\n", m.Replica, headline(now))
+			after := "; " + headline(now)
+			if m.Replica == now.Replica { // it knows no more of the cluster that it has left
+				after = ": ask another one with --server"
+			}
+			_, err := fmt.Fprintf(p.con.out, "orchestrator %d is removed%s\n", m.Replica, after)
 			return err
 		})
 	})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	cli "github.com/urfave/cli/v2"
 
@@ -24,7 +25,9 @@ func (p *program) explainCommand() *cli.Command {
 			"ls\", \"quorate replay --at N\"), files and lines of the plan's inputs, and operators' words. A\n" +
 			"STEP is TASK@HOST, or TASK for a task without hosts. Of a VARIABLE it says where each value was\n" +
 			"set, which one that replaced, and who used it; VARIABLE@HOST is of one host. Like replay it works\n" +
-			"on a running cluster, on a stopped server's files and on a bundle.",
+			"on a running cluster, on a stopped server's files and on a bundle.\n\n" +
+			"  quorate explain web-start@web-1\n" +
+			"  quorate explain listen_port@web-1 --run 7",
 		Flags: append(pastFlags(),
 			&cli.StringFlag{Name: "run", Usage: "in this `RUN`; by default the newest that has such a thing"},
 			&cli.StringFlag{Name: "as", Usage: "take the name for that of a `KIND`: task, step, host or variable"},
@@ -183,6 +186,9 @@ func (v *pastView) sources(ctx context.Context, open blobOpener) history.Sources
 	}
 }
 
+// explainedAt is how times of a day are written that is named above them.
+const explainedAt = "15:04:05.000Z"
+
 // printExplanation prints the answer, what to do, and the evidence.
 func (p *program) printExplanation(e *history.Explanation) error {
 	width := columnsDefault
@@ -198,15 +204,20 @@ func (p *program) printExplanation(e *history.Explanation) error {
 	for i := range e.Evidence {
 		number = max(number, len(fmt.Sprint(e.Evidence[i].Seq))+1)
 	}
+	day := ""
 	for i := range e.Evidence {
 		ev := &e.Evidence[i]
 		head := fmt.Sprintf("%*s", number, "")
 		if ev.Seq != 0 {
 			head = fmt.Sprintf("%*s", number, fmt.Sprintf("#%d", ev.Seq))
 		}
-		at := strings.Repeat(" ", len("15:04:05.000"))
+		at := strings.Repeat(" ", len(explainedAt))
 		if ev.Time != nil {
-			at = ev.Time.Format("15:04:05.000")
+			if of := ev.Time.UTC().Format(time.DateOnly); of != day {
+				day = of
+				fmt.Fprintf(p.con.out, "%*s  %s\n", number, "", day)
+			}
+			at = ev.Time.UTC().Format(explainedAt)
 		}
 		text := ev.Text
 		if ev.By != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -79,6 +80,12 @@ func hinted(err error, format string, args ...any) error {
 	return fail(code, err, fmt.Sprintf(format, args...))
 }
 
+// hinting adds a hint behind those that an error has.
+func hinting(err error, hint string) error {
+	f := classify(err)
+	return fail(f.code, f.err, append(slices.Clone(f.hints), hint)...)
+}
+
 // withoutHints takes the hints out of an error; its exit code stays.
 func withoutHints(err error) error {
 	f := classify(err)
@@ -131,6 +138,8 @@ func classify(err error) *failure {
 		f.code = exitTimeout
 	case errors.As(err, &undecoded) && undecoded.Newer():
 		f.hints = []string{"a newer version of quorate wrote that: install it on this machine, too; nothing is lost"}
+	case errors.Is(err, api.ErrSlow):
+		f.hints = []string{"it is stopped, or has too much to do: see its log, or name another orchestrator with --server"}
 	case errors.Is(err, syscall.ENOSPC):
 		f.hints = []string{"the disk is full: free some space and try again"}
 	}

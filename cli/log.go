@@ -30,13 +30,15 @@ func (p *program) logCommand() *cli.Command {
 				&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with new events"},
 				&cli.StringFlag{Name: "kind", Usage: "of this `KIND` only, for instance step_scheduled"},
 				&cli.Uint64Flag{Name: "run", Usage: "of this `RUN` only"},
-				&cli.IntFlag{Name: "limit", Usage: "at most `N` events"},
+				&cli.IntFlag{Name: "limit", Usage: "at most `N` events; 0 shows all"},
 				&cli.StringFlag{Name: "after", Usage: "go on behind the event with this `CURSOR`, which -o ndjson gives each"},
 			},
 			Description: "-o ndjson writes CloudEvents 1.0 (docs/schema/cloudevent.json), one in a line. The cursor of\n" +
 				"the last one, given as --after, goes on without a gap or a repetition, also after the\n" +
 				"cluster was restarted; that of another cluster, or of an event that a recovery has lost,\n" +
-				"is refused.",
+				"is refused.\n\n" +
+				"  quorate log ls --since 1h --kind access_denied\n" +
+				"  quorate log ls -o ndjson --follow --after CURSOR",
 		}, p.logSQLCommand()},
 	}
 }
@@ -45,6 +47,9 @@ func (p *program) logList(c *cli.Context) error {
 	seq, from, err := since(c.String("since"), time.Now())
 	if err != nil {
 		return usage(commandLine(c)+" --help", "--since %w", err)
+	}
+	if n := c.Int("limit"); n < 0 {
+		return usage(commandLine(c)+" --help", "--limit %d: want a number, or 0 for all", n)
 	}
 	kind, err := kindName(c.String("kind"))
 	if err != nil {
@@ -147,7 +152,7 @@ func kindName(text string) (string, error) {
 		}
 		known = append(known, k.String())
 	}
-	return "", unknown("kind", text, known, "quorate log ls")
+	return "", hinting(unknown("kind", text, known, "quorate log ls"), "there are "+strings.Join(slices.Sorted(slices.Values(known)), ", "))
 }
 
 // since reads a place in the log: an index, a time, or how long ago.

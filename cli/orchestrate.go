@@ -99,7 +99,8 @@ func (p *program) orchestrateCommand() *cli.Command {
 	return &cli.Command{
 		Name: "orchestrate", Category: sectionPlan, Usage: "run Directord orchestration files, unchanged", ArgsUsage: "FILE...",
 		Description: "Without targets an orchestration is for every agent. Those on one host run one after\n" +
-			"another, in the order of the files; async ones run beside them.",
+			"another, in the order of the files; async ones run beside them.\n\n" +
+			"  quorate orchestrate site.yaml --target web-1,web-2",
 		Flags: slices.Concat([]cli.Flag{targetFlag()}, selectFlags(), runFlags(), orderFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "finger-print", Aliases: []string{"fingerprint"}, Usage: "print what --restrict calls the jobs, and send nothing"},
 		}),

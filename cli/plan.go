@@ -16,7 +16,8 @@ func (p *program) planCommand() *cli.Command {
 			"in the order of their dependencies. It changes nothing, and needs no server: where\n" +
 			"one is configured, by --server or QUORATE_SERVER, it compares each task with what\n" +
 			"is on record of it, and says what would run and why. That is a prediction: agents\n" +
-			"look at their hosts, and have the last word (apply --check asks them).",
+			"look at their hosts, and have the last word (apply --check asks them).\n\n" +
+			"  quorate plan -s services -i inventory.yaml -r roles.yaml",
 		Flags: append(append(sourceFlags(), selectFlags()...),
 			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit with 3 where tasks would run"},
 			&cli.StringFlag{Name: "diff", Usage: "show the difference to this `RUN` or plan of the cluster, and exit with 3 where there is one"},

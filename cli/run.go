@@ -35,6 +35,9 @@ func (p *program) runCommand() *cli.Command {
 			{Name: "cancel", Usage: "start nothing more and stop what is under way", ArgsUsage: "RUN", Action: p.runCancel,
 				Flags: []cli.Flag{reasonFlag(), yesFlag()}},
 			{Name: "resolve", Usage: "decide on a step whose outcome is unknown", ArgsUsage: "RUN STEP", Action: p.runResolve,
+				Description: "Find out on the host whether the step took effect, and say so; \"quorate run resume RUN\" names\n" +
+					"the steps that wait for that.\n\n" +
+					"  quorate run resolve 7 web-start@web-1 --as succeeded --reason 'nginx is up'",
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "as", Usage: "`DECISION`: succeeded, failed or retry"},
 					reasonFlag(),
@@ -83,6 +86,9 @@ func (p *program) onRun(c *cli.Context, argsWanted int, do func(ctx context.Cont
 }
 
 func (p *program) runList(c *cli.Context) error {
+	if n := c.Int("limit"); n < 0 {
+		return usage(commandLine(c)+" --help", "--limit %d: want a number, or 0 for all", n)
+	}
 	client, err := p.dial()
 	if err != nil {
 		return err

@@ -150,26 +150,26 @@ func (e *endpoint) try(ctx context.Context, r request, last bool) (*http.Respons
 	return e.ask(ctx, r, hastyTimeout)
 }
 
-// errSlow ends a question that is not answered.
-var errSlow = errors.New("it takes connections and does not answer")
+// ErrSlow is wrapped by the error for a question that nobody answers.
+var ErrSlow = errors.New("it takes connections and does not answer")
 
 // ask is send for a question: it waits so long for the head of the answer. An
 // orchestrator that is stopped, or cut off, takes a connection and leaves it lying.
 func (e *endpoint) ask(ctx context.Context, r request, timeout time.Duration) (*http.Response, error) {
 	asking, stop := context.WithCancelCause(ctx)
-	slow := time.AfterFunc(timeout, func() { stop(errSlow) })
+	slow := time.AfterFunc(timeout, func() { stop(ErrSlow) })
 	resp, err := e.send(asking, r)
 	inTime := slow.Stop()
 	if err != nil {
 		stop(nil)
 		if !inTime && ctx.Err() == nil {
-			return nil, fmt.Errorf("request to %s: %w", e.address, errSlow)
+			return nil, fmt.Errorf("request to %s: %w", e.address, ErrSlow)
 		}
 		return nil, err
 	}
 	if !inTime { // the head came just when it was given up
 		stop(nil)
-		return nil, errors.Join(fmt.Errorf("request to %s: %w", e.address, errSlow), resp.Body.Close())
+		return nil, errors.Join(fmt.Errorf("request to %s: %w", e.address, ErrSlow), resp.Body.Close())
 	}
 	resp.Body = &releasing{resp.Body, stop}
 	return resp, nil
