@@ -204,6 +204,9 @@ func (p *program) printAgent(a *api.Agent) error {
 		g.add("relay", a.Relay)
 	}
 	g.add("version", orDash(a.Version))
+	if a.Protocol != 0 {
+		g.add("protocol", a.Protocol)
+	}
 	g.add("enrolled", stamp(a.EnrolledAt))
 	g.add("seen", seen(a))
 	g.add("open attempts", a.Open)

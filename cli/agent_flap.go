@@ -87,6 +87,9 @@ func agentStatus(a *api.Agent) string {
 	if a.Flapping {
 		status += ", FLAPPING"
 	}
+	if a.Behind {
+		status += ", BEHIND"
+	}
 	switch {
 	case a.Drain == nil:
 	case a.Drain.Done:

@@ -161,7 +161,7 @@ func (p *program) relayList(c *cli.Context) error {
 	}
 	g := &grid{header: []any{"RELAY", "STATUS", "AGENTS", "SEEN", "REASON"}}
 	for _, r := range relays {
-		g.add(r.Name, r.Status, len(behind(all, r.Name)), stamp(r.SeenAt), r.Reason)
+		g.add(r.Name, agentStatus(&r), len(behind(all, r.Name)), stamp(r.SeenAt), r.Reason)
 	}
 	return emitAll(p, api.Agents{Schema: api.Schema, Agents: notNil(relays)}, relays, g)
 }
@@ -223,7 +223,7 @@ func (p *program) relayShow(c *cli.Context) error {
 		g := &grid{header: []any{"FIELD", "VALUE"}}
 		g.add("name", r.Name)
 		g.add("number", r.ID)
-		g.add("status", r.Status)
+		g.add("status", agentStatus(r))
 		if r.Reason != "" {
 			g.add("reason", r.Reason)
 		}

@@ -132,7 +132,7 @@ type AgentConnected struct {
 	Agent      uint64 `json:"agent"`
 	Gateway    uint64 `json:"gateway"` // replica
 	Session    string `json:"session"` // nonce of the connection
-	Version    string `json:"version"`
+	Version    string `json:"version"` // of the program, and the protocol that it speaks
 	BootID     string `json:"boot_id"`
 	JournalID  string `json:"journal_id"`
 	JournalSeq uint64 `json:"journal_seq"`

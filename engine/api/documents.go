@@ -240,10 +240,14 @@ type Agent struct {
 	Name   string   `json:"name"`
 	Labels []string `json:"labels,omitempty"`
 	// Status is connected, disconnected, pending, revoked or quarantined.
-	Status     string    `json:"status"`
-	Reason     string    `json:"reason,omitempty"`
-	Hostname   string    `json:"hostname,omitempty"`
-	Version    string    `json:"version,omitempty"`
+	Status   string `json:"status"`
+	Reason   string `json:"reason,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+	Version  string `json:"version,omitempty"`
+	// Protocol is what it spoke with its gateway when it connected last, 0 where that is
+	// not on record, and Behind is true where the orchestrator that answers knows a newer one.
+	Protocol   uint8     `json:"protocol,omitempty"`
+	Behind     bool      `json:"behind"`
 	Address    string    `json:"address,omitempty"`
 	EnrolledAt time.Time `json:"enrolled_at"`
 	// SeenAt is when its connection last began or ended on record. An end is on record

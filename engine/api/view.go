@@ -5,6 +5,7 @@ import (
 
 	"quorate/engine"
 	"quorate/eventlog"
+	"quorate/nodeagent/wire"
 )
 
 // stepsListedMax is the size of a run, in steps, up to which all its steps are
@@ -99,9 +100,11 @@ func jobView(j *engine.JobResult) Job {
 func AgentView(s *engine.State, a *engine.Agent) Agent {
 	view := Agent{
 		Schema: Schema, ID: a.ID, Name: a.Name, Labels: a.Labels, Status: "disconnected",
-		Hostname: a.Hostname, Version: a.Version, Address: a.Address,
+		Hostname: a.Hostname, Address: a.Address,
 		EnrolledAt: timeOf(a.EnrolledAt), Open: len(a.Open), Kind: "agent", Transport: a.Transport,
 	}
+	view.Version, view.Protocol = a.Program()
+	view.Behind = view.Protocol != 0 && view.Protocol < uint8(wire.Newest)
 	if a.Relay {
 		view.Kind = engine.RelayRole
 	}

@@ -37,6 +37,13 @@ func TestPreviousProtocol(t *testing.T) {
 			return reports
 		})
 	}
+	rig.O.View(func(s *engine.State) {
+		for name, want := range map[string]uint8{"n1": uint8(wire.Previous), "n2": uint8(wire.Newest)} {
+			if version, protocol := s.AgentByName(name).Program(); version != "test" || protocol != want {
+				t.Errorf("%s is on record with %q and protocol %d, want %d", name, version, protocol, want)
+			}
+		}
+	})
 	if status := rig.UntilEnded(t, rig.Run(t, plan)); status != "succeeded" {
 		t.Fatalf("the run %s", status)
 	}

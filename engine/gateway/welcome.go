@@ -58,7 +58,7 @@ func (s *session) record(ctx context.Context, hello *wire.Hello) (void string, e
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
 	indexes, voids, err := o.Propose(ctx, &eventlog.AgentConnected{
-		Agent: s.agent, Gateway: o.Replica(), Session: s.nonce, Version: printable(hello.Version), BootID: printable(hello.BootID),
+		Agent: s.agent, Gateway: o.Replica(), Session: s.nonce, Version: engine.Spoken(printable(hello.Version), uint8(s.conn.protocol())), BootID: printable(hello.BootID),
 		JournalID: hello.JournalID, JournalSeq: hello.JournalSeq, Address: s.conn.remote(), Transport: s.conn.transport(),
 		Relay: s.conn.via(),
 		Acked: hello.Acked, Floor: hello.Floor, Attempts: hello.Attempts, Held: true, Came: s.g.came(s.agent, hello.Asked),
