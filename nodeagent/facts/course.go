@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 
 	"quorate/nodeagent/wire"
 )
@@ -21,10 +20,8 @@ type Course struct {
 	state   *stepState
 	// opening is told with the first note.
 	opening note
-	// since are the required tasks that came to something else, and ran is true where a
-	// job was not left alone.
-	since []string
-	ran   bool
+	// ran is true where a job was not left alone.
+	ran bool
 	// seen is how often jobs had been made due when the last job ended.
 	seen uint64
 }
@@ -45,6 +42,9 @@ func (s *Store) Begin(task string, attempt uint64, from uint32, required []strin
 		return nil, err
 	}
 	c := &Course{store: s, task: task, attempt: attempt, state: st}
+	if st.why.Attempt == attempt { // before an earlier agent ended
+		c.ran = slices.ContainsFunc(st.Jobs, func(d done) bool { return d.Attempt == attempt && d.Job >= from })
+	}
 	for i := range st.Jobs {
 		if d := &st.Jobs[i]; d.Job < from {
 			d.Attempt = attempt
@@ -67,10 +67,10 @@ func (s *Store) Begin(task string, attempt uint64, from uint32, required []strin
 func (c *Course) judge(required []string, inputs []Input) error {
 	st := c.state
 	now := slices.Clone(inputs)
-	var since []string
+	overtaken := false
 	for _, in := range inputs {
 		if i := inputOf(st.Inputs, in.Task); i < 0 || st.Inputs[i].Output != in.Output {
-			since = append(since, in.Task)
+			overtaken = true
 		}
 	}
 	for _, task := range required {
@@ -85,9 +85,7 @@ func (c *Course) judge(required []string, inputs []Input) error {
 		if i := inputOf(st.Inputs, task); i >= 0 {
 			before = st.Inputs[i].Output
 		}
-		if before != output {
-			since = append(since, task)
-		}
+		overtaken = overtaken || before != output
 		now = append(now, Input{Task: task, Output: output})
 	}
 	spare := 0
@@ -98,13 +96,11 @@ func (c *Course) judge(required []string, inputs []Input) error {
 		}
 	}
 	slices.Reverse(now) // what is named now comes last, and goes last
-	if st.known {
-		c.since = since
+	if sameInputs(st.Inputs, now) {
+		return nil
 	}
-	if !sameInputs(st.Inputs, now) {
-		c.opening = note{Judged: true, Overtaken: len(since) > 0 && st.known, Inputs: now}
-		c.apply(&c.opening)
-	}
+	c.opening = note{Judged: true, Overtaken: overtaken && st.known, Inputs: now}
+	c.apply(&c.opening)
 	return nil
 }
 
@@ -117,25 +113,6 @@ func (c *Course) apply(n *note) {
 		c.state.changed()
 		c.store.keep(c.task, c.state)
 	}
-}
-
-// tasksNamed is how many tasks a reason names before it counts the rest.
-const tasksNamed = 2
-
-// Why says for which required tasks jobs of the attempt have run, so far; it is empty
-// where they have not, or that is not known.
-func (c *Course) Why() string {
-	c.store.mu.Lock()
-	defer c.store.mu.Unlock()
-	if len(c.since) == 0 || !c.ran {
-		return ""
-	}
-	slices.Sort(c.since)
-	text := "since " + strings.Join(c.since[:min(len(c.since), tasksNamed)], " and ")
-	if more := len(c.since) - tasksNamed; more > 0 {
-		text = fmt.Sprintf("%s and %d more", text, more)
-	}
-	return text + " changed"
 }
 
 func inputOf(inputs []Input, task string) int {

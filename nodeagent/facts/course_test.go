@@ -20,6 +20,7 @@ type walk struct {
 	id     uint64
 	job    uint32
 	result string
+	notes  [][]byte
 }
 
 func begin(t *testing.T, s *Store, task string, id uint64, required ...string) *walk {
@@ -46,8 +47,12 @@ func (w *walk) do(jobs string) *walk {
 				w.result += word[:1]
 			}
 		}
-		if _, err := w.c.Ended(e); err != nil {
+		note, err := w.c.Ended(e)
+		if err != nil {
 			w.t.Fatal(err)
+		}
+		if note != nil {
+			w.notes = append(w.notes, note)
 		}
 		w.job++
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -148,6 +149,8 @@ func (r *record) dirty(attempt uint64) {
 // A stepState is a record in use, or to be written.
 type stepState struct {
 	record
+	// why is a reason beside the record, whose form is older.
+	why reason
 	// known is false where there is none.
 	known     bool
 	users     int
@@ -174,6 +177,9 @@ func (s *Store) step(task string) (*stepState, error) {
 			return nil
 		}
 		st.known = true
+		if err := readReason(tx, task, &st.why); err != nil {
+			return err
+		}
 		return msgpack.Unmarshal(data, &st.record)
 	})
 	if err != nil {
@@ -202,6 +208,7 @@ type stepBatch map[string]stepWrite
 
 type stepWrite struct {
 	data    []byte
+	why     []byte // nil where there is none
 	version uint64
 }
 
@@ -216,7 +223,13 @@ func (s *Store) unwritten() (stepBatch, error) {
 		if err != nil {
 			return nil, err
 		}
-		batch[task] = stepWrite{data, st.version}
+		w := stepWrite{data: data, version: st.version}
+		if st.why.Text != "" {
+			if w.why, err = msgpack.Marshal(&st.why); err != nil {
+				return nil, err
+			}
+		}
+		batch[task] = w
 	}
 	return batch, nil
 }
@@ -231,7 +244,7 @@ func (batch stepBatch) write(tx *bolt.Tx) error {
 				held = b.Stats().KeyN // before anything is put
 			}
 		}
-		if err := b.Put([]byte(task), w.data); err != nil {
+		if err := errors.Join(b.Put([]byte(task), w.data), writeReason(tx, task, w.why)); err != nil {
 			return err
 		}
 	}
@@ -290,7 +303,7 @@ func (s *Store) written(batch stepBatch) {
 // forgetSteps drops all records, also those of steps under way. The lock is held.
 func (s *Store) forgetSteps() {
 	for task, st := range s.steps {
-		st.record, st.known, st.unwritten = record{}, false, false
+		st.record, st.why, st.known, st.unwritten = record{}, reason{}, false, false
 		if st.version++; st.users == 0 {
 			delete(s.steps, task)
 		}

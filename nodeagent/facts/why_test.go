@@ -35,3 +35,56 @@ func TestWhy(t *testing.T) {
 		t.Errorf("a job that looks for itself ran: %q", why)
 	}
 }
+
+// TestWhyResumed: an attempt that goes on in another agent tells the reason for which
+// the earlier one ran its jobs, wherever that one was ended.
+func TestWhyResumed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before string // what the earlier agent has come to the end of
+		lost   bool   // the record was not written
+		then   string
+		want   string
+	}{
+		{"before its first job's end", "", false, "x y", "since a changed"},
+		{"before that, and nothing is on disk", "", true, "x y", "since a changed"},
+		{"behind a job", "x", false, "y", "since a changed"},
+		{"behind a job that only the journal tells of", "x", true, "y", "since a changed"},
+		{"behind its last job", "x y", true, "", "since a changed"},
+		{"behind a job that looks for itself", "D", true, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := opened(t)
+			begin(t, s, "a", 1).do("A+").well()
+			begin(t, s, "d", 2, "a").do("x y D").well()
+			begin(t, s, "a", 3).do("A+").well()
+			if err := s.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			before := begin(t, s, "d", 4, "a").do(c.before)
+			if !c.lost {
+				if err := s.Flush(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.mu.Lock()
+			s.steps = map[string]*stepState{} // it is in the file, or nowhere
+			s.mu.Unlock()
+			if err := s.Recollect("d", 4, before.notes, false); err != nil {
+				t.Fatal(err)
+			}
+			course, err := s.Begin("d", 4, 0, []string{"a"}, nil, len(before.notes) > 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &walk{t: t, s: s, c: course, id: 4, job: before.job}
+			if w.do(c.then); course.Why() != c.want {
+				t.Errorf("%q, want %q", course.Why(), c.want)
+			}
+			w.well()
+			if why := begin(t, s, "d", 5, "a").do("x y").c.Why(); why != "" {
+				t.Errorf("%q in the next attempt, in which nothing has changed", why)
+			}
+		})
+	}
+}
