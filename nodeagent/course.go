@@ -1,7 +1,10 @@
 package nodeagent
 
 import (
+	"cmp"
 	"context"
+	"math"
+	"slices"
 
 	"quorate/nodeagent/facts"
 	"quorate/nodeagent/journal"
@@ -102,28 +105,29 @@ func (a *agent) recollect() error {
 	a.journal.View(func(s *journal.State) {
 		ended = s.Unremembered()
 		for _, id := range s.Attempts() {
-			if at, _ := s.Attempt(id); len(at.Notes) > 0 || at.Phase == journal.Unknown {
+			if at, _ := s.Attempt(id); len(at.Notes) > 0 || at.Phase == journal.Unknown || at.Phase == journal.Intent {
 				past = append(past, *at)
 			}
 		}
 	})
-	noted := map[string]int{}
-	open := map[string]bool{}
+	// One that was given out earlier may have begun later.
+	slices.SortStableFunc(past, func(x, y journal.Attempt) int { return cmp.Compare(x.BeganSeq, y.BeganSeq) })
+	redone := map[string][]*journal.Attempt{}
 	for i := range past {
 		_, task, _, err := journal.ParseStepName(past[i].Step)
 		if err != nil {
 			continue // it never was a step
 		}
-		if err := a.facts.Recollect(task, past[i].ID, past[i].Notes, past[i].Phase == journal.Unknown); err != nil {
+		lacked, err := a.facts.Recollect(task, past[i].ID, past[i].Notes, past[i].Phase == journal.Unknown)
+		if err != nil {
 			return err
 		}
-		if len(past[i].Notes) > 0 {
-			noted[task]++
-			open[task] = open[task] || past[i].Phase == journal.Intent
+		if lacked {
+			redone[task] = append(redone[task], &past[i])
 		}
 	}
-	for task, attempts := range noted {
-		if attempts < 2 || !open[task] {
+	for task, attempts := range redone {
+		if !beside(attempts) {
 			continue
 		}
 		if err := a.facts.Confuse(task); err != nil {
@@ -139,6 +143,21 @@ func (a *agent) recollect() error {
 	})
 }
 
+// beside reports whether any of the attempts, which are in the order in which they began,
+// began before one before it had ended.
+func beside(attempts []*journal.Attempt) bool {
+	var end uint64
+	for i, at := range attempts {
+		if i > 0 && at.BeganSeq < end {
+			return true
+		}
+		if end = max(end, at.EndSeq); at.Phase == journal.Intent {
+			end = math.MaxUint64
+		}
+	}
+	return false
+}
+
 // remember has the journal forget its notes of what has been written, until ctx ends.
 func (a *agent) remember(ctx context.Context) {
 	for {
@@ -147,22 +166,26 @@ func (a *agent) remember(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		err := a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
-			var ids []uint64
-			for _, id := range s.Unremembered() {
-				at, _ := s.Attempt(id)
-				if _, task, _, err := journal.ParseStepName(at.Step); err != nil || a.facts.StepWritten(task) {
-					ids = append(ids, id)
-				}
-			}
-			if len(ids) > 0 {
-				add(&journal.Remembered{Attempts: ids})
-			}
-			return nil
-		})
-		if err != nil {
+		if err := a.forgetNotes(); err != nil {
 			a.broken(err)
 			return
 		}
 	}
+}
+
+// forgetNotes has the journal forget its notes of what has been written.
+func (a *agent) forgetNotes() error {
+	return a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+		var ids []uint64
+		for _, id := range s.Unremembered() {
+			at, _ := s.Attempt(id)
+			if _, task, _, err := journal.ParseStepName(at.Step); err != nil || a.facts.StepWritten(task) {
+				ids = append(ids, id)
+			}
+		}
+		if len(ids) > 0 {
+			add(&journal.Remembered{Attempts: ids})
+		}
+		return nil
+	})
 }

@@ -42,7 +42,7 @@ func (s *Store) Begin(task string, attempt uint64, from uint32, required []strin
 		return nil, err
 	}
 	c := &Course{store: s, task: task, attempt: attempt, state: st}
-	if st.why.Attempt == attempt { // before an earlier agent ended
+	if st.beside.Overtaken == attempt { // before an earlier agent ended
 		c.ran = slices.ContainsFunc(st.Jobs, func(d done) bool { return d.Attempt == attempt && d.Job >= from })
 	}
 	for i := range st.Jobs {
@@ -206,6 +206,7 @@ func (c *Course) Ended(e Ending) ([]byte, error) {
 		return nil, nil
 	}
 	c.opening = note{}
+	c.state.beside.setNoted(c.attempt, c.state.beside.noted(c.attempt)+1)
 	c.apply(&n)
 	data, err := wire.Marshal(&n)
 	if err != nil {

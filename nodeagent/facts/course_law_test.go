@@ -105,7 +105,7 @@ func (h *history) kill(machine bool) {
 			lost := len(a.notes) > a.synced || !a.ended
 			a.notes, unknown, a.ended = a.notes[:a.synced], lost || rapid.Bool().Draw(h.t, "the end is lost"), true
 		}
-		if err := h.s.Recollect(a.task, a.id, a.notes, unknown); err != nil {
+		if _, err := h.s.Recollect(a.task, a.id, a.notes, unknown); err != nil {
 			h.t.Fatal(err)
 		}
 	}

@@ -64,7 +64,7 @@ func TestOverlapAndCrash(t *testing.T) {
 	s.mu.Lock()
 	s.forgetSteps() // what is not on disk
 	s.mu.Unlock()
-	if err := s.Recollect("t", 4, [][]byte{older}, false); err != nil {
+	if _, err := s.Recollect("t", 4, [][]byte{older}, false); err != nil {
 		t.Fatal(err)
 	}
 	if ran, _ := begin(t, s, "then", 8, "t").do("a").well(); ran != "a" {

@@ -8,28 +8,34 @@ import (
 )
 
 // Recollect brings the record of a task's step up to date with the notes of an attempt,
-// where a crash came before it was written. unknown is true where the attempt has ended
-// and nobody can tell what else it has done.
-func (s *Store) Recollect(task string, attempt uint64, notes [][]byte, unknown bool) error {
+// where a crash came before it was written, and reports whether it lacked any of them.
+// unknown is true where the attempt has ended and nobody can tell what else it has done.
+func (s *Store) Recollect(task string, attempt uint64, notes [][]byte, unknown bool) (lacked bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, err := s.step(task)
-	if err != nil || len(notes) == 0 && (!unknown || st.Attempt > attempt) {
-		return err
+	if err != nil {
+		return false, err
 	}
-	for _, data := range notes {
+	had := st.beside.noted(attempt)
+	has := min(had, len(notes))
+	if had == len(notes) && (!unknown || st.Attempt > attempt && len(notes) == 0) {
+		return false, nil
+	}
+	for _, data := range notes[has:] {
 		var n note
 		if err := wire.Unmarshal(data, &n); err != nil {
-			return fmt.Errorf("note of attempt %d: %w", attempt, err)
+			return false, fmt.Errorf("note of attempt %d: %w", attempt, err)
 		}
 		st.apply(attempt, &n)
 	}
+	st.beside.setNoted(attempt, len(notes)) // less than it had, where the last was never journalled
 	if unknown {
 		st.dirty(attempt)
 	}
 	st.changed()
 	s.keep(task, st)
-	return nil
+	return has < len(notes), nil
 }
 
 // Confuse makes all jobs of the task's step due, and those that require it: several

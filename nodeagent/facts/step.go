@@ -35,8 +35,8 @@ type record struct {
 
 	// Attempt is the newest that has changed the record.
 	Attempt uint64
-	// Output stands for the attempt that has changed anything last, of the host or of
-	// what the step is based on. It is zero where none is known to have.
+	// Output stands for all that attempts have changed, of the host or of what the step
+	// is based on. It is zero where none is known to have.
 	Output digest
 	// Strict is true where jobs that Jobs does not have must run. It is false until the
 	// step has changed anything or succeeded: an earlier program kept no records.
@@ -69,7 +69,7 @@ type Input struct {
 }
 
 // A note is what is made of a job's end. The journal has it until the record is written;
-// to apply one again changes nothing.
+// to apply one again changes nothing but the output.
 type note struct {
 	_msgpack struct{} `msgpack:",as_array"`
 
@@ -85,8 +85,10 @@ type note struct {
 	Inputs            []Input
 }
 
-func stamp(attempt uint64) digest {
-	h := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("attempt "), attempt))
+// stamp returns what stands for another change by an attempt. What an attempt changes
+// twice differs, since another run's may have looked in between.
+func stamp(before digest, attempt uint64) digest {
+	h := sha256.Sum256(binary.BigEndian.AppendUint64(append([]byte("attempt "), before[:]...), attempt))
 	return digest(h[:])
 }
 
@@ -143,14 +145,13 @@ func (r *record) apply(attempt uint64, n *note) (changed bool) {
 // dirty has what is behind run, and what requires the step.
 func (r *record) dirty(attempt uint64) {
 	r.Jobs = slices.DeleteFunc(r.Jobs, func(d done) bool { return d.Attempt != attempt })
-	r.Strict, r.Output, r.Attempt = true, stamp(attempt), max(r.Attempt, attempt)
+	r.Strict, r.Output, r.Attempt = true, stamp(r.Output, attempt), max(r.Attempt, attempt)
 }
 
 // A stepState is a record in use, or to be written.
 type stepState struct {
 	record
-	// why is a reason beside the record, whose form is older.
-	why reason
+	beside beside
 	// known is false where there is none.
 	known     bool
 	users     int
@@ -177,7 +178,7 @@ func (s *Store) step(task string) (*stepState, error) {
 			return nil
 		}
 		st.known = true
-		if err := readReason(tx, task, &st.why); err != nil {
+		if err := readBeside(tx, task, &st.beside); err != nil {
 			return err
 		}
 		return msgpack.Unmarshal(data, &st.record)
@@ -208,7 +209,7 @@ type stepBatch map[string]stepWrite
 
 type stepWrite struct {
 	data    []byte
-	why     []byte // nil where there is none
+	beside  []byte
 	version uint64
 }
 
@@ -223,20 +224,18 @@ func (s *Store) unwritten() (stepBatch, error) {
 		if err != nil {
 			return nil, err
 		}
-		w := stepWrite{data: data, version: st.version}
-		if st.why.Text != "" {
-			if w.why, err = msgpack.Marshal(&st.why); err != nil {
-				return nil, err
-			}
+		more, err := msgpack.Marshal(&st.beside)
+		if err != nil {
+			return nil, err
 		}
-		batch[task] = w
+		batch[task] = stepWrite{data: data, beside: more, version: st.version}
 	}
 	return batch, nil
 }
 
 // write puts the records into the file, and drops the oldest where they are too many.
 func (batch stepBatch) write(tx *bolt.Tx) error {
-	b := tx.Bucket(bucketSteps)
+	b, more := tx.Bucket(bucketSteps), tx.Bucket(bucketBeside)
 	held, added := -1, 0
 	for task, w := range batch {
 		if b.Get([]byte(task)) == nil {
@@ -244,18 +243,18 @@ func (batch stepBatch) write(tx *bolt.Tx) error {
 				held = b.Stats().KeyN // before anything is put
 			}
 		}
-		if err := errors.Join(b.Put([]byte(task), w.data), writeReason(tx, task, w.why)); err != nil {
+		if err := errors.Join(b.Put([]byte(task), w.data), more.Put([]byte(task), w.beside)); err != nil {
 			return err
 		}
 	}
 	if excess := held + added - stepsMax; added > 0 && excess > 0 {
-		return dropOldest(b, excess+stepsSpare)
+		return dropOldest(b, more, excess+stepsSpare)
 	}
 	return nil
 }
 
 // dropOldest drops so many records of the lowest attempts.
-func dropOldest(b *bolt.Bucket, count int) error {
+func dropOldest(b, more *bolt.Bucket, count int) error {
 	type aged struct {
 		task    []byte
 		attempt uint64
@@ -274,7 +273,7 @@ func dropOldest(b *bolt.Bucket, count int) error {
 		return cmp.Or(cmp.Compare(x.attempt, y.attempt), bytes.Compare(x.task, y.task))
 	})
 	for _, a := range all[:min(count, len(all))] {
-		if err := b.Delete(a.task); err != nil {
+		if err := errors.Join(b.Delete(a.task), more.Delete(a.task)); err != nil {
 			return err
 		}
 	}
@@ -303,7 +302,7 @@ func (s *Store) written(batch stepBatch) {
 // forgetSteps drops all records, also those of steps under way. The lock is held.
 func (s *Store) forgetSteps() {
 	for task, st := range s.steps {
-		st.record, st.why, st.known, st.unwritten = record{}, reason{}, false, false
+		st.record, st.beside, st.known, st.unwritten = record{}, beside{}, false, false
 		if st.version++; st.users == 0 {
 			delete(s.steps, task)
 		}

@@ -87,7 +87,7 @@ func Open(path string) (*Store, error) {
 	}
 	s := &Store{db: db, pending: map[Key]Result{}, steps: map[string]*stepState{}, wrote: make(chan struct{}, 1)}
 	err = db.Update(func(tx *bolt.Tx) (err error) {
-		for _, name := range [][]byte{bucketArgs, bucketEnvs, bucketResults, bucketApplied, bucketQuery, bucketOmitted, bucketSecrets, bucketReasons} {
+		for _, name := range [][]byte{bucketArgs, bucketEnvs, bucketResults, bucketApplied, bucketQuery, bucketOmitted, bucketSecrets, bucketBeside} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}

@@ -70,7 +70,7 @@ func TestWhyResumed(t *testing.T) {
 			s.mu.Lock()
 			s.steps = map[string]*stepState{} // it is in the file, or nowhere
 			s.mu.Unlock()
-			if err := s.Recollect("d", 4, before.notes, false); err != nil {
+			if _, err := s.Recollect("d", 4, before.notes, false); err != nil {
 				t.Fatal(err)
 			}
 			course, err := s.Begin("d", 4, 0, []string{"a"}, nil, len(before.notes) > 0)
