@@ -146,7 +146,8 @@ func (e *lineEdit) edit(text string) (string, error) {
 	return strings.TrimSuffix(out, cr), nil
 }
 
-// splitLines splits a text into lines, and returns how they end: as the first does.
+// splitLines splits a text into lines, and returns how they end: as the first does. Where
+// that is CR LF others may end in LF alone.
 func splitLines(text string) (lines []string, ending string) {
 	ending = "\n"
 	if i := strings.IndexByte(text, '\n'); i > 0 && text[i-1] == '\r' {
@@ -155,7 +156,13 @@ func splitLines(text string) (lines []string, ending string) {
 	if text == "" {
 		return nil, ending
 	}
-	return strings.Split(strings.TrimSuffix(text, ending), ending), ending
+	lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if ending == "\r\n" {
+		for i, l := range lines {
+			lines[i] = strings.TrimSuffix(l, "\r")
+		}
+	}
+	return lines, ending
 }
 
 // rawLines splits a text into lines without their line feeds. cr is what new lines
