@@ -89,6 +89,9 @@ func (p *program) printCluster(now *api.Cluster) error {
 			return err
 		}
 	}
+	if l := versionsLine(now); l != "" {
+		fmt.Fprintf(p.con.out, "\n%s\n", l)
+	}
 	if l := sizesLine(now.Log); l != "" {
 		fmt.Fprintf(p.con.out, "\n%s\n", l)
 	}
@@ -110,6 +113,29 @@ func alarmsOf(now *api.Cluster) []string {
 		}
 	}
 	return alarms
+}
+
+// versionsLine says who is to be upgraded, where orchestrators read different versions of the log.
+func versionsLine(now *api.Cluster) string {
+	var newest uint32
+	var behind []string
+	for i := range now.Members {
+		if v := now.Members[i].LogVersion; v != nil {
+			newest = max(newest, *v)
+		}
+	}
+	for i := range now.Members {
+		if m := &now.Members[i]; m.LogVersion != nil && *m.LogVersion < newest {
+			behind = append(behind, strconv.FormatUint(m.Replica, 10))
+		}
+	}
+	switch len(behind) {
+	case 0:
+		return ""
+	case 1:
+		return "older than the others, and may stop: orchestrator " + behind[0] + "; upgrade it now"
+	}
+	return "older than the others, and may stop: orchestrators " + strings.Join(behind, ", ") + "; upgrade them now"
 }
 
 // nameColumns and addressColumns bound what is of any length.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quorate/engine"
+	"quorate/engine/api"
 	"quorate/engine/peer"
 	"quorate/eventlog"
 	"quorate/raft"
@@ -52,9 +53,9 @@ func (p *peers) watch(ctx context.Context, n *node) error {
 }
 
 // probe asks a member how it is, for those who look at the cluster.
-func (p *peers) probe(ctx context.Context, replica uint64) (head uint64, alarms []string, err error) {
+func (p *peers) probe(ctx context.Context, replica uint64) (api.Vitals, error) {
 	pulse, err := p.blobs.Pulse(ctx, replica)
-	return pulse.Head, pulse.Alarms, err
+	return api.Vitals{Head: pulse.Head, Alarms: pulse.Alarms, LogVersion: pulse.LogVersion}, err
 }
 
 // elsewhere reports whether the book has this orchestrator at another address.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorate/engine/orchestrator"
+	"quorate/eventlog"
 )
 
 // cluster shows the orchestrators, also where there is no majority.
@@ -68,6 +69,8 @@ func memberOf(v *orchestrator.ClusterView, m *orchestrator.MemberView) Member {
 	if out.Self {
 		out.Seq, out.Lag = new(uint64), new(uint64)
 		*out.Seq = v.Folded
+		version := eventlog.Version
+		out.LogVersion = &version
 		for _, a := range v.Alarms {
 			out.Alarms = append(out.Alarms, a.String())
 		}
@@ -75,9 +78,15 @@ func memberOf(v *orchestrator.ClusterView, m *orchestrator.MemberView) Member {
 	return out
 }
 
-// A Probe asks another orchestrator for the newest record that it holds, and for
-// what an operator has to look after there.
-type Probe func(ctx context.Context, replica uint64) (head uint64, alarms []string, err error)
+// Vitals are what an orchestrator says of itself.
+type Vitals struct {
+	Head       uint64   // the newest record that it holds
+	Alarms     []string // what an operator has to look after there
+	LogVersion uint32   // as [eventlog.Version]; 0 is from before that was told
+}
+
+// A Probe asks another orchestrator how it is.
+type Probe func(ctx context.Context, replica uint64) (Vitals, error)
 
 // WithProbe has the other orchestrators asked how they are.
 func WithProbe(p Probe) Option { return func(h *Handler) { h.ask = p } }
@@ -100,13 +109,13 @@ func (h *Handler) probe(ctx context.Context, c *Cluster) {
 			continue
 		}
 		asked.Go(func() {
-			head, alarms, err := h.ask(ctx, m.Replica)
+			its, err := h.ask(ctx, m.Replica)
 			there := err == nil
 			m.Reachable = &there
 			if there {
 				// Who answers may itself be the one that is behind.
-				lag := c.Seq - min(head, c.Seq)
-				m.Seq, m.Lag, m.Alarms = &head, &lag, alarms
+				lag := c.Seq - min(its.Head, c.Seq)
+				m.Seq, m.Lag, m.Alarms, m.LogVersion = &its.Head, &lag, its.Alarms, &its.LogVersion
 			}
 		})
 	}

@@ -62,6 +62,9 @@ type Member struct {
 	// answers; absent where it could not be asked.
 	Seq *uint64 `json:"seq,omitempty"`
 	Lag *uint64 `json:"lag,omitempty"`
+	// LogVersion says which records its program reads: each release that adds to the log
+	// has one more. 0 is from before that was told; absent where it could not be asked.
+	LogVersion *uint32 `json:"log_version,omitempty"`
 	// The addresses under which it is reached, by orchestrators, agents and
 	// operators; empty where it does not serve them.
 	RaftAddress  string    `json:"raft_address"`

@@ -293,7 +293,7 @@ func TestPulse(t *testing.T) {
 	long := strings.Repeat("\x01", 100_000)
 	n.nodes[2].cfg.Alarms = func() []string { return []string{"low-space: 3 MiB", long, long, long, long, long} }
 	p, err := n.nodes[1].Pulse(t.Context(), 2)
-	if err != nil || p.Head != 42 || len(p.Alarms) == 0 || p.Alarms[0] != "low-space: 3 MiB" {
+	if err != nil || p.Head != 42 || p.LogVersion != eventlog.Version || len(p.Alarms) == 0 || p.Alarms[0] != "low-space: 3 MiB" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	conn := func() net.Conn {

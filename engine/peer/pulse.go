@@ -18,6 +18,8 @@ type Pulse struct {
 	Head uint64 `json:"-"`
 	// Alarms are what an operator has to look after there.
 	Alarms []string `json:"alarms,omitempty"`
+	// LogVersion is the eventlog.Version that it reads; 0 is one from before that was told.
+	LogVersion uint32 `json:"log_version,omitempty"`
 	// Removed is why who asks is no member any more, as far as it knows.
 	Removed string `json:"removed,omitempty"`
 }
@@ -95,7 +97,7 @@ func request(ctx context.Context, conn net.Conn, want kind, frame []byte) ([]byt
 
 // pong is what this orchestrator answers to a question how it is.
 func (b *Blobs) pong(from uint64) []byte {
-	p := Pulse{Removed: clipped(b.removed(from))}
+	p := Pulse{LogVersion: eventlog.Version, Removed: clipped(b.removed(from))}
 	if b.cfg.Head != nil {
 		p.Head = b.cfg.Head()
 	}
