@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,10 +27,10 @@ func TestIdentityEndsUnderWay(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
-				off := time.Duration(0)
-				u := &underWay{now: func() time.Time { return time.Now().Add(off) }}
+				var off atomic.Int64
+				u := &underWay{now: func() time.Time { return time.Now().Add(time.Duration(off.Load())) }}
 				for at, by := range tt.jumps {
-					time.AfterFunc(at, func() { off = by })
+					time.AfterFunc(at, func() { off.Store(int64(by)) })
 				}
 				identity := caller{role: operator, operator: "alice", until: begin.Add(time.Hour)}
 				ctx, done := u.admit(t.Context(), identity)
