@@ -32,19 +32,8 @@ func (r *attemptRun) begin(memory *facts.Store) (err error) {
 		}
 	}
 	r.loads = verb.Loads(r.step.Jobs)
-	r.course, err = memory.Begin(r.step.Task, r.id, from, r.step.Requires, inputs, r.before)
+	r.course, err = memory.Begin(r.step.Task, r.id, from, r.step.Requires, inputs, r.noted)
 	return err
-}
-
-// begunBefore says what an earlier agent has done of the attempt.
-func begunBefore(at *journal.Attempt) facts.Before {
-	switch {
-	case len(at.Notes) > 0:
-		return facts.BegunAndNoted
-	case at.Ended > 0 || at.Running:
-		return facts.Begun
-	}
-	return facts.NotBegun
 }
 
 // finish ends the course, if there is one, and returns the output of the attempt's end.

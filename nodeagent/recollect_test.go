@@ -50,7 +50,7 @@ func (m *remembering) intend(task string, id uint64) *facts.Course {
 		add(&journal.Intended{Attempt: id, Jobs: 3, Window: 3, Seq: s.Seq + 1, Step: journal.StepName(id, task, "host")})
 		return nil
 	}))
-	c, err := m.a.facts.Begin(task, id, 0, nil, nil, facts.NotBegun)
+	c, err := m.a.facts.Begin(task, id, 0, nil, nil, false)
 	m.ok(err)
 	return c
 }
@@ -147,7 +147,7 @@ func TestRecollectOverlap(t *testing.T) {
 				}
 			}
 			m.kill(memory)
-			course, err = m.a.facts.Begin("task", 8, 0, nil, nil, facts.NotBegun)
+			course, err = m.a.facts.Begin("task", 8, 0, nil, nil, false)
 			m.ok(err)
 			now := facts.Origin{Run: 8, Task: "task", Attempt: 8, Job: 1}
 			if due := !course.Leaves(restart, facts.Result{Origin: facts.Origin{Run: 2, Task: "task", Attempt: 2}}, now); due != c.due {

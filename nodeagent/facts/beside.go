@@ -26,8 +26,7 @@ type beside struct {
 	// that goes on in another agent finds no difference any more.
 	Overtaken uint64 `msgpack:"overtaken"`
 	Why       string `msgpack:"why"`
-	// Noted are the attempts that have begun, or whose notes are in the record, in the order
-	// in which they did so last.
+	// Noted are the attempts whose notes are in the record, the newest last.
 	Noted []noted `msgpack:"noted"`
 }
 
@@ -38,43 +37,23 @@ type noted struct {
 
 	Attempt uint64
 	Notes   int
-	// Unknown is true where the record also has that nobody can tell what else the
-	// attempt, which has ended, did.
-	Unknown bool
 }
 
-// noted returns what the record has of the attempt.
-func (b *beside) noted(attempt uint64) noted {
+// noted returns how many of the attempt's notes the record has.
+func (b *beside) noted(attempt uint64) int {
 	for _, a := range b.Noted {
 		if a.Attempt == attempt {
-			return a
+			return a.Notes
 		}
 	}
-	return noted{Attempt: attempt}
+	return 0
 }
 
-// setNoted sets that, and has the attempt come last.
-func (b *beside) setNoted(n noted) {
-	list := append(b.without(n.Attempt), n)
+// setNoted sets that.
+func (b *beside) setNoted(attempt uint64, notes int) {
+	list := slices.DeleteFunc(slices.Clone(b.Noted), func(a noted) bool { return a.Attempt == attempt })
+	list = append(list, noted{Attempt: attempt, Notes: notes})
 	b.Noted = list[max(0, len(list)-notedMax):]
-}
-
-// takeBack sets that where the attempt's last note was never on record: others may have
-// come behind the one before it.
-func (b *beside) takeBack(n noted) {
-	b.Noted = append([]noted{n}, b.without(n.Attempt)...)
-}
-
-// newest returns the attempt that came last, or 0.
-func (b *beside) newest() uint64 {
-	if len(b.Noted) == 0 {
-		return 0
-	}
-	return b.Noted[len(b.Noted)-1].Attempt
-}
-
-func (b *beside) without(attempt uint64) []noted {
-	return slices.DeleteFunc(slices.Clone(b.Noted), func(a noted) bool { return a.Attempt == attempt })
 }
 
 // Why says for which required tasks jobs of the attempt have run, so far, also before an

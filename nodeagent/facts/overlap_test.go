@@ -47,7 +47,7 @@ func TestOverlapAndCrash(t *testing.T) {
 	s := opened(t)
 	begin(t, s, "t", 2).do("F a").well()
 	begin(t, s, "then", 3, "t").do("a").well()
-	c, err := s.Begin("t", 4, 0, nil, nil, NotBegun)
+	c, err := s.Begin("t", 4, 0, nil, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestResumedBehindNewer(t *testing.T) {
 	s := opened(t)
 	begin(t, s, "t", 2).do("F a").well()
 	begin(t, s, "t", 6).do("F+ a!").failed()
-	c, err := s.Begin("t", 4, 0, nil, nil, BegunAndNoted)
+	c, err := s.Begin("t", 4, 0, nil, nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,32 +94,5 @@ func TestResumedBehindNewer(t *testing.T) {
 	w.do("a").well()
 	if ran, _ := begin(t, s, "t", 8).do("F a").well(); ran != "a" {
 		t.Errorf("%q runs", ran)
-	}
-}
-
-// TestUnknownBesideNewer: what an attempt that nobody can tell about may have changed makes
-// jobs due, also where a newer one was beside it, and does so once.
-func TestUnknownBesideNewer(t *testing.T) {
-	s := opened(t)
-	begin(t, s, "t", 2).do("F a").well()
-	begin(t, s, "t", 6).do("F+ a").well()
-	ran := func(attempt uint64) string {
-		t.Helper()
-		if _, err := s.Recollect("t", 4, nil, true); err != nil {
-			t.Fatal(err)
-		}
-		ran, _ := begin(t, s, "t", attempt).do("F a").well()
-		return ran
-	}
-	if first, second := ran(8), ran(10); first != "a" || second != "" {
-		t.Errorf("%q and then %q runs behind an attempt of unknown outcome", first, second)
-	}
-	begin(t, s, "t", 11).do("F").c.End(EndedUnknown)
-	begin(t, s, "t", 12).do("F a").well()
-	if _, err := s.Recollect("t", 11, nil, true); err != nil {
-		t.Fatal(err)
-	}
-	if ran, _ := begin(t, s, "t", 13).do("F a").well(); ran != "" {
-		t.Errorf("%q runs once more for what is known", ran)
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Recollect brings the record of a task's step up to date with the notes of an attempt,
-// where a crash came before it was written, and reports whether it lacked anything.
+// where a crash came before it was written, and reports whether it lacked any of them.
 // unknown is true where the attempt has ended and nobody can tell what else it has done.
 func (s *Store) Recollect(task string, attempt uint64, notes [][]byte, unknown bool) (lacked bool, err error) {
 	s.mu.Lock()
@@ -18,11 +18,10 @@ func (s *Store) Recollect(task string, attempt uint64, notes [][]byte, unknown b
 		return false, err
 	}
 	had := st.beside.noted(attempt)
-	has := min(had.Notes, len(notes))
-	if had.Unknown || had.Notes == len(notes) && !unknown {
+	has := min(had, len(notes))
+	if had == len(notes) && (!unknown || st.Attempt > attempt && len(notes) == 0) {
 		return false, nil
 	}
-	lacked = has < len(notes) || unknown
 	for _, data := range notes[has:] {
 		var n note
 		if err := wire.Unmarshal(data, &n); err != nil {
@@ -30,17 +29,13 @@ func (s *Store) Recollect(task string, attempt uint64, notes [][]byte, unknown b
 		}
 		st.apply(attempt, &n)
 	}
-	if now := (noted{Attempt: attempt, Notes: len(notes), Unknown: unknown}); len(notes) < had.Notes {
-		st.beside.takeBack(now)
-	} else {
-		st.beside.setNoted(now)
-	}
+	st.beside.setNoted(attempt, len(notes)) // less than it had, where the last was never journalled
 	if unknown {
 		st.dirty(attempt)
 	}
 	st.changed()
 	s.keep(task, st)
-	return lacked, nil
+	return has < len(notes), nil
 }
 
 // Confuse makes all jobs of the task's step due, and those that require it: several
@@ -55,7 +50,6 @@ func (s *Store) Confuse(task string) error {
 	}
 	sum := sha256.Sum256(st.Output[:])
 	st.Jobs, st.Strict, st.Output = nil, true, digest(sum[:])
-	st.beside.setNoted(noted{}) // nobody knows who came last
 	st.changed()
 	s.keep(task, st)
 	return nil

@@ -73,11 +73,7 @@ func TestWhyResumed(t *testing.T) {
 			if _, err := s.Recollect("d", 4, before.notes, false); err != nil {
 				t.Fatal(err)
 			}
-			begun := NotBegun
-			if len(before.notes) > 0 {
-				begun = BegunAndNoted
-			}
-			course, err := s.Begin("d", 4, 0, []string{"a"}, nil, begun)
+			course, err := s.Begin("d", 4, 0, []string{"a"}, nil, len(before.notes) > 0)
 			if err != nil {
 				t.Fatal(err)
 			}
