@@ -1,9 +1,13 @@
 package facts
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+
+	"quorate/internal/pyvalue"
 )
 
 // TestOverlap: a job of one run that was under way while another run's attempt made it due
@@ -94,5 +98,43 @@ func TestResumedBehindNewer(t *testing.T) {
 	w.do("a").well()
 	if ran, _ := begin(t, s, "t", 8).do("F a").well(); ran != "a" {
 		t.Errorf("%q runs", ran)
+	}
+}
+
+// Other jobs write to the memory while steps end: what is read of a step again is what
+// became of it last, and not what an earlier of those writes has had of it.
+func TestWritesBesideEnds(t *testing.T) {
+	s := fresh(t)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(done)
+	for i := range 4 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, _, err := s.SetArg(fmt.Sprint("arg", i), pyvalue.Int(n), false, Origin{}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for id := uint64(2); id <= 800; id += 2 {
+		jobs := []string{"a b", "c d"}[id/2%2]
+		begin(t, s, "t", id).do(jobs).well()
+		if again, _ := begin(t, s, "t", id+1).do(jobs).well(); again != "" {
+			t.Fatalf("behind attempt %d, which ended well, %q runs again", id, again)
+		}
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if st := recordOf(t, s, "t"); st.unwritten || st.Attempt < id {
+			t.Fatalf("behind attempt %d the file has %+v", id, st.record)
+		}
 	}
 }

@@ -208,9 +208,10 @@ func (s *Store) keep(task string, st *stepState) {
 type stepBatch map[string]stepWrite
 
 type stepWrite struct {
+	of      *stepState
+	version uint64
 	data    []byte
 	beside  []byte
-	version uint64
 }
 
 // unwritten returns the records that are to be written. The lock is held.
@@ -228,7 +229,7 @@ func (s *Store) unwritten() (stepBatch, error) {
 		if err != nil {
 			return nil, err
 		}
-		batch[task] = stepWrite{data: data, beside: more, version: st.version}
+		batch[task] = stepWrite{of: st, version: st.version, data: data, beside: more}
 	}
 	return batch, nil
 }
@@ -283,9 +284,9 @@ func dropOldest(b, more *bolt.Bucket, count int) error {
 // written notes that the records are in the file. The lock is held.
 func (s *Store) written(batch stepBatch) {
 	for task, w := range batch {
-		st := s.steps[task]
-		if st == nil || st.version != w.version {
-			continue
+		st := w.of
+		if s.steps[task] != st || st.version != w.version {
+			continue // it was read anew, or has changed since
 		}
 		if st.unwritten = false; st.users == 0 {
 			delete(s.steps, task)

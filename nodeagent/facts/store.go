@@ -112,17 +112,24 @@ func (s *Store) Close() error {
 	return errors.Join(s.Flush(), s.db.Close())
 }
 
-// update runs a transaction that also writes the results and records that wait. They
-// stay visible in memory until it has committed.
-func (s *Store) update(change func(tx *bolt.Tx) error) error {
+// waiting returns the results and records that are to be written.
+func (s *Store) waiting() (map[Key]Result, stepBatch, error) {
 	s.mu.Lock()
-	batch := maps.Clone(s.pending)
+	defer s.mu.Unlock()
 	steps, err := s.unwritten()
-	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	err = s.db.Update(func(tx *bolt.Tx) error {
+	return maps.Clone(s.pending), steps, err
+}
+
+// update runs a transaction that also writes the results and records that wait. They
+// stay visible in memory until it has committed. They are taken when it is their
+// transaction's turn: an earlier state of a record would undo a later one.
+func (s *Store) update(change func(tx *bolt.Tx) error) error {
+	var batch map[Key]Result
+	var steps stepBatch
+	err := s.db.Update(func(tx *bolt.Tx) (err error) {
+		if batch, steps, err = s.waiting(); err != nil {
+			return err
+		}
 		bucket := tx.Bucket(bucketResults)
 		for key, result := range batch {
 			data, err := msgpack.Marshal(&result)
