@@ -29,6 +29,7 @@ func newCanary(host string) canary {
 		"raw": text, "base64": base64.RawStdEncoding.EncodeToString([]byte(text)), "hex": hex.EncodeToString([]byte(text)),
 		"url": url.QueryEscape(text), "path": url.PathEscape(text), "json": string(quoted[1 : len(quoted)-1]),
 		"python": strings.ReplaceAll(strings.ReplaceAll(text, `"`, `\"`), "ä", `\u00e4`),
+		"cli":    strings.ReplaceAll(string(quoted[1:len(quoted)-1]), "ä", `\u00e4`),
 	}}
 }
 
@@ -97,8 +98,9 @@ tasks:
     driver: directord
     requires: [web.hold]
     jobs:
-      - RUN: --secret --stdout-arg token cat secret
-      - QUERY: token
+      - RUN: --stdout-arg copied cat secret
+      - RUN: "--stdout-arg dsn printf db://ann:; cat secret"
+      - QUERY: dsn
 `,
 		"services/conf":  "user = ann\npassword = {{ password }}\n",
 		"inventory.yaml": "hosts:\n  host-1: {role: web}\n  edge-1: {role: web}\n",
@@ -185,7 +187,7 @@ func TestSecretsStayOnTheirHost(t *testing.T) {
 			t.Errorf("%s is shown:\n%s", form, around(shown.Bytes(), c))
 		}
 	}
-	if !strings.Contains(shown.String(), "token is secret here") {
+	if !strings.Contains(shown.String(), "dsn is secret here") {
 		t.Error("nothing tells that a secret was asked for")
 	}
 	s.scan(t, canaries)

@@ -300,7 +300,7 @@ func (a *agent) known(id uint64) *wire.FactsReply {
 			reply.Truncated = true
 		}
 		for _, f := range all {
-			if f.Origin.Secret {
+			if hides, err := a.facts.Hides(f); hides || err != nil {
 				f.Value = pyvalue.Str(verb.Hidden)
 			}
 			data := pyvalue.Encode(f.Value)

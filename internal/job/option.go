@@ -18,7 +18,7 @@ func Common() []OptionDecl {
 		{Name: "force-lock", Kind: Flag, Help: "accepted for Directord's files; has no effect"},
 		{Name: "stdout-arg", Kind: String, Help: "store the standard output as this argument"},
 		{Name: "stderr-arg", Kind: String, Help: "store the standard error as this argument"},
-		{Name: "secret", Kind: Flag, Help: "hide what the job stores wherever something is shown: in outputs, differences and facts"},
+		{Name: "secret", Kind: Flag, Help: "hide what the job stores, and copies of it, wherever something is shown: in outputs, differences and facts; no other host is told of it"},
 	}
 }
 

@@ -101,10 +101,18 @@ func (s *Store) Arg(name string) (encoded []byte, ok bool, err error) {
 	return encoded, ok, err
 }
 
-// IsSecret reports whether the host has an argument that nobody is to be shown.
+// IsSecret reports whether the host has an argument that nobody is to be shown, see
+// [Store.Hides].
 func (s *Store) IsSecret(name string) (bool, error) {
-	_, o, _, err := s.argument(name)
-	return o.Secret, err
+	encoded, o, ok, err := s.argument(name)
+	if err != nil || !ok {
+		return false, err
+	}
+	v, err := pyvalue.Decode(encoded)
+	if err != nil {
+		return false, fmt.Errorf("arg %s: %w", name, err)
+	}
+	return s.Hides(Fact{Name: name, Value: v, Origin: o})
 }
 
 func (s *Store) argument(name string) (encoded []byte, o Origin, ok bool, err error) {

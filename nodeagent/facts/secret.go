@@ -9,9 +9,14 @@ import (
 	"quorate/internal/pyvalue"
 )
 
-// secretBytesMin is how long a text is at least that is hidden: shorter ones are in
-// everything that is printed.
-const secretBytesMin = 4
+const (
+	// secretBytesMin is how long a text is at least that is hidden: shorter ones are in
+	// everything that is printed.
+	secretBytesMin = 4
+	// innerBytesMin is how long a secret is at least that makes one of each value in
+	// which it is: a shorter word may be there by chance.
+	innerBytesMin = 8
+)
 
 // Secrets returns the texts that no output may show, the longest first: those in
 // values that were stored as secret, the lines of such texts, and other forms in which
@@ -77,6 +82,36 @@ func leaves(texts []string, v pyvalue.Value) []string {
 		texts = append(texts, forms(whole)...)
 	}
 	return texts
+}
+
+// Hides reports whether a value is not to be shown: it was stored as secret, or a text
+// that was is in it, or in a key of it, such as a copy that a template has made. A text of
+// fewer than eight bytes has to be all of a text or key there.
+func (s *Store) Hides(f Fact) (bool, error) {
+	if f.Origin.Secret {
+		return true, nil
+	}
+	secrets, err := s.Secrets()
+	return err == nil && len(secrets) > 0 && holds(f.Value, secrets), err
+}
+
+// holds reports whether any of the secrets, which are the longest first, is in a value.
+func holds(v pyvalue.Value, secrets []string) bool {
+	switch v := v.(type) {
+	case *pyvalue.List:
+		return slices.ContainsFunc(v.Items, func(item pyvalue.Value) bool { return holds(item, secrets) })
+	case *pyvalue.Dict:
+		for k, item := range v.All() {
+			if holds(k, secrets) || holds(item, secrets) {
+				return true
+			}
+		}
+		return false
+	}
+	text := pyvalue.String(v)
+	return slices.ContainsFunc(secrets, func(secret string) bool {
+		return strings.TrimSpace(text) == secret || len(secret) >= innerBytesMin && strings.Contains(text, secret)
+	})
 }
 
 func secretKey(bucket []byte, name string) []byte {

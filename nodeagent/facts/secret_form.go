@@ -43,8 +43,8 @@ func base64Forms(text string) (all []string) {
 	return all
 }
 
-// jsonForms are the text as it stands between the quotes of JSON: as it is, with escapes
-// for HTML, and in ASCII as Python writes it.
+// jsonForms are the text as it stands between the quotes of JSON: as it is, and with
+// escapes for HTML; and each of these in ASCII.
 func jsonForms(text string) []string {
 	var plain bytes.Buffer
 	encoder := json.NewEncoder(&plain)
@@ -53,21 +53,27 @@ func jsonForms(text string) []string {
 	if err != nil || encoder.Encode(text) != nil {
 		return nil // a text always has a form
 	}
-	quoted := strings.TrimSpace(plain.String())
+	quoted := strings.Trim(plain.String(), "\n")
 	quoted = quoted[1 : len(quoted)-1]
-	var ascii strings.Builder
-	for _, r := range quoted {
+	escaped := string(html[1 : len(html)-1])
+	return []string{quoted, escaped, ascii(quoted), ascii(escaped)}
+}
+
+// ascii escapes what is not ASCII as Python's JSON does.
+func ascii(text string) string {
+	var out strings.Builder
+	for _, r := range text {
 		switch {
 		case r < 0x80:
-			ascii.WriteRune(r)
+			out.WriteRune(r)
 		case r < 0x10000:
-			fmt.Fprintf(&ascii, `\u%04x`, r)
+			fmt.Fprintf(&out, `\u%04x`, r)
 		default:
 			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&ascii, `\u%04x\u%04x`, high, low)
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
 		}
 	}
-	return []string{quoted, string(html[1 : len(html)-1]), ascii.String()}
+	return out.String()
 }
 
 // percent escapes everything for URLs but letters, digits, - _ . ~ and what is safe.

@@ -60,3 +60,32 @@ func TestSecrets(t *testing.T) {
 	}
 	expect()
 }
+
+// What a secret was copied to is one, too; a short word may be in others by chance.
+func TestCopiesOfSecrets(t *testing.T) {
+	s := fresh(t)
+	for name, text := range map[string]string{"long": "'tide-4711'", "word": "'tide'", "tiny": "'abc'"} {
+		if _, _, err := s.SetArg(name, value(t, text), false, Origin{Secret: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		text  string
+		hides bool
+	}{
+		{"'tide-4711'", true}, {"'db://ann:tide-4711@db'", true}, {"{'a': ['x', 'by tide-4711']}", true},
+		{"{'tide-4711': 1}", true}, {"'dGlkZS00NzEx'", true}, {"'tide'", true}, {"['tide\\n']", true},
+		{"'betide'", false}, {"'abc'", false}, {"'tide-471'", false}, {"4711", false}, {"None", false}, {"{}", false},
+	} {
+		f := Fact{Name: "copy", Value: value(t, tc.text)}
+		if hides, err := s.Hides(f); err != nil || hides != tc.hides {
+			t.Errorf("%s: %t, %v", tc.text, hides, err)
+		}
+		if _, _, err := s.SetArg("copy", f.Value, false, Origin{}); err != nil {
+			t.Fatal(err)
+		}
+		if secret, err := s.IsSecret("copy"); err != nil || secret != tc.hides {
+			t.Errorf("an argument %s: %t, %v", tc.text, secret, err)
+		}
+	}
+}

@@ -69,5 +69,5 @@ type SecretError struct{ Key string }
 
 // Error implements error.
 func (e *SecretError) Error() string {
-	return "the argument " + e.Key + " is secret here, and other hosts, which the plan has ask for it, are not told secrets: store it without --secret, or ask for another one"
+	return "the argument " + e.Key + " is secret here, or holds what is, and other hosts, which the plan has ask for it, are not told secrets: store it without --secret, or ask for another one"
 }

@@ -117,7 +117,10 @@ func TestSecretsAtTheEdges(t *testing.T) {
 func TestSecretsAreNotPublished(t *testing.T) {
 	h := newHost(t)
 	h.ok("ARG --secret password tide-4711")
-	if res := h.beyond(&fakeFleet{}, "QUERY", "password"); res.Outcome != Failed || !strings.Contains(res.Info, "password is secret here") {
-		t.Errorf("%+v", res)
+	h.ok("ARG dsn db://{{ password }}@db")
+	for _, name := range []string{"password", "dsn"} {
+		if res := h.beyond(&fakeFleet{}, "QUERY", name); res.Outcome != Failed || !strings.Contains(res.Info, name+" is secret here") {
+			t.Errorf("%+v", res)
+		}
 	}
 }
