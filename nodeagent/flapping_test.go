@@ -18,6 +18,7 @@ func TestSaysThatItWasAsked(t *testing.T) {
 	first.connected()
 	first.send(&wire.Move{Servers: []string{second.address}, Reason: "test"})
 	first.until("the end of the first connection", func() bool { return first.sessions == 1 && first.control == nil })
+	second.connected()
 	second.listener.Close()
 	second.drop()
 	first.until("the way back", func() bool { return first.sessions == 2 })

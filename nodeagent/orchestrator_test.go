@@ -158,9 +158,10 @@ func (o *orchestrator) drop() {
 	o.mu.Lock()
 	conn := o.conn
 	o.mu.Unlock()
-	if conn != nil {
-		conn.CloseWithError(0, "dropped")
+	if conn == nil {
+		o.t.Fatal("nobody is connected whose connection could be dropped")
 	}
+	conn.CloseWithError(0, "dropped")
 }
 
 func (o *orchestrator) serve(conn *quic.Conn) {
