@@ -22,11 +22,13 @@ type blobSource struct {
 	agent  *agent
 	barren int  // tries at a relay of which nothing came
 	direct bool // the relay cannot help with this one
+	relay  bool // what was chosen is a relay
 }
 
 // choose returns a connection, or nil where there is none now.
 func (b *blobSource) choose(ctx context.Context) *link {
 	s := b.agent.current()
+	b.relay = false
 	if b.agent.relays == nil || b.direct {
 		if s == nil {
 			return nil
@@ -35,11 +37,13 @@ func (b *blobSource) choose(ctx context.Context) *link {
 	}
 	if s != nil {
 		if site := s.link.viaRelay(); site != nil {
+			b.relay = true
 			return site
 		}
 	}
 	l, err := b.agent.relays.blobs(ctx)
 	if err == nil {
+		b.relay = true
 		return l
 	}
 	if s != nil {

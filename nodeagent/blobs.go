@@ -25,9 +25,12 @@ const (
 // A want is content that is to be fetched.
 type want struct {
 	digest string
-	// ahead is true where no job waits for it, and size is what it has to have then.
+	// ahead is true where no job waits for it.
 	ahead bool
+	// size is what its dispatch says, or -1 where none is known that ships it. It holds for
+	// what is fetched ahead, and for the word of a relay.
 	size  int64
+	relay bool // one is asked
 }
 
 // A blobCache keeps content by its SHA-256 and fetches what it lacks.
@@ -90,7 +93,7 @@ func (c *blobCache) get(ctx context.Context, digest string) (string, error) {
 	}
 	if !c.dir.Touch(digest) {
 		defer c.hurry(digest)()
-		if err := c.bring(ctx, want{digest: digest}); err != nil {
+		if err := c.bring(ctx, want{digest: digest, size: c.agent.provisions.size(digest)}); err != nil {
 			return "", fmt.Errorf("fetching blob %s: %w", digest, err)
 		}
 	}
@@ -149,6 +152,7 @@ func (c *blobCache) fetch(ctx context.Context, w want) error {
 				continue
 			}
 		}
+		w.relay = source.relay
 		got, err := c.fetchOver(ctx, l, w)
 		var disk *blobcache.DiskError
 		switch {

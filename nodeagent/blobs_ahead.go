@@ -90,13 +90,14 @@ func (c *blobCache) letPass(ctx context.Context, w want, after func(time.Duratio
 }
 
 // reserve makes sure of room for content. What a job waits for takes the place of what
-// is only needed later, if it has to.
+// is only needed later, if it has to; a relay that says another size than the dispatch
+// would have that, or the disk, for nothing.
 func (c *blobCache) reserve(part *blobcache.Part, w want, size int64) error {
 	since := time.Now().Add(-blobKeptAtLeast)
+	if size != w.size && (w.ahead || w.relay && w.size >= 0) {
+		return fmt.Errorf("%w: it has %d bytes, and not %d", blobcache.ErrWrong, size, w.size)
+	}
 	if w.ahead {
-		if size != w.size {
-			return fmt.Errorf("%w: it has %d bytes, and not %d", blobcache.ErrWrong, size, w.size)
-		}
 		return part.Reserve(size, func() error { return nil })
 	}
 	err := part.Reserve(size, func() error { return c.prune(0, since) })

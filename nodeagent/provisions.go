@@ -200,6 +200,21 @@ func (p *provisions) wanted() (files []job.File, named map[string]bool) {
 	return files, named
 }
 
+// size is that of a content in bytes, as an open attempt's dispatch tells it, or -1 where
+// none ships it.
+func (p *provisions) size(digest string) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, files := range p.open {
+		for _, f := range files {
+			if f.Digest == digest {
+				return f.Size
+			}
+		}
+	}
+	return -1
+}
+
 // needed are the digests of what open attempts ship, and of what those ship that do not
 // wait any more.
 func (p *provisions) needed() (all, begun map[string]bool) {
