@@ -54,6 +54,15 @@ func (c *solo) did(line string, times int) {
 	}
 }
 
+// acknowledged has a host's agent know what the cluster knows of its journal: one that
+// begins again is told as it comes, and answers a question behind that.
+func (c *solo) acknowledged(host string) {
+	c.t.Helper()
+	c.kill(host)
+	c.restart(host)
+	eventually(c.t, "an answer of "+host, func() bool { return c.quorate("agent", "facts", host).code() == 0 })
+}
+
 // signal sends a signal to agents.
 func (c *solo) signal(s syscall.Signal, hosts ...string) {
 	c.t.Helper()
@@ -94,6 +103,7 @@ func TestAgentsOfALostLog(t *testing.T) {
 		t.Fatal(settled)
 	}
 	gate := filepath.Join(c.dir, "gate")
+	c.acknowledged("idle")
 	begin := c.exec("echo begun >> "+c.effects+"; until test -e "+gate+"; do sleep 0.05; done; echo lost >> "+c.effects, "--target", "busy", "--detach")
 	if begin.code() != 0 {
 		t.Fatal(begin)
@@ -139,6 +149,7 @@ func TestAgentsOfALostLog(t *testing.T) {
 		t.Errorf("the quarantined agent worked: %s", text)
 	}
 	// The same backup once more: what the first restored cluster gave away is lost, too.
+	c.acknowledged("idle")
 	c.kill(serverName(2))
 	if restore := c.quorate("cluster", "restore", file, "--data-dir", c.dirOf(3), "--yes"); restore.code() != 0 {
 		t.Fatal(restore)
@@ -159,6 +170,7 @@ func TestRecoveryThatLosesNothing(t *testing.T) {
 		t.Fatal(before)
 	}
 	gate := filepath.Join(c.dir, "gate")
+	c.acknowledged("idle")
 	begin := c.exec("echo begun >> "+c.effects+"; until test -e "+gate+"; do sleep 0.05; done; echo done >> "+c.effects, "--target", "busy", "--detach")
 	if begin.code() != 0 {
 		t.Fatal(begin)

@@ -45,6 +45,16 @@ func flap(t *testing.T, agent *gatewaytest.Agent) (last *gatewaytest.Link) {
 	return nil
 }
 
+// forgetSlowly has an agent that has flapped wait for long, and not for the moment that
+// the next connection takes.
+func forgetSlowly(t *testing.T, rig *gatewaytest.Rig) {
+	t.Helper()
+	long := engine.Damping{HalfLife: engine.HalfLifeMax, Threshold: engine.FlapThresholdMin}
+	if err := rig.O.SetDamping(t.Context(), long, orchestrator.Change{RequestID: rig.RequestID(), By: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func kinds(t *testing.T, rig *gatewaytest.Rig) map[eventlog.Kind]int {
 	t.Helper()
 	n := map[eventlog.Kind]int{}
@@ -108,6 +118,7 @@ func TestFlappingKeepsItsConnection(t *testing.T) {
 	rig := gatewaytest.Start(t, gatewaytest.Options{})
 	agent := rig.Enrol(t, "n1")
 	link := flap(t, agent)
+	forgetSlowly(t, rig)
 	refusedFlapping(t, agent)
 	if err := wire.WriteMessage(link.Control, &wire.Ping{}); err != nil {
 		t.Fatal(err)
@@ -131,10 +142,7 @@ func TestFlappingAsksAgain(t *testing.T) {
 	for range 10 {
 		agent.MustConnect(t)
 	}
-	long := engine.Damping{HalfLife: engine.HalfLifeMax, Threshold: engine.FlapThresholdMin}
-	if err := rig.O.SetDamping(t.Context(), long, orchestrator.Change{RequestID: rig.RequestID(), By: "ann"}); err != nil {
-		t.Fatal(err)
-	}
+	forgetSlowly(t, rig)
 	var pause time.Duration
 	refused := refusedFlapping(t, agent)
 	rig.O.View(func(s *engine.State) { pause = time.Duration(s.ConnectPause(s.Agent(agent.ID), s.Time)) })
