@@ -75,7 +75,7 @@ type Entry struct {
 	path string
 }
 
-// List returns what there is, that first which was used longest ago.
+// List returns what there is, that first which was used longest ago. Errors are *[DiskError].
 func (d *Dir) List() ([]Entry, error) {
 	var all []Entry
 	err := filepath.WalkDir(d.path, func(path string, entry fs.DirEntry, err error) error {
@@ -93,14 +93,14 @@ func (d *Dir) List() ([]Entry, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, onDisk(err)
 	}
 	slices.SortStableFunc(all, func(a, b Entry) int { return a.Used.Compare(b.Used) })
 	return all, nil
 }
 
 // Drop removes the first of the entries, but for those that are to stay, until the rest
-// has no more than so many bytes.
+// has no more than so many bytes. Errors are *[DiskError].
 func Drop(all []Entry, bytesMax int64, stays func(Entry) bool) error {
 	var total int64
 	for _, e := range all {
@@ -114,7 +114,7 @@ func Drop(all []Entry, bytesMax int64, stays func(Entry) bool) error {
 			continue
 		}
 		if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return onDisk(err)
 		}
 		total -= e.Bytes
 	}
