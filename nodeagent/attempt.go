@@ -44,7 +44,7 @@ func (a *agent) runAttempt(ctx context.Context, id uint64) error {
 		return a.endAttempt(id, journal.OutcomeFailed, "the step cannot be read: "+err.Error())
 	}
 	r := &attemptRun{
-		agent: a, id: id, step: step, inputs: at.Inputs, noted: len(at.Notes) > 0, resumed: at.Ended > 0 || at.Running,
+		agent: a, id: id, step: step, inputs: at.Inputs, before: begunBefore(&at),
 		window: newWindow(a, id, at.Window, at.Jobs), failed: at.Failed, cancelled: at.Cancelled, unknown: at.Lost,
 	}
 	defer r.finish(0)
@@ -77,11 +77,8 @@ type attemptRun struct {
 	// as in verb.Env.
 	course *facts.Course
 	loads  map[string]bool
-	// noted: the journal has notes of the attempt.
-	noted bool
+	before facts.Before
 
-	// resumed: an earlier agent began the attempt.
-	resumed                           bool
 	failed, cancelled, unknown, ended bool
 }
 

@@ -32,8 +32,19 @@ func (r *attemptRun) begin(memory *facts.Store) (err error) {
 		}
 	}
 	r.loads = verb.Loads(r.step.Jobs)
-	r.course, err = memory.Begin(r.step.Task, r.id, from, r.step.Requires, inputs, r.noted)
+	r.course, err = memory.Begin(r.step.Task, r.id, from, r.step.Requires, inputs, r.before)
 	return err
+}
+
+// begunBefore says what an earlier agent has done of the attempt.
+func begunBefore(at *journal.Attempt) facts.Before {
+	switch {
+	case len(at.Notes) > 0:
+		return facts.BegunAndNoted
+	case at.Ended > 0 || at.Running:
+		return facts.Begun
+	}
+	return facts.NotBegun
 }
 
 // finish ends the course, if there is one, and returns the output of the attempt's end.
@@ -101,36 +112,24 @@ func (r *attemptRun) unseen(index uint32, res *verb.Result) (err error) {
 // the machine went down, before they were written.
 func (a *agent) recollect() error {
 	var ended []uint64
-	var past []journal.Attempt
+	past := map[string][]*journal.Attempt{}
 	a.journal.View(func(s *journal.State) {
 		ended = s.Unremembered()
 		for _, id := range s.Attempts() {
-			if at, _ := s.Attempt(id); len(at.Notes) > 0 || at.Phase == journal.Unknown || at.Phase == journal.Intent {
-				past = append(past, *at)
+			at, _ := s.Attempt(id)
+			if len(at.Notes) == 0 && at.Phase != journal.Unknown && at.Phase != journal.Intent {
+				continue
+			}
+			if _, task, _, err := journal.ParseStepName(at.Step); err == nil { // else it never was a step
+				kept := *at
+				past[task] = append(past[task], &kept)
 			}
 		}
 	})
-	// One that was given out earlier may have begun later.
-	slices.SortStableFunc(past, func(x, y journal.Attempt) int { return cmp.Compare(x.BeganSeq, y.BeganSeq) })
-	redone := map[string][]*journal.Attempt{}
-	for i := range past {
-		_, task, _, err := journal.ParseStepName(past[i].Step)
-		if err != nil {
-			continue // it never was a step
-		}
-		lacked, err := a.facts.Recollect(task, past[i].ID, past[i].Notes, past[i].Phase == journal.Unknown)
-		if err != nil {
-			return err
-		}
-		if lacked {
-			redone[task] = append(redone[task], &past[i])
-		}
-	}
-	for task, attempts := range redone {
-		if !beside(attempts) {
-			continue
-		}
-		if err := a.facts.Confuse(task); err != nil {
+	for task, attempts := range past {
+		// One that was given out earlier may have begun later.
+		slices.SortStableFunc(attempts, func(x, y *journal.Attempt) int { return cmp.Compare(x.BeganSeq, y.BeganSeq) })
+		if err := a.recollectStep(task, attempts); err != nil {
 			return err
 		}
 	}
@@ -141,6 +140,32 @@ func (a *agent) recollect() error {
 		add(&journal.Remembered{Attempts: ended})
 		return nil
 	})
+}
+
+// recollectStep does that for a task's step by its attempts, in the order in which they began.
+func (a *agent) recollectStep(task string, attempts []*journal.Attempt) error {
+	var redone []*journal.Attempt
+	for _, at := range attempts {
+		lacked, err := a.facts.Recollect(task, at.ID, at.Notes, at.Phase == journal.Unknown)
+		if err != nil {
+			return err
+		}
+		if lacked {
+			redone = append(redone, at)
+		}
+	}
+	for _, at := range attempts {
+		if at.Phase != journal.Intent || begunBefore(at) != facts.Begun || !overlapped(at, attempts) {
+			continue
+		}
+		if err := a.facts.Overlapped(task, at.ID); err != nil {
+			return err
+		}
+	}
+	if beside(redone) {
+		return a.facts.Confuse(task)
+	}
+	return nil
 }
 
 // beside reports whether any of the attempts, which are in the order in which they began,
@@ -156,6 +181,14 @@ func beside(attempts []*journal.Attempt) bool {
 		}
 	}
 	return false
+}
+
+// overlapped reports whether any of the others was noted to have done something since the
+// attempt began, or may have.
+func overlapped(at *journal.Attempt, others []*journal.Attempt) bool {
+	return slices.ContainsFunc(others, func(o *journal.Attempt) bool {
+		return o.ID != at.ID && (len(o.Notes) > 0 || o.Phase == journal.Unknown) && (o.Phase == journal.Intent || o.EndSeq > at.BeganSeq)
+	})
 }
 
 // remember has the journal forget its notes of what has been written, until ctx ends.

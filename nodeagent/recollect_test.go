@@ -50,7 +50,7 @@ func (m *remembering) intend(task string, id uint64) *facts.Course {
 		add(&journal.Intended{Attempt: id, Jobs: 3, Window: 3, Seq: s.Seq + 1, Step: journal.StepName(id, task, "host")})
 		return nil
 	}))
-	c, err := m.a.facts.Begin(task, id, 0, nil, nil, false)
+	c, err := m.a.facts.Begin(task, id, 0, nil, nil, facts.NotBegun)
 	m.ok(err)
 	return c
 }
@@ -147,10 +147,77 @@ func TestRecollectOverlap(t *testing.T) {
 				}
 			}
 			m.kill(memory)
-			course, err = m.a.facts.Begin("task", 8, 0, nil, nil, false)
+			course, err = m.a.facts.Begin("task", 8, 0, nil, nil, facts.NotBegun)
 			m.ok(err)
 			now := facts.Origin{Run: 8, Task: "task", Attempt: 8, Job: 1}
 			if due := !course.Leaves(restart, facts.Result{Origin: facts.Origin{Run: 2, Task: "task", Attempt: 2}}, now); due != c.due {
+				t.Errorf("the restart is due: %v", due)
+			}
+			course.End(facts.EndedOtherwise)
+		})
+	}
+}
+
+// TestGoesOn: a restart that was under way when the agent was killed is due once more where
+// another run has changed the file since it began, also where the journal has forgotten
+// that; and only there.
+func TestGoesOn(t *testing.T) {
+	restart := facts.Key{'a'}
+	for _, c := range []struct {
+		name            string
+		before, written bool // the other run is over before it began, and on record before the kill
+		due             bool
+	}{
+		{"behind it, on record", false, true, true},
+		{"behind it, in the journal", false, false, true},
+		{"before it, on record", true, true, false},
+		{"before it, in the journal", true, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newRemembering(t)
+			course := m.intend("task", 2)
+			m.do(course, 2, facts.Ending{Job: 0, Changed: true})
+			m.end(course, 2)
+			m.ok(m.a.facts.Flush(), m.a.forgetNotes())
+			other := func() {
+				course := m.intend("task", 6)
+				m.do(course, 6, facts.Ending{Job: 0, Changed: true})
+				m.end(course, 6)
+			}
+			memory, err := os.ReadFile(filepath.Join(m.dir, "facts.db"))
+			m.ok(err)
+			if c.before {
+				other()
+			}
+			m.intend("task", 4)
+			m.ok(m.a.journal.Append(func(s *journal.State, add func(journal.Record)) error {
+				start, err := s.StartJob(4, 0, 1)
+				add(start)
+				return err
+			}))
+			if !c.before {
+				other()
+			}
+			if c.written {
+				m.ok(m.a.facts.Flush(), m.a.forgetNotes())
+				memory, err = os.ReadFile(filepath.Join(m.dir, "facts.db"))
+				m.ok(err)
+			}
+			m.kill(memory)
+			var before facts.Before
+			m.a.journal.View(func(s *journal.State) {
+				at, _ := s.Attempt(4)
+				before = begunBefore(at)
+			})
+			course, err = m.a.facts.Begin("task", 4, 0, nil, nil, before)
+			m.ok(err)
+			_, err = course.Ended(facts.Ending{Key: &restart, Succeeded: true, Changed: true})
+			m.ok(err)
+			course.End(facts.EndedWell)
+			course, err = m.a.facts.Begin("task", 8, 0, nil, nil, facts.NotBegun)
+			m.ok(err)
+			now := facts.Origin{Run: 8, Task: "task", Attempt: 8}
+			if due := !course.Leaves(restart, facts.Result{Origin: facts.Origin{Run: 4, Task: "task", Attempt: 4}}, now); due != c.due {
 				t.Errorf("the restart is due: %v", due)
 			}
 			course.End(facts.EndedOtherwise)

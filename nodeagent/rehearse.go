@@ -107,7 +107,7 @@ func (r *rehearsals) close() error {
 
 // rehearse finds out what a job would do, and does nothing of it.
 func (r *attemptRun) rehearse(ctx context.Context, run *jobRun, j *job.Job) verb.Result {
-	x, err := r.agent.rehearsals.enter(r.step.Run, r.agent.facts, !r.resumed)
+	x, err := r.agent.rehearsals.enter(r.step.Run, r.agent.facts, r.before == facts.NotBegun)
 	if err != nil {
 		return verb.Result{Outcome: verb.Failed, Exit: -1, Info: err.Error()}
 	}

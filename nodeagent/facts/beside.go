@@ -26,7 +26,8 @@ type beside struct {
 	// that goes on in another agent finds no difference any more.
 	Overtaken uint64 `msgpack:"overtaken"`
 	Why       string `msgpack:"why"`
-	// Noted are the attempts whose notes are in the record, the newest last.
+	// Noted are the attempts that have begun, or whose notes are in the record, in the order
+	// in which they did so last.
 	Noted []noted `msgpack:"noted"`
 }
 
@@ -37,23 +38,63 @@ type noted struct {
 
 	Attempt uint64
 	Notes   int
+	// Unknown is true where the record also has that nobody can tell what else the
+	// attempt, which has ended, did.
+	Unknown bool
+	// Beside is true where another attempt has come since the note before the last one.
+	Beside bool
 }
 
-// noted returns how many of the attempt's notes the record has.
-func (b *beside) noted(attempt uint64) int {
+// noted returns what the record has of the attempt.
+func (b *beside) noted(attempt uint64) noted {
 	for _, a := range b.Noted {
 		if a.Attempt == attempt {
-			return a.Notes
+			return a
 		}
 	}
-	return 0
+	return noted{Attempt: attempt}
 }
 
-// setNoted sets that.
-func (b *beside) setNoted(attempt uint64, notes int) {
-	list := slices.DeleteFunc(slices.Clone(b.Noted), func(a noted) bool { return a.Attempt == attempt })
-	list = append(list, noted{Attempt: attempt, Notes: notes})
+// setNoted sets that, and has the attempt come last.
+func (b *beside) setNoted(n noted) {
+	n.Beside = len(b.behind(n.Attempt)) > 0
+	list := append(b.without(n.Attempt), n)
 	b.Noted = list[max(0, len(list)-notedMax):]
+}
+
+// takeBack sets that where notes of the attempt never came to be on record: others that
+// have come since the one before them come behind it.
+func (b *beside) takeBack(n noted) {
+	had := b.noted(n.Attempt)
+	if had.Beside || n.Notes+1 < had.Notes {
+		b.setFirst(n)
+		return
+	}
+	b.Noted = slices.Clone(b.Noted)
+	b.Noted[slices.IndexFunc(b.Noted, n.same)] = n
+}
+
+// setFirst sets that, and has all others come behind the attempt.
+func (b *beside) setFirst(n noted) {
+	others := b.without(n.Attempt)
+	b.Noted = append([]noted{n}, others[max(0, len(others)+1-notedMax):]...)
+}
+
+// has reports whether there is anything of the attempt.
+func (b *beside) has(attempt uint64) bool {
+	return slices.ContainsFunc(b.Noted, noted{Attempt: attempt}.same)
+}
+
+// behind returns those that have come since the attempt did; all where that is not known.
+func (b *beside) behind(attempt uint64) []noted {
+	return b.Noted[1+slices.IndexFunc(b.Noted, noted{Attempt: attempt}.same):]
+}
+
+// same reports whether both are of one attempt.
+func (n noted) same(o noted) bool { return n.Attempt == o.Attempt }
+
+func (b *beside) without(attempt uint64) []noted {
+	return slices.DeleteFunc(slices.Clone(b.Noted), func(a noted) bool { return a.Attempt == attempt })
 }
 
 // Why says for which required tasks jobs of the attempt have run, so far, also before an

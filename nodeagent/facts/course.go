@@ -26,15 +26,26 @@ type Course struct {
 	seen uint64
 }
 
+// Before is what has become of an attempt when its course begins.
+type Before uint8
+
+// What may have become of it.
+const (
+	NotBegun Before = iota
+	// Begun: an earlier agent has begun with its jobs.
+	Begun
+	// BegunAndNoted: and notes of it are on record, by which its inputs were judged.
+	BegunAndNoted
+)
+
 // Begin says that the attempt of a task's step begins, or goes on. It compares what
 // became of the tasks that the step requires with what the step was based on: where that
 // differs all of its jobs are due.
 //
 // required are tasks that have a step on this host, and inputs are what became of the
 // others. Other required tasks are not compared. from is the index of the attempt's first
-// job: what is remembered of those before it stays. resumed is true where notes of the
-// attempt are on record, by which that was judged. The caller ends it.
-func (s *Store) Begin(task string, attempt uint64, from uint32, required []string, inputs []Input, resumed bool) (*Course, error) {
+// job: what is remembered of those before it stays. The caller ends it.
+func (s *Store) Begin(task string, attempt uint64, from uint32, required []string, inputs []Input, before Before) (*Course, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, err := s.step(task)
@@ -50,15 +61,20 @@ func (s *Store) Begin(task string, attempt uint64, from uint32, required []strin
 			d.Attempt = attempt
 		}
 	}
-	if !resumed {
+	if before != BegunAndNoted {
 		if err := c.judge(required, inputs); err != nil {
 			return nil, err
 		}
 	}
 	st.users++
 	s.steps[task] = st
-	if c.seen = st.dues; resumed && st.Attempt > attempt {
+	c.seen = st.dues
+	goesOn := before == BegunAndNoted || before == Begun && st.beside.has(attempt)
+	if goesOn && (c.opening.Overtaken || len(st.beside.behind(attempt)) > 0) {
 		c.seen-- // the job that goes on may have begun before that
+	}
+	if !goesOn || c.opening.Overtaken {
+		st.beside.setNoted(st.beside.noted(attempt))
 	}
 	return c, nil
 }
@@ -206,7 +222,9 @@ func (c *Course) Ended(e Ending) ([]byte, error) {
 		return nil, nil
 	}
 	c.opening = note{}
-	c.state.beside.setNoted(c.attempt, c.state.beside.noted(c.attempt)+1)
+	taken := c.state.beside.noted(c.attempt)
+	taken.Notes++
+	c.state.beside.setNoted(taken)
 	c.apply(&n)
 	data, err := wire.Marshal(&n)
 	if err != nil {
@@ -241,6 +259,9 @@ func (c *Course) End(how End) [16]byte {
 			c.store.keep(c.task, st)
 		}
 	case EndedUnknown:
+		taken := st.beside.noted(c.attempt)
+		taken.Unknown = true
+		st.beside.setNoted(taken)
 		st.dirty(c.attempt)
 		st.changed()
 		c.store.keep(c.task, st)

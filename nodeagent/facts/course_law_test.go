@@ -162,7 +162,14 @@ func (h *history) course(a *attempted, tr *truth, fails int, requires []string) 
 	if len(requires) > 0 {
 		inputs = []Input{{Task: "elsewhere", Output: [16]byte{byte(h.remote)}}}
 	}
-	c, err := h.s.Begin(a.task, a.id, 0, requires, inputs, len(a.notes) > 0)
+	before := NotBegun
+	switch {
+	case len(a.notes) > 0:
+		before = BegunAndNoted
+	case a.at > 0:
+		before = Begun
+	}
+	c, err := h.s.Begin(a.task, a.id, 0, requires, inputs, before)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type walk struct {
 
 func begin(t *testing.T, s *Store, task string, id uint64, required ...string) *walk {
 	t.Helper()
-	c, err := s.Begin(task, id, 0, required, nil, false)
+	c, err := s.Begin(task, id, 0, required, nil, NotBegun)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestSuccessor(t *testing.T) {
 	s := opened(t)
 	begin(t, s, "t", 1).do("a b c").well()
 	begin(t, s, "t", 2).do("a x!").failed()
-	c, err := s.Begin("t", 3, 1, nil, nil, false)
+	c, err := s.Begin("t", 3, 1, nil, nil, NotBegun)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestVouchedFor(t *testing.T) {
 	s := opened(t)
 	begin(t, s, "t", 1).do("a b c").well()
 	begin(t, s, "t", 2).do("a b!").c.End(EndedUnknown)
-	c, err := s.Begin("t", 3, 2, nil, nil, false)
+	c, err := s.Begin("t", 3, 2, nil, nil, NotBegun)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestNoise(t *testing.T) {
 	s := opened(t)
 	var outputs [][16]byte
 	for id := uint64(1); id <= 2; id++ {
-		c, err := s.Begin("t", id, 0, nil, nil, false)
+		c, err := s.Begin("t", id, 0, nil, nil, NotBegun)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -327,7 +327,7 @@ func TestRecordsBounded(t *testing.T) {
 func TestInputsKept(t *testing.T) {
 	s := opened(t)
 	for i := range inputsSpare + 10 {
-		c, err := s.Begin("t", uint64(i+1), 0, nil, []Input{{Task: fmt.Sprint(i), Output: [16]byte{1}}}, false)
+		c, err := s.Begin("t", uint64(i+1), 0, nil, []Input{{Task: fmt.Sprint(i), Output: [16]byte{1}}}, NotBegun)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +366,7 @@ func FuzzNote(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { s.Close() })
-	c, err := s.Begin("seed", 1, 0, nil, []Input{{Task: "a"}}, false)
+	c, err := s.Begin("seed", 1, 0, nil, []Input{{Task: "a"}}, NotBegun)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -406,7 +406,7 @@ func BenchmarkCourse(b *testing.B) {
 			attempt := uint64(0)
 			for b.Loop() {
 				attempt++
-				c, err := s.Begin("t", attempt, 0, []string{"required"}, nil, false)
+				c, err := s.Begin("t", attempt, 0, []string{"required"}, nil, NotBegun)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -51,7 +51,7 @@ func TestOverlapAndCrash(t *testing.T) {
 	s := opened(t)
 	begin(t, s, "t", 2).do("F a").well()
 	begin(t, s, "then", 3, "t").do("a").well()
-	c, err := s.Begin("t", 4, 0, nil, nil, false)
+	c, err := s.Begin("t", 4, 0, nil, nil, NotBegun)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestResumedBehindNewer(t *testing.T) {
 	s := opened(t)
 	begin(t, s, "t", 2).do("F a").well()
 	begin(t, s, "t", 6).do("F+ a!").failed()
-	c, err := s.Begin("t", 4, 0, nil, nil, true)
+	c, err := s.Begin("t", 4, 0, nil, nil, BegunAndNoted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,5 +136,53 @@ func TestWritesBesideEnds(t *testing.T) {
 		if st := recordOf(t, s, "t"); st.unwritten || st.Attempt < id {
 			t.Fatalf("behind attempt %d the file has %+v", id, st.record)
 		}
+	}
+}
+
+// TestResumedBehindInputs: a job that goes on may have begun before what the step requires
+// came to something else.
+func TestResumedBehindInputs(t *testing.T) {
+	s := opened(t)
+	begin(t, s, "r", 1).do("F+").well()
+	begin(t, s, "t", 2, "r").do("a").well()
+	begin(t, s, "t", 4, "r")
+	begin(t, s, "r", 6).do("F+").well()
+	c, err := s.Begin("t", 4, 0, []string{"r"}, nil, Begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &walk{t: t, s: s, c: c, id: 4}
+	w.do("a").well()
+	first, _ := begin(t, s, "t", 8, "r").do("a").well()
+	second, _ := begin(t, s, "t", 10, "r").do("a").well()
+	if first != "a" || second != "" {
+		t.Errorf("%q and then %q runs", first, second)
+	}
+}
+
+// TestUnknownBesideNewer: what an attempt that nobody can tell about may have changed makes
+// jobs due, also where a newer one was beside it, and does so once.
+func TestUnknownBesideNewer(t *testing.T) {
+	s := opened(t)
+	begin(t, s, "t", 2).do("F a").well()
+	begin(t, s, "t", 6).do("F+ a").well()
+	ran := func(attempt uint64) string {
+		t.Helper()
+		if _, err := s.Recollect("t", 4, nil, true); err != nil {
+			t.Fatal(err)
+		}
+		ran, _ := begin(t, s, "t", attempt).do("F a").well()
+		return ran
+	}
+	if first, second := ran(8), ran(10); first != "a" || second != "" {
+		t.Errorf("%q and then %q runs behind an attempt of unknown outcome", first, second)
+	}
+	begin(t, s, "t", 11).do("F").c.End(EndedUnknown)
+	begin(t, s, "t", 12).do("F a").well()
+	if _, err := s.Recollect("t", 11, nil, true); err != nil {
+		t.Fatal(err)
+	}
+	if ran, _ := begin(t, s, "t", 13).do("F a").well(); ran != "" {
+		t.Errorf("%q runs once more for what is known", ran)
 	}
 }

@@ -73,7 +73,11 @@ func TestWhyResumed(t *testing.T) {
 			if _, err := s.Recollect("d", 4, before.notes, false); err != nil {
 				t.Fatal(err)
 			}
-			course, err := s.Begin("d", 4, 0, []string{"a"}, nil, len(before.notes) > 0)
+			begun := NotBegun
+			if len(before.notes) > 0 {
+				begun = BegunAndNoted
+			}
+			course, err := s.Begin("d", 4, 0, []string{"a"}, nil, begun)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,7 @@ import (
 func (h *host) step(texts []string, change func(*Env)) (ran []int, output [16]byte) {
 	h.t.Helper()
 	h.newRun()
-	course, err := h.store.Begin("task", h.run, 0, nil, nil, false)
+	course, err := h.store.Begin("task", h.run, 0, nil, nil, facts.NotBegun)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestForeseen(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer copied.Close()
-		course, err := copied.Begin("task", h.run, 0, nil, nil, false)
+		course, err := copied.Begin("task", h.run, 0, nil, nil, facts.NotBegun)
 		if err != nil {
 			t.Fatal(err)
 		}
