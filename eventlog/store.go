@@ -162,6 +162,9 @@ func openBolt(path string, opt StoreOptions) (db *bolt.DB, err error) {
 		if errors.As(err, &corrupt) {
 			return nil, err
 		}
+		if file := new(fs.PathError); errors.As(err, &file) && file.Path == path {
+			return nil, fmt.Errorf("log: %w", err) // which names it
+		}
 		return nil, fmt.Errorf("log %s: %w", path, err)
 	}
 	if err := checkMetaPages(path); err != nil {
