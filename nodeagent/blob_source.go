@@ -41,7 +41,7 @@ func (b *blobSource) choose(ctx context.Context) *link {
 			return site
 		}
 	}
-	l, err := b.agent.relays.blobs(ctx)
+	l, err := b.agent.relays.blobs(ctx, s != nil)
 	if err == nil {
 		b.relay = true
 		return l

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"testing"
 	"time"
 
 	"quorate/internal/blobcache"
 	"quorate/internal/job"
+	"quorate/internal/pki"
 	"quorate/nodeagent/wire"
 )
 
@@ -75,5 +77,39 @@ func TestRelayClaimsNoRoom(t *testing.T) {
 	}
 	if _, err := os.Stat(kept); err != nil {
 		t.Errorf("what another attempt waits with: %v", err)
+	}
+}
+
+// TestRelayMissed: relays that do not answer are not waited for by each file again where
+// there is another way, and always where there is none.
+func TestRelayMissed(t *testing.T) {
+	t.Parallel()
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	var k sockets
+	defer k.close()
+	r := newRelays([]string{silent.LocalAddr().String()}, pki.EnrolTLS("pin"), "identity", &k)
+	ask := func(otherWay bool) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := r.blobs(ctx, otherWay)
+		return err
+	}
+	if err := ask(true); err == nil || errors.Is(err, errMissed) || r.missed.IsZero() {
+		t.Errorf("the first file: %v", err)
+	}
+	r.missed = time.Now().Add(time.Hour) // or this test would have to be quick
+	if err := ask(true); !errors.Is(err, errMissed) {
+		t.Errorf("the next file: %v", err)
+	}
+	if err := ask(false); err == nil || errors.Is(err, errMissed) {
+		t.Errorf("without another way: %v", err)
+	}
+	r.missed = time.Now().Add(-missedFor)
+	if err := ask(true); err == nil || errors.Is(err, errMissed) {
+		t.Errorf("after a while: %v", err)
 	}
 }

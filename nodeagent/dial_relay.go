@@ -55,8 +55,9 @@ type relays struct {
 	sockets *sockets
 	turns   map[string]chan struct{} // one tunnel at a time is asked for
 
-	mu    sync.Mutex
-	loose *link // for blobs while there is no session through a relay
+	mu     sync.Mutex
+	loose  *link     // for blobs while there is no session through a relay
+	missed time.Time // when none of them answered who wanted one, the last time
 }
 
 // newRelays returns nil where there are none.
@@ -187,8 +188,15 @@ func askTunnel(ctx context.Context, s stream, address string) error {
 	return s.SetDeadline(time.Time{})
 }
 
-// blobs returns a connection to a relay to fetch blobs over.
-func (r *relays) blobs(ctx context.Context) (*link, error) {
+// missedFor is how long relays that do not answer keep nobody waiting who has another way:
+// each file would wait for them, one after the other.
+const missedFor = 10 * time.Second
+
+var errMissed = errors.New("no relay has answered a moment ago")
+
+// blobs returns a connection to a relay to fetch blobs over. Who has another way waits
+// less for it. Errors wrap errMissed where nobody was asked.
+func (r *relays) blobs(ctx context.Context, otherWay bool) (*link, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.loose != nil {
@@ -199,6 +207,14 @@ func (r *relays) blobs(ctx context.Context) (*link, error) {
 			return r.loose, nil
 		}
 	}
+	if otherWay {
+		if time.Since(r.missed) < missedFor {
+			return nil, errMissed
+		}
+		limited, cancel := context.WithTimeout(ctx, homeDial)
+		defer cancel()
+		ctx = limited
+	}
 	var failed error
 	for _, address := range r.addresses {
 		l, err := r.sockets.dial(ctx, address, r.site, func() {})
@@ -207,6 +223,9 @@ func (r *relays) blobs(ctx context.Context) (*link, error) {
 			return l, nil
 		}
 		failed = errors.Join(failed, foreign(err, address, r.proof))
+	}
+	if !errors.Is(ctx.Err(), context.Canceled) { // or nobody wants it any more
+		r.missed = time.Now()
 	}
 	return nil, failed
 }
