@@ -2,10 +2,13 @@ package facts
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	bolt "go.etcd.io/bbolt"
 
 	"quorate/internal/pyvalue"
 )
@@ -184,5 +187,44 @@ func TestUnknownBesideNewer(t *testing.T) {
 	}
 	if ran, _ := begin(t, s, "t", 13).do("F a").well(); ran != "" {
 		t.Errorf("%q runs once more for what is known", ran)
+	}
+}
+
+// A step that begins while an eviction waits for its turn to write does not take up again
+// what the eviction forgets.
+func TestBeginBesideEviction(t *testing.T) {
+	s := opened(t)
+	begin(t, s, "t", 2).do("a b").well()
+	begin(t, s, "other", 3).do("a").well()
+	other := begin(t, s, "other", 4)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	writing, write := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.update(func(*bolt.Tx) error { close(writing); <-write; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-writing
+	wg.Go(func() {
+		if _, err := s.Evict("jobs"); err != nil {
+			t.Error(err)
+		}
+	})
+	for known := true; known; runtime.Gosched() { // until it has begun
+		s.mu.Lock()
+		known = other.c.state.known
+		s.mu.Unlock()
+	}
+	w := begin(t, s, "t", 6)
+	close(write)
+	wg.Wait()
+	if ran, _ := w.do("a b").well(); ran != "ab" {
+		t.Errorf("%q runs behind the eviction", ran)
+	}
+	if ran, _ := begin(t, s, "t", 8).do("a b").well(); ran != "" {
+		t.Errorf("%q runs again", ran)
 	}
 }

@@ -129,7 +129,13 @@ func (s *Store) Evict(tag string) (int, error) {
 	if results {
 		s.mu.Lock()
 		s.forgetSteps()
+		s.evictions++
 		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			s.evictions--
+			s.mu.Unlock()
+		}()
 	}
 	match := func(_ Key, r Result) bool { return results || r.Fingerprint == tag }
 	err := s.evict(func(tx *bolt.Tx) (int, error) {

@@ -172,6 +172,9 @@ func (s *Store) step(task string) (*stepState, error) {
 		return st, nil
 	}
 	st := &stepState{}
+	if s.evictions > 0 {
+		return st, nil
+	}
 	err := s.db.View(func(tx *bolt.Tx) error {
 		data := tx.Bucket(bucketSteps).Get([]byte(task))
 		if data == nil {

@@ -65,8 +65,11 @@ type Store struct {
 	mu      sync.Mutex // guards what follows
 	pending map[Key]Result
 	steps   map[string]*stepState
-	timer   *time.Timer
-	closed  bool
+	// evictions are those under way that forget all records: what the file has of them
+	// is not read any more.
+	evictions int
+	timer     *time.Timer
+	closed    bool
 	// secrets are of the state after so many changes, where they are known.
 	secrets      []string
 	secretsKnown bool
