@@ -86,7 +86,7 @@ func TestWaitsForTheCluster(t *testing.T) {
 func TestStopsInOrder(t *testing.T) {
 	b := newBootable(t, "")
 	b.boot("first")
-	b.chain(10, sh("echo a >>../log; sleep 1000"), sh("echo b >>../log"), sh("echo c >>../log"))
+	b.chain(10, sh("echo a >>../log; while test -e ../log; do sleep 0.1; done"), sh("echo b >>../log"), sh("echo c >>../log"))
 	eventually(t, "the running job", func() bool { return b.read("log") == "a" })
 	b.boot("second")
 	for attempt, want := range map[uint64]uint8{10: journal.OutcomeUnknown, 11: journal.OutcomeNotStarted, 12: journal.OutcomeNotStarted} {
