@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
+	"quorate/engine/api"
 	"quorate/internal/soak/lab"
 )
 
@@ -214,17 +216,6 @@ func (s *soak) broken(format string, args ...any) {
 
 // ended reports whether every run has ended and every replica knows so.
 func (s *soak) ended(ctx context.Context) bool {
-	heads := map[string]bool{}
-	for _, server := range s.lab.Servers() {
-		status, err := server.Status(ctx)
-		if err != nil {
-			return false
-		}
-		heads[status.Head] = true
-	}
-	if len(heads) != 1 {
-		return false
-	}
 	leader := s.lab.Leader(ctx)
 	if leader == nil {
 		return false
@@ -235,15 +226,18 @@ func (s *soak) ended(ctx context.Context) bool {
 	}
 	defer client.Close()
 	runs, err := client.Runs(ctx, 0)
-	if err != nil {
+	if err != nil || slices.ContainsFunc(runs, func(r api.Run) bool { return !r.Done() }) {
 		return false
 	}
-	for _, r := range runs {
-		if !r.Done() {
+	heads := map[string]bool{}
+	for _, server := range s.lab.Servers() { // which have seen that by then, where they agree
+		status, err := server.Status(ctx)
+		if err != nil {
 			return false
 		}
+		heads[status.Head] = true
 	}
-	return true
+	return len(heads) == 1
 }
 
 // pending says what is left of a soak that does not end.
